@@ -75,7 +75,9 @@ pub enum Malformed {
     #[error("log entry has version {0}, expected {VERSION}")]
     Version(u8),
     /// `prev` and `seq` contradict each other.
-    #[error("log entry with seq {seq} has a previous position {prev_pos} and a previous leaf that do not fit it")]
+    #[error(
+        "log entry with seq {seq} has a previous position {prev_pos} and a previous leaf that do not fit it"
+    )]
     Prev {
         /// Number in the stream.
         seq: u64,

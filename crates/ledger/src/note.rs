@@ -50,7 +50,9 @@ impl SignatureType {
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Ed25519, Self::CosignatureEd25519, Self::CosignatureMlDsa44].into_iter().find(|t| t.byte() == byte)
+        [Self::Ed25519, Self::CosignatureEd25519, Self::CosignatureMlDsa44]
+            .into_iter()
+            .find(|t| t.byte() == byte)
     }
 }
 
@@ -314,7 +316,8 @@ impl NoteSigner {
     }
 
     pub(crate) fn of_type(name: &str, kind: SignatureType, seed: &[u8; 32]) -> Result<NoteSigner, NoteError> {
-        let key = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::BadKey("seed is not usable"))?;
+        let key =
+            Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::BadKey("seed is not usable"))?;
         let verifier = NoteVerifier::new(name, kind, key.public_key().as_ref())?;
         Ok(NoteSigner { verifier, key })
     }
@@ -327,8 +330,7 @@ impl NoteSigner {
     /// Signs a text, which ends in a newline.
     pub fn sign(&self, text: &str) -> Result<Note, NoteError> {
         let bytes = self.key.sign(text.as_bytes()).as_ref().to_vec();
-        let signature =
-            Signature { name: self.verifier.name.clone(), key_id: self.verifier.key_id, bytes };
+        let signature = Signature { name: self.verifier.name.clone(), key_id: self.verifier.key_id, bytes };
         let text = text.strip_suffix('\n').ok_or(NoteError::Malformed("text does not end in a newline"))?;
         Note::new(format!("{text}\n"), vec![signature])
     }

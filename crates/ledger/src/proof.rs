@@ -167,7 +167,11 @@ mod tests {
         ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);
-            assert!(TlogProof::parse(changed.as_bytes()).is_err(), "{from} -> {}", to.chars().take(20).collect::<String>());
+            assert!(
+                TlogProof::parse(changed.as_bytes()).is_err(),
+                "{from} -> {}",
+                to.chars().take(20).collect::<String>()
+            );
         }
     }
 }

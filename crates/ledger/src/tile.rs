@@ -51,7 +51,9 @@ pub struct TreeWriter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError<E> {
     /// A tile at the right edge is missing or too short.
-    #[error("tile {level}/{index} has {found} hashes, expected at least {expected} in a tree of {size} entries")]
+    #[error(
+        "tile {level}/{index} has {found} hashes, expected at least {expected} in a tree of {size} entries"
+    )]
     Short {
         /// Tile level.
         level: u8,

@@ -67,7 +67,12 @@ impl Frontier {
 
     /// Root of the tree.
     pub fn root(&self) -> Hash {
-        self.peaks.iter().rev().copied().reduce(|right, left| node_hash(&left, &right)).unwrap_or_else(empty_root)
+        self.peaks
+            .iter()
+            .rev()
+            .copied()
+            .reduce(|right, left| node_hash(&left, &right))
+            .unwrap_or_else(empty_root)
     }
 
     /// Size (8 bytes big-endian), then the peaks.
@@ -167,7 +172,11 @@ pub fn verify_consistency(
         if !proof.is_empty() {
             return Err(Refuted::Length(proof.len()));
         }
-        return if old_size == 0 { same_root(empty_root(), old_root) } else { same_root(*old_root, new_root) };
+        return if old_size == 0 {
+            same_root(empty_root(), old_root)
+        } else {
+            same_root(*old_root, new_root)
+        };
     }
     // A complete old tree is itself the first node of the path, so the proof leaves it out.
     let (first, rest) = if old_size.is_power_of_two() {

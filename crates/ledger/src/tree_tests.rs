@@ -39,8 +39,11 @@ fn naive_path(m: usize, d: &[Hash]) -> Vec<Hash> {
     }
     let k = naive_split(d.len());
     let (left, right) = d.split_at(k);
-    let (mut path, other) =
-        if m < k { (naive_path(m, left), naive_root(right)) } else { (naive_path(m - k, right), naive_root(left)) };
+    let (mut path, other) = if m < k {
+        (naive_path(m, left), naive_root(right))
+    } else {
+        (naive_path(m - k, right), naive_root(left))
+    };
     path.push(other);
     path
 }
@@ -64,16 +67,8 @@ fn naive_subproof(m: usize, d: &[Hash], whole: bool) -> Vec<Hash> {
 // The eight inputs and roots that the RFC 6962 reference implementations share.
 #[test]
 fn reference_roots_of_one_to_eight_leaves() {
-    let inputs = [
-        "",
-        "00",
-        "10",
-        "2021",
-        "3031",
-        "40414243",
-        "5051525354555657",
-        "606162636465666768696a6b6c6d6e6f",
-    ];
+    let inputs =
+        ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
     let roots = [
         "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
         "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",

@@ -1,0 +1,11 @@
+//! What travels between Lanyard's processes: request and reply types, problems, the HTTP client and the TLS
+//! listener that both ends share, request signatures of operators, and the one clock.
+//!
+//! In scope: shapes and transport. Out of scope: rules (domain, control), pages, storage.
+//! To add a call: its types in the file of its audience here, its handler in `lanyard-server`.
+
+pub mod clock;
+pub mod device;
+pub mod gateway;
+pub mod operator;
+pub mod problem;

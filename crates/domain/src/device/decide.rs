@@ -1,0 +1,444 @@
+//! The lifecycle's rules: given a device and a command, the events that follow, or why not.
+
+use super::{Device, Recorded, Stage};
+use crate::event::{AlarmCode, Appraisal, BootState, Event, Probe, RevocationReason};
+use crate::id::{IssuanceId, OperatorId, ReleaseId};
+use crate::operator::{Operator, Role};
+use crate::record::DeviceRecord;
+use crate::statement::SignedStatement;
+use crate::text::{Blob, Digest};
+use crate::time::Timestamp;
+use crate::trust::{Reason, Releases, evaluate};
+
+/// What someone or something wants done to a device.
+#[derive(Debug, Clone)]
+pub enum Command<'a> {
+    /// Approve in one role.
+    Approve { by: &'a Operator, role: Role, statement: SignedStatement },
+    /// Bind the hardware key that activation has proven.
+    BindIdentity {
+        ek_sha256: Digest,
+        ek_certificate_sha256: Digest,
+        endorsement_sha256: Digest,
+        ak_public: Vec<u8>,
+        ak_name_sha256: Digest,
+        grade: Option<String>,
+    },
+    /// Say what is about to be signed.
+    IntendIssuance {
+        issuance: IssuanceId,
+        protocol: String,
+        profile: String,
+        serial: String,
+        spki_sha256: Digest,
+        tbs_sha256: Digest,
+        evidence_sha256: Digest,
+    },
+    /// Record what was signed.
+    RecordCertificate {
+        issuance: IssuanceId,
+        serial: String,
+        certificate: Vec<u8>,
+        certificate_sha256: Digest,
+        spki_sha256: Digest,
+        not_before: Timestamp,
+        not_after: Timestamp,
+    },
+    /// Give an intent up.
+    AbandonIssuance { issuance: IssuanceId, why: String },
+    /// Record an appraisal of good evidence (broken evidence is an alarm and changes nothing).
+    RecordAppraisal(AppraisalFacts),
+    /// Look again: time has passed, or a release has changed.
+    Reassess,
+    /// Cut it off.
+    Quarantine { by: &'a Operator, statement: SignedStatement, reason: String },
+    /// Let it prove itself again.
+    Release { by: &'a Operator, statement: SignedStatement },
+    /// Begin its end.
+    Retire { by: &'a Operator, statement: SignedStatement },
+    /// Record refusal probes; when every one was refused, the device is retired.
+    RecordProbes { probes: Vec<Probe> },
+    /// Raise an alarm on its chain.
+    RaiseAlarm { code: AlarmCode, detail: String },
+    /// Record that a token was granted.
+    GrantToken { token_sha256: Digest, certificate_sha256: Digest, scopes: Vec<String>, expires: Timestamp },
+    /// Close the chain at this point for an evidence export.
+    ExportEvidence { by: &'a Operator, statement: SignedStatement, claim_sha256: Digest },
+}
+
+/// What an appraisal of good evidence found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppraisalFacts {
+    /// Result.
+    pub appraisal: Appraisal,
+    /// Digest of the evidence as kept.
+    pub evidence_sha256: Digest,
+    /// The nonce that it quotes.
+    pub nonce: Digest,
+    /// Checkpoint that the nonce is bound to.
+    pub checkpoint_size: u64,
+    /// Its root.
+    pub checkpoint_root: Digest,
+    /// Where the TPM was in its life.
+    pub boot: BootState,
+    /// Firmware release matched.
+    pub firmware: Option<ReleaseId>,
+    /// Model release matched.
+    pub model: Option<ReleaseId>,
+    /// What stands against it.
+    pub findings: Vec<Reason>,
+}
+
+/// What a decision may look at beside the device.
+#[derive(Clone, Copy)]
+pub struct Context<'a, R: Releases> {
+    /// Now.
+    pub now: Timestamp,
+    /// Releases.
+    pub releases: &'a R,
+}
+
+/// The events of an accepted command, in order; never empty but for [`Command::Reassess`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// What to record.
+    pub events: Vec<Event>,
+}
+
+/// Why a command is refused: code for machines, sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// Stable code, snake case.
+    pub code: &'static str,
+    /// A sentence.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+impl Device {
+    /// The first event of a device. The requester is remembered: they may not approve (I1).
+    pub fn register(
+        record: DeviceRecord,
+        by: &Operator,
+        statement: SignedStatement,
+    ) -> Result<Transition, Refusal> {
+        require(by, &[Role::Registrar, Role::Security, Role::Biomedical], "register a device")?;
+        record.check().map_err(|e| Refusal::new("record_invalid", e.to_string()))?;
+        Ok(Transition { events: vec![Event::DeviceRegistered { record, statement }] })
+    }
+
+    /// The events that `command` leads to at `context.now`, or why it is refused. Whenever the verdict that follows
+    /// differs from the one the chain last stated, the chain states it: a reader never has to compute trust.
+    pub fn decide<R: Releases>(
+        &self,
+        command: Command<'_>,
+        context: Context<'_, R>,
+    ) -> Result<Transition, Refusal> {
+        let mut events = self.rule(command)?;
+        let mut after = self.fold(&events, context.now);
+        let trust = evaluate(&after, context.releases, context.now);
+        for event in &mut events {
+            if let Event::EvidenceAppraised { verdict, reasons, fresh_until, untrusted_after, .. } = event {
+                *verdict = trust.verdict;
+                *reasons = trust.reasons.clone();
+                *fresh_until = trust.fresh_until.unwrap_or(context.now);
+                *untrusted_after = trust.untrusted_after.unwrap_or(context.now);
+                after.recorded = trust.verdict;
+            }
+        }
+        if after.recorded != trust.verdict {
+            events.push(Event::TrustChanged {
+                from: after.recorded,
+                to: trust.verdict,
+                reasons: trust.reasons,
+            });
+        }
+        Ok(Transition { events })
+    }
+
+    fn fold(&self, events: &[Event], now: Timestamp) -> Device {
+        events.iter().fold(self.clone(), |device, event| {
+            // Only the requester's identity depends on the actor of an event, and a device has that already.
+            device.apply(event, OperatorId::from_bytes([0; 16]), Recorded { pos: 0, time: now })
+        })
+    }
+
+    fn rule(&self, command: Command<'_>) -> Result<Vec<Event>, Refusal> {
+        match command {
+            Command::Approve { by, role, statement } => self.approve(by, role, statement),
+            Command::BindIdentity {
+                ek_sha256,
+                ek_certificate_sha256,
+                endorsement_sha256,
+                ak_public,
+                ak_name_sha256,
+                grade,
+            } => {
+                self.may_hold_identity()?;
+                self.same_hardware(&ek_sha256)?;
+                Ok(vec![Event::IdentityBound {
+                    ek_sha256,
+                    ek_certificate_sha256,
+                    endorsement_sha256,
+                    ak_public: Blob(ak_public),
+                    ak_name_sha256,
+                    grade,
+                }])
+            }
+            Command::IntendIssuance {
+                issuance,
+                protocol,
+                profile,
+                serial,
+                spki_sha256,
+                tbs_sha256,
+                evidence_sha256,
+            } => {
+                self.may_hold_identity()?;
+                if self.identity.is_none() {
+                    return Err(Refusal::new(
+                        "no_identity",
+                        "no hardware key is bound to this device; it must enroll",
+                    ));
+                }
+                Ok(vec![Event::IssuanceIntended {
+                    issuance,
+                    protocol,
+                    profile,
+                    serial,
+                    spki_sha256,
+                    tbs_sha256,
+                    evidence_sha256,
+                }])
+            }
+            Command::RecordCertificate {
+                issuance,
+                serial,
+                certificate,
+                certificate_sha256,
+                spki_sha256,
+                not_before,
+                not_after,
+            } => self.record_certificate(
+                issuance,
+                Event::CertificateIssued {
+                    issuance,
+                    serial,
+                    certificate: Blob(certificate),
+                    certificate_sha256,
+                    spki_sha256,
+                    not_before,
+                    not_after,
+                },
+            ),
+            Command::AbandonIssuance { issuance, why } => {
+                self.intended(issuance)?;
+                Ok(vec![Event::IssuanceAbandoned { issuance, why }])
+            }
+            Command::RecordAppraisal(facts) => self.record_appraisal(facts),
+            Command::Reassess => Ok(Vec::new()),
+            Command::Quarantine { by, statement, reason } => {
+                require(by, &[Role::Security, Role::Biomedical], "quarantine a device")?;
+                if self.resume().is_none() {
+                    return Err(self.wrong_stage("quarantined"));
+                }
+                let reasons =
+                    vec![Reason::new("quarantined_by_operator", format!("An operator cut it off: {reason}"))];
+                Ok(vec![Event::DeviceQuarantined { reasons, statement: Some(statement) }])
+            }
+            Command::Release { by, statement } => {
+                require(by, &[Role::Security, Role::Biomedical], "release a device from quarantine")?;
+                match self.stage {
+                    Stage::Quarantined { .. } => Ok(vec![Event::QuarantineReleased { statement }]),
+                    _ => Err(self.wrong_stage("released from quarantine")),
+                }
+            }
+            Command::Retire { by, statement } => {
+                require(by, &[Role::Biomedical, Role::Security], "retire a device")?;
+                if matches!(self.stage, Stage::Retiring | Stage::Retired) {
+                    return Err(self.wrong_stage("retired"));
+                }
+                let revoked = self.certificates.iter().map(|c| Event::CertificateRevoked {
+                    serial: c.serial.clone(),
+                    reason: RevocationReason::Retired,
+                });
+                Ok(std::iter::once(Event::RetirementBegun { statement }).chain(revoked).collect())
+            }
+            Command::RecordProbes { probes } => self.record_probes(probes),
+            Command::RaiseAlarm { code, detail } => Ok(vec![Event::AlarmRaised { code, detail }]),
+            Command::GrantToken { token_sha256, certificate_sha256, scopes, expires } => {
+                Ok(vec![Event::TokenGranted { token_sha256, certificate_sha256, scopes, expires }])
+            }
+            Command::ExportEvidence { by, statement, claim_sha256 } => {
+                require(by, &Role::ALL, "export evidence")?;
+                Ok(vec![Event::EvidenceExported { claim_sha256, statement }])
+            }
+        }
+    }
+
+    fn approve(&self, by: &Operator, role: Role, statement: SignedStatement) -> Result<Vec<Event>, Refusal> {
+        if !matches!(role, Role::Security | Role::Biomedical) {
+            return Err(Refusal::new(
+                "role_cannot_approve",
+                format!("`{role}` does not approve devices; security and biomedical do"),
+            ));
+        }
+        require(by, &[role], "approve in that role")?;
+        let Stage::Registered(approvals) = &self.stage else { return Err(self.wrong_stage("approved")) };
+        if approvals.requester == by.id {
+            return Err(Refusal::new(
+                "requester_cannot_approve",
+                "who registered a device may not approve it; another person must",
+            ));
+        }
+        if approvals.given.iter().any(|(_, operator)| *operator == by.id) {
+            return Err(Refusal::new(
+                "one_person_one_role",
+                "this operator approved it already in the other role; another person must",
+            ));
+        }
+        if approvals.given.iter().any(|(given, _)| *given == role) {
+            return Err(Refusal::new("already_approved", format!("it is already approved for {role}")));
+        }
+        Ok(vec![Event::DeviceApproved { role, statement }])
+    }
+
+    /// I1: no credential without a registered and approved record. A quarantined device keeps its identity, so that it
+    /// can prove itself again; its verdict keeps it from everything else.
+    fn may_hold_identity(&self) -> Result<(), Refusal> {
+        match self.stage {
+            Stage::Registered(_) => Err(Refusal::new(
+                "not_approved",
+                "this device is registered but not yet approved by security and biomedical engineering",
+            )),
+            Stage::Retiring | Stage::Retired => {
+                Err(Refusal::new("retired", "this device is retired; it gets no credential again"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn same_hardware(&self, ek_sha256: &Digest) -> Result<(), Refusal> {
+        if self.record.ek_sha256.is_some_and(|expected| expected != *ek_sha256) {
+            return Err(Refusal::new(
+                "not_the_purchased_hardware",
+                "its endorsement key is not the one on the purchase list",
+            ));
+        }
+        if self.identity.as_ref().is_some_and(|identity| identity.ek_sha256 != *ek_sha256) {
+            return Err(Refusal::new(
+                "other_hardware",
+                "this record is bound to another hardware key; a replaced board is a new record linked by an operator",
+            ));
+        }
+        Ok(())
+    }
+
+    fn intended(&self, issuance: IssuanceId) -> Result<(), Refusal> {
+        if self.pending.contains(&issuance) {
+            return Ok(());
+        }
+        Err(Refusal::new("not_intended", format!("issuance {issuance} was not recorded as intended")))
+    }
+
+    fn record_certificate(&self, issuance: IssuanceId, issued: Event) -> Result<Vec<Event>, Refusal> {
+        self.intended(issuance)?;
+        // Between intent and record the device may have been retired: the certificate must then never be seen.
+        self.may_hold_identity()?;
+        let mut events = vec![issued];
+        let proven = self.evidence.as_ref().is_some_and(|e| e.appraisal != Appraisal::Contraindicated);
+        if self.stage == Stage::Approved && proven {
+            events.extend([Event::DeviceValidated {}, Event::DeviceInService {}]);
+        }
+        Ok(events)
+    }
+
+    fn record_appraisal(&self, facts: AppraisalFacts) -> Result<Vec<Event>, Refusal> {
+        self.may_hold_identity()?;
+        if let Some(last) = &self.evidence {
+            fresh(last.boot, facts.boot)?;
+            if last.sha256 == facts.evidence_sha256 {
+                return Err(Refusal::new("evidence_replayed", "this evidence was presented before"));
+            }
+            if facts.checkpoint_size < last.checkpoint_size {
+                return Err(Refusal::new(
+                    "evidence_replayed",
+                    "this evidence is older than evidence already recorded",
+                ));
+            }
+        }
+        let contraindicated = facts.appraisal == Appraisal::Contraindicated;
+        let findings = facts.findings.clone();
+        let mut events = vec![Event::EvidenceAppraised {
+            appraisal: facts.appraisal,
+            evidence_sha256: facts.evidence_sha256,
+            nonce: facts.nonce,
+            checkpoint_size: facts.checkpoint_size,
+            checkpoint_root: facts.checkpoint_root,
+            boot: facts.boot,
+            firmware: facts.firmware,
+            model: facts.model,
+            findings: facts.findings,
+            // Filled in by `decide` from the state after all events of the transition.
+            verdict: crate::trust::Verdict::Untrusted,
+            reasons: Vec::new(),
+            fresh_until: Timestamp::default(),
+            untrusted_after: Timestamp::default(),
+        }];
+        if contraindicated && self.resume().is_some() {
+            events.push(Event::DeviceQuarantined { reasons: findings, statement: None });
+        } else if !contraindicated && self.stage == Stage::Enrolled {
+            events.extend([Event::DeviceValidated {}, Event::DeviceInService {}]);
+        }
+        Ok(events)
+    }
+
+    fn record_probes(&self, probes: Vec<Probe>) -> Result<Vec<Event>, Refusal> {
+        if self.stage != Stage::Retiring {
+            return Err(self.wrong_stage("probed for refusal"));
+        }
+        // I11: an empty list proves nothing.
+        let proven = !probes.is_empty() && probes.iter().all(|p| p.refused);
+        let mut events = vec![Event::RefusalProbed { probes }];
+        if proven {
+            events.push(Event::DeviceRetired {});
+        }
+        Ok(events)
+    }
+
+    fn wrong_stage(&self, what: &str) -> Refusal {
+        Refusal::new("wrong_stage", format!("a device that is {} cannot be {what}", self.stage.name()))
+    }
+}
+
+/// TPM counters only go up, and its clock only goes up within a reset (Part 1, 36). Where the clock is not `safe`, it
+/// may fall back after a power cut, but then the reset count has gone up.
+fn fresh(last: BootState, new: BootState) -> Result<(), Refusal> {
+    let later =
+        (new.reset_count, new.restart_count, new.clock) > (last.reset_count, last.restart_count, last.clock);
+    if later {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "evidence_replayed",
+        "its TPM counters do not come after those of the last evidence: a replay, or another TPM's state",
+    ))
+}
+
+fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), Refusal> {
+    if by.may(roles) {
+        return Ok(());
+    }
+    let names: Vec<String> = roles.iter().map(ToString::to_string).collect();
+    Err(Refusal::new(
+        "role_missing",
+        format!("to {what} an active operator needs one of these roles: {}", names.join(", ")),
+    ))
+}

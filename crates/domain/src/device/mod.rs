@@ -1,0 +1,303 @@
+//! A device and its life: the state that its events fold to, and the only rules that may add an event.
+//!
+//! [`Device::decide`] holds every lifecycle rule and is pure; [`Device::apply`] is the only thing that changes a
+//! device. To add a command: a variant in [`Command`], its rule in `decide.rs`, and the test that says no.
+
+mod decide;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
+
+use crate::event::{Appraisal, BootState, Event};
+use crate::id::{DeviceId, IssuanceId, OperatorId, ReleaseId};
+use crate::operator::Role;
+use crate::record::DeviceRecord;
+use crate::text::Digest;
+use crate::time::Timestamp;
+use crate::trust::{Reason, Verdict};
+
+/// Where a device is in its life. Each variant carries what only that stage has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Written down, waiting for two approvals.
+    Registered(Approvals),
+    /// Both approvals given; may enroll.
+    Approved,
+    /// Holds an identity, has not yet proven its state.
+    Enrolled,
+    /// Has proven its state once.
+    Validated,
+    /// Live.
+    InService,
+    /// Cut off until a person releases it; goes back to `resume` then.
+    Quarantined {
+        /// Where it stood.
+        resume: Resume,
+        /// Why it was cut off.
+        reasons: Vec<Reason>,
+    },
+    /// Being retired: refused everywhere, refusal being proven.
+    Retiring,
+    /// The end.
+    Retired,
+}
+
+impl Stage {
+    /// Its name as printed.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Stage::Registered(_) => "registered",
+            Stage::Approved => "approved",
+            Stage::Enrolled => "enrolled",
+            Stage::Validated => "validated",
+            Stage::InService => "in-service",
+            Stage::Quarantined { .. } => "quarantined",
+            Stage::Retiring => "retiring",
+            Stage::Retired => "retired",
+        }
+    }
+}
+
+/// The stages that a quarantine can interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// Back to approved (quarantined before it enrolled).
+    Approved,
+    /// Back to enrolled.
+    Enrolled,
+    /// Back to validated.
+    Validated,
+    /// Back in service.
+    InService,
+}
+
+/// Who asked, and who approved so far (I1: three different hats on at least two heads, never the requester's).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approvals {
+    /// Who registered it; may not approve it.
+    pub requester: OperatorId,
+    /// Who approved, as what. At most one per role.
+    pub given: Vec<(Role, OperatorId)>,
+}
+
+/// The hardware key that is this device, for ever (I2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// SHA-256 of the endorsement key's SubjectPublicKeyInfo.
+    pub ek_sha256: Digest,
+    /// TPMT_PUBLIC of the attestation key.
+    pub ak_public: Vec<u8>,
+    /// Certified grade of the root of trust, when its endorser has one.
+    pub grade: Option<String>,
+}
+
+/// A certificate that may still be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Serial number, hex.
+    pub serial: String,
+    /// SHA-256 of the DER.
+    pub sha256: Digest,
+    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    pub spki_sha256: Digest,
+    /// From.
+    pub not_before: Timestamp,
+    /// To.
+    pub not_after: Timestamp,
+}
+
+/// The last appraisal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Position of its leaf.
+    pub pos: u64,
+    /// Its digest.
+    pub sha256: Digest,
+    /// Size of the checkpoint that it is fresh by; later evidence may not name an older one.
+    pub checkpoint_size: u64,
+    /// What it showed.
+    pub appraisal: Appraisal,
+    /// Firmware release that it matched.
+    pub firmware: Option<ReleaseId>,
+    /// Model release that it matched.
+    pub model: Option<ReleaseId>,
+    /// Where the TPM was in its life.
+    pub boot: BootState,
+    /// What stands against it.
+    pub findings: Vec<Reason>,
+}
+
+/// A device as folded from its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Which.
+    pub id: DeviceId,
+    /// Events so far in its stream.
+    pub seq: u64,
+    /// Position of its last event.
+    pub last_pos: u64,
+    /// What was registered.
+    pub record: DeviceRecord,
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// Its hardware key, once enrolled.
+    pub identity: Option<Identity>,
+    /// Certificates that may be used.
+    pub certificates: Vec<Certificate>,
+    /// Intents whose certificate is not recorded yet.
+    pub pending: Vec<IssuanceId>,
+    /// Its last appraisal.
+    pub evidence: Option<Evidence>,
+    /// The verdict that its chain last stated.
+    pub recorded: Verdict,
+}
+
+/// Where and when an event was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// Position in the log.
+    pub pos: u64,
+    /// Sequencer's time.
+    pub time: Timestamp,
+}
+
+impl Device {
+    /// The device that a `DeviceRegistered` event brings into being; any other first event is none.
+    pub fn begin(id: DeviceId, event: &Event, requester: OperatorId, recorded: Recorded) -> Option<Self> {
+        let Event::DeviceRegistered { record, .. } = event else { return None };
+        Some(Self {
+            id,
+            seq: 1,
+            last_pos: recorded.pos,
+            record: record.clone(),
+            stage: Stage::Registered(Approvals { requester, given: Vec::new() }),
+            identity: None,
+            certificates: Vec::new(),
+            pending: Vec::new(),
+            evidence: None,
+            recorded: Verdict::Untrusted,
+        })
+    }
+
+    /// The device after `event`. `actor` is the leaf header's actor.
+    pub fn apply(mut self, event: &Event, actor: OperatorId, recorded: Recorded) -> Self {
+        self.seq += 1;
+        self.last_pos = recorded.pos;
+        match event {
+            Event::DeviceApproved { role, .. } => {
+                if let Stage::Registered(approvals) = &mut self.stage {
+                    approvals.given.push((*role, actor));
+                    if approvals.given.len() == 2 {
+                        self.stage = Stage::Approved;
+                    }
+                }
+            }
+            Event::IdentityBound { ek_sha256, ak_public, grade, .. } => {
+                self.identity = Some(Identity {
+                    ek_sha256: *ek_sha256,
+                    ak_public: ak_public.0.clone(),
+                    grade: grade.clone(),
+                });
+            }
+            Event::IssuanceIntended { issuance, .. } => self.pending.push(*issuance),
+            Event::IssuanceAbandoned { issuance, .. } => self.pending.retain(|p| p != issuance),
+            Event::CertificateIssued {
+                issuance,
+                serial,
+                certificate_sha256,
+                spki_sha256,
+                not_before,
+                not_after,
+                ..
+            } => {
+                self.pending.retain(|p| p != issuance);
+                self.certificates.retain(|c| c.not_after > recorded.time);
+                self.certificates.push(Certificate {
+                    serial: serial.clone(),
+                    sha256: *certificate_sha256,
+                    spki_sha256: *spki_sha256,
+                    not_before: *not_before,
+                    not_after: *not_after,
+                });
+                if self.stage == Stage::Approved {
+                    self.stage = Stage::Enrolled;
+                }
+            }
+            Event::CertificateRevoked { serial, .. } => self.certificates.retain(|c| &c.serial != serial),
+            Event::EvidenceAppraised {
+                appraisal,
+                evidence_sha256,
+                checkpoint_size,
+                boot,
+                firmware,
+                model,
+                findings,
+                verdict,
+                ..
+            } => {
+                self.evidence = Some(Evidence {
+                    at: recorded.time,
+                    pos: recorded.pos,
+                    sha256: *evidence_sha256,
+                    checkpoint_size: *checkpoint_size,
+                    appraisal: *appraisal,
+                    firmware: *firmware,
+                    model: *model,
+                    boot: *boot,
+                    findings: findings.clone(),
+                });
+                self.recorded = *verdict;
+            }
+            Event::DeviceValidated {} => self.stage = Stage::Validated,
+            Event::DeviceInService {} => self.stage = Stage::InService,
+            Event::TrustChanged { to, .. } => self.recorded = *to,
+            Event::DeviceQuarantined { reasons, .. } => {
+                if let Some(resume) = self.resume() {
+                    self.stage = Stage::Quarantined { resume, reasons: reasons.clone() };
+                }
+            }
+            Event::QuarantineReleased { .. } => {
+                if let Stage::Quarantined { resume, .. } = self.stage {
+                    self.stage = resume.into();
+                }
+            }
+            Event::RetirementBegun { .. } => self.stage = Stage::Retiring,
+            Event::DeviceRetired {} => {
+                self.stage = Stage::Retired;
+                self.certificates.clear();
+            }
+            // Audit facts: they stand in the chain and change nothing.
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether one of its certificates is valid at `now`.
+    pub fn has_valid_certificate(&self, now: Timestamp) -> bool {
+        self.certificates.iter().any(|c| c.not_before <= now && now <= c.not_after)
+    }
+
+    fn resume(&self) -> Option<Resume> {
+        match self.stage {
+            Stage::Approved => Some(Resume::Approved),
+            Stage::Enrolled => Some(Resume::Enrolled),
+            Stage::Validated => Some(Resume::Validated),
+            Stage::InService => Some(Resume::InService),
+            _ => None,
+        }
+    }
+}
+
+impl From<Resume> for Stage {
+    fn from(resume: Resume) -> Stage {
+        match resume {
+            Resume::Approved => Stage::Approved,
+            Resume::Enrolled => Stage::Enrolled,
+            Resume::Validated => Stage::Validated,
+            Resume::InService => Stage::InService,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Events: everything that ever changes a state, in the past tense. Each is the JSON payload of one leaf; the
+//! leaf's header carries the code of [`Event::kind`], the stream and the actor, never anything personal.
+//!
+//! To add an event: a variant here, a code in [`Event::kind`] (codes are never reused), its effect in `apply`
+//! of the object it changes, a line in `docs/event-catalogue.md`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId};
+use crate::operator::Role;
+use crate::record::DeviceRecord;
+use crate::release::ReleaseRecord;
+use crate::statement::SignedStatement;
+use crate::text::{Blob, Digest};
+use crate::time::Timestamp;
+use crate::trust::{Reason, Verdict};
+
+/// What kind of object a stream belongs to; stands in the leaf header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum StreamKind {
+    /// The log itself.
+    System = 0,
+    /// A device.
+    Device = 1,
+    /// A release.
+    Release = 2,
+    /// An operator.
+    Operator = 3,
+    /// A gateway.
+    Gateway = 4,
+}
+
+/// Where a TPM was in its life when it quoted; lets a replay or a reboot be told from a fresh quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootState {
+    /// TPM resets so far.
+    pub reset_count: u32,
+    /// TPM restarts (resume) since the last reset.
+    pub restart_count: u32,
+    /// Milliseconds the TPM has been powered.
+    pub clock: u64,
+    /// Whether the clock is known not to have gone back.
+    pub safe: bool,
+}
+
+/// What an appraisal found, without the trust that follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Appraisal {
+    /// Evidence good, everything approved.
+    Affirming,
+    /// Evidence good, something to look at, nothing against.
+    Warning,
+    /// Evidence good, and it shows something that is not approved.
+    Contraindicated,
+}
+
+/// Why a certificate was revoked (RFC 5280 5.3.1 names on the right where one fits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationReason {
+    /// cessationOfOperation.
+    Retired,
+    /// keyCompromise.
+    Compromised,
+    /// superseded.
+    Superseded,
+}
+
+/// Why an alarm was raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmCode {
+    /// A hardware key that belongs to another record.
+    HardwareKeyReused,
+    /// An identity that tried to come back after retirement.
+    RetiredIdentityUsed,
+    /// A key copied to other hardware, or a key not in the TPM that it claims.
+    CloneSuspected,
+    /// Evidence that was used before.
+    EvidenceReplayed,
+    /// Evidence whose signature, nonce or structure does not hold.
+    EvidenceBroken,
+}
+
+/// The outcome of one refusal probe (I11).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Enforcement point, for example `token`, `gateway mtls`, `gateway fhir`, `renewal`.
+    pub point: String,
+    /// Which old credential was offered: certificate serial or token digest.
+    pub credential: String,
+    /// Whether it was refused.
+    pub refused: bool,
+    /// What the point answered.
+    pub answer: String,
+}
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    // -- device stream --
+    /// Registered by one person.
+    DeviceRegistered { record: DeviceRecord, statement: SignedStatement },
+    /// Approved in one role.
+    DeviceApproved { role: Role, statement: SignedStatement },
+    /// The hardware key is now this record's, for ever (I2).
+    IdentityBound {
+        ek_sha256: Digest,
+        ek_certificate_sha256: Digest,
+        endorsement_sha256: Digest,
+        ak_public: Blob,
+        ak_name_sha256: Digest,
+        grade: Option<String>,
+    },
+    /// What is about to be signed; the act that follows cannot be undone.
+    IssuanceIntended {
+        issuance: IssuanceId,
+        protocol: String,
+        profile: String,
+        serial: String,
+        spki_sha256: Digest,
+        tbs_sha256: Digest,
+        evidence_sha256: Digest,
+    },
+    /// The signature was made and is recorded here before anyone sees it.
+    CertificateIssued {
+        issuance: IssuanceId,
+        serial: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        spki_sha256: Digest,
+        not_before: Timestamp,
+        not_after: Timestamp,
+    },
+    /// An intent that will never be a certificate (crash or refusal between record and act).
+    IssuanceAbandoned { issuance: IssuanceId, why: String },
+    /// A certificate is no longer accepted.
+    CertificateRevoked { serial: String, reason: RevocationReason },
+    /// Evidence was appraised. `verdict` and `reasons` are the device's trust after it.
+    EvidenceAppraised {
+        appraisal: Appraisal,
+        evidence_sha256: Digest,
+        nonce: Digest,
+        checkpoint_size: u64,
+        checkpoint_root: Digest,
+        boot: BootState,
+        firmware: Option<ReleaseId>,
+        model: Option<ReleaseId>,
+        findings: Vec<Reason>,
+        verdict: Verdict,
+        reasons: Vec<Reason>,
+        fresh_until: Timestamp,
+        untrusted_after: Timestamp,
+    },
+    /// First complete proof: the device may go live.
+    DeviceValidated {},
+    /// Live.
+    DeviceInService {},
+    /// Trust changed for a cause other than an appraisal (time, release, certificate).
+    TrustChanged { from: Verdict, to: Verdict, reasons: Vec<Reason> },
+    /// Cut off: by a person (`statement`) or by contraindicated evidence.
+    DeviceQuarantined { reasons: Vec<Reason>, statement: Option<SignedStatement> },
+    /// A person lets the device prove itself again.
+    QuarantineReleased { statement: SignedStatement },
+    /// Retirement has begun; from here every credential is refused.
+    RetirementBegun { statement: SignedStatement },
+    /// Old credentials were offered at every enforcement point.
+    RefusalProbed { probes: Vec<Probe> },
+    /// Terminal.
+    DeviceRetired {},
+    /// Someone must look at this.
+    AlarmRaised { code: AlarmCode, detail: String },
+    /// A token was granted.
+    TokenGranted { token_sha256: Digest, certificate_sha256: Digest, scopes: Vec<String>, expires: Timestamp },
+    /// Evidence was exported; closes the chain at this point, so that nothing before it can be left out.
+    EvidenceExported { claim_sha256: Digest, statement: SignedStatement },
+
+    // -- release stream --
+    /// Proposed.
+    ReleaseProposed { record: ReleaseRecord, statement: SignedStatement },
+    /// Approved by a second person.
+    ReleaseApproved { statement: SignedStatement },
+    /// Withdrawn.
+    ReleaseWithdrawn { statement: SignedStatement },
+
+    // -- operator stream --
+    /// Added. `statement` is absent only for the first operator, admitted by the bootstrap secret.
+    OperatorAdded { name: String, roles: Vec<Role>, public_key: Digest, statement: Option<SignedStatement> },
+    /// Rights ended.
+    OperatorRemoved { statement: SignedStatement },
+
+    // -- gateway stream --
+    /// Admitted. `statement` is absent only for the gateway that `lanyard up` runs in the same process.
+    GatewayAdded {
+        site: String,
+        vkey: String,
+        spki_sha256: Digest,
+        names: Vec<String>,
+        statement: Option<SignedStatement>,
+    },
+    /// A gateway's TLS certificate.
+    GatewayCertified { serial: String, certificate: Blob, certificate_sha256: Digest, not_after: Timestamp },
+    /// The gateway's decision log, as of this checkpoint, lies under the main log.
+    GatewayCheckpointAnchored {
+        gateway: GatewayId,
+        size: u64,
+        note: String,
+        note_sha256: Digest,
+        vkey: String,
+    },
+
+    // -- system stream --
+    /// First event of a log.
+    LedgerStarted { origin: String, vkey: String, policy: String },
+    /// An authority was created.
+    AuthorityCreated { name: String, certificate: Blob, certificate_sha256: Digest },
+    /// A maker's endorsement authority was accepted.
+    EndorsementAdded {
+        certificate: Blob,
+        certificate_sha256: Digest,
+        grade: Option<String>,
+        statement: SignedStatement,
+    },
+    /// A payload was erased; its leaf stays.
+    PayloadErased { pos: u64, legal_basis: String, statement: SignedStatement },
+    /// Reserved for the epoch map of design §6: commits to device -> (last position, state hash).
+    EpochSealed { size: u64, map_root: Digest, time_source: String },
+
+    // -- gateway decision logs (the sub-log of a gateway; stream = device) --
+    /// One access decision.
+    AccessDecided(Box<AccessRecord>),
+    /// What the system behind the gateway did with an allowed request.
+    AccessCompleted {
+        decision: crate::id::DecisionId,
+        status: u16,
+        location: Option<String>,
+        response_sha256: Digest,
+    },
+}
+
+/// One access decision of a gateway, as recorded before the request is forwarded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRecord {
+    /// Its id; also in the Provenance.
+    pub decision: crate::id::DecisionId,
+    /// Which gateway decided.
+    pub gateway: GatewayId,
+    /// Which device asked; absent when the peer could not be identified.
+    pub device: Option<DeviceId>,
+    /// Thumbprint of its certificate.
+    pub certificate_sha256: Option<Digest>,
+    /// `fhir`, later `dicom`, `hl7v2`.
+    pub path: String,
+    /// For example `create Observation`.
+    pub interaction: String,
+    /// Allowed or not.
+    pub allowed: bool,
+    /// The device's verdict at that moment.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// Which rules decided (I4).
+    pub policy: String,
+    /// Position in the main log of the appraisal it rests on.
+    pub evidence_pos: Option<u64>,
+    /// Digest of that evidence.
+    pub evidence_sha256: Option<Digest>,
+    /// Firmware release the device ran.
+    pub firmware: Option<ReleaseId>,
+    /// Model release the device ran.
+    pub model: Option<ReleaseId>,
+    /// Position in the main log up to which the gateway had heard.
+    pub heard_pos: u64,
+    /// SHA-256 of the request body as received.
+    pub request_sha256: Option<Digest>,
+    /// SHA-256 of what was sent on.
+    pub forwarded_sha256: Option<Digest>,
+}
+
+/// Why a payload is not an event.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// Not our JSON.
+    #[error("event payload cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Payload and header disagree.
+    #[error("event payload is of kind {payload}, its header says {header}")]
+    KindMismatch {
+        /// Code that the payload has.
+        payload: u16,
+        /// Code in the leaf header.
+        header: u16,
+    },
+}
+
+impl Event {
+    /// The code in the leaf header. Never reuse one.
+    pub const fn kind(&self) -> u16 {
+        match self {
+            Event::DeviceRegistered { .. } => 1,
+            Event::DeviceApproved { .. } => 2,
+            Event::IdentityBound { .. } => 3,
+            Event::IssuanceIntended { .. } => 4,
+            Event::CertificateIssued { .. } => 5,
+            Event::IssuanceAbandoned { .. } => 6,
+            Event::CertificateRevoked { .. } => 7,
+            Event::EvidenceAppraised { .. } => 8,
+            Event::DeviceValidated {} => 9,
+            Event::DeviceInService {} => 10,
+            Event::TrustChanged { .. } => 11,
+            Event::DeviceQuarantined { .. } => 12,
+            Event::QuarantineReleased { .. } => 13,
+            Event::RetirementBegun { .. } => 14,
+            Event::RefusalProbed { .. } => 15,
+            Event::DeviceRetired {} => 16,
+            Event::AlarmRaised { .. } => 17,
+            Event::TokenGranted { .. } => 18,
+            Event::EvidenceExported { .. } => 19,
+            Event::ReleaseProposed { .. } => 40,
+            Event::ReleaseApproved { .. } => 41,
+            Event::ReleaseWithdrawn { .. } => 42,
+            Event::OperatorAdded { .. } => 60,
+            Event::OperatorRemoved { .. } => 61,
+            Event::GatewayAdded { .. } => 80,
+            Event::GatewayCertified { .. } => 81,
+            Event::GatewayCheckpointAnchored { .. } => 82,
+            Event::LedgerStarted { .. } => 100,
+            Event::AuthorityCreated { .. } => 101,
+            Event::EndorsementAdded { .. } => 102,
+            Event::PayloadErased { .. } => 103,
+            Event::EpochSealed { .. } => 104,
+            Event::AccessDecided(_) => 120,
+            Event::AccessCompleted { .. } => 121,
+        }
+    }
+
+    /// The payload bytes as they are committed to.
+    pub fn to_payload(&self) -> Result<Vec<u8>, EventError> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    /// Reads a payload back, and checks that it is what the header says.
+    pub fn from_payload(kind: u16, payload: &[u8]) -> Result<Self, EventError> {
+        let event: Event = serde_json::from_slice(payload)?;
+        if event.kind() != kind {
+            return Err(EventError::KindMismatch { payload: event.kind(), header: kind });
+        }
+        Ok(event)
+    }
+}

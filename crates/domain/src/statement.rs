@@ -1,0 +1,174 @@
+//! Statements: what an operator signs. The exact text and its signature stand in the event, so that anyone can
+//! check later who decided what, and the server cannot make one up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DeviceId, GatewayId, OperatorId, ReleaseId};
+use crate::operator::Role;
+use crate::record::DeviceRecord;
+use crate::release::ReleaseRecord;
+use crate::text::{Blob, Digest};
+use crate::time::Timestamp;
+
+/// What is signed: these bytes, then the statement's JSON text.
+pub const SIGNATURE_CONTEXT: &[u8] = b"lanyard statement v1\n";
+
+/// Longest statement text in bytes: a golden event log of 4,096 events of some 120 bytes, doubled.
+pub const MAX_STATEMENT: usize = 1 << 20;
+
+/// One decision of one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// The log it is meant for (its origin), so that it cannot be replayed at another hospital.
+    pub log: String,
+    /// Who signs.
+    pub operator: OperatorId,
+    /// When, by the signer's clock.
+    pub at: Timestamp,
+    /// 16 random bytes, so that two equal decisions are two statements and a replay is seen.
+    pub nonce: Digest,
+    /// Why, in the person's words; no patient data.
+    pub reason: String,
+    /// What is decided.
+    pub action: Action,
+}
+
+/// What an operator can decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Add an operator.
+    AddOperator {
+        /// The new operator.
+        operator: OperatorId,
+        /// Display name.
+        name: String,
+        /// Roles.
+        roles: Vec<Role>,
+        /// Ed25519 public key.
+        public_key: Digest,
+    },
+    /// Take an operator's rights away.
+    RemoveOperator {
+        /// Whose.
+        operator: OperatorId,
+    },
+    /// Register a device.
+    RegisterDevice {
+        /// Its new id.
+        device: DeviceId,
+        /// Its record.
+        record: DeviceRecord,
+    },
+    /// Approve a registered device in one role.
+    ApproveDevice {
+        /// Which.
+        device: DeviceId,
+        /// As whom: security or biomedical.
+        role: Role,
+    },
+    /// Cut a device off.
+    QuarantineDevice {
+        /// Which.
+        device: DeviceId,
+    },
+    /// Let a quarantined device prove itself again.
+    ReleaseDevice {
+        /// Which.
+        device: DeviceId,
+    },
+    /// Begin a device's retirement; its end is proven by refusal probes.
+    RetireDevice {
+        /// Which.
+        device: DeviceId,
+    },
+    /// Propose a firmware or model release.
+    ProposeRelease {
+        /// Its new id.
+        release: ReleaseId,
+        /// Its content.
+        record: ReleaseRecord,
+    },
+    /// Approve a release that someone else proposed.
+    ApproveRelease {
+        /// Which.
+        release: ReleaseId,
+    },
+    /// Withdraw a release: devices that run it lose trust.
+    WithdrawRelease {
+        /// Which.
+        release: ReleaseId,
+    },
+    /// Accept a maker's endorsement authority (EK certificates chain to it).
+    AddEndorsement {
+        /// DER certificate.
+        certificate: Blob,
+        /// Certified grade of the roots of trust it endorses (FIPS 140, Common Criteria), when there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grade: Option<String>,
+    },
+    /// Admit a gateway.
+    AddGateway {
+        /// Its new id.
+        gateway: GatewayId,
+        /// The site whose devices it may know.
+        site: String,
+        /// SHA-256 of the TLS key's SubjectPublicKeyInfo.
+        spki_sha256: Digest,
+        /// Its decision log's verifier key (C2SP vkey).
+        vkey: String,
+        /// DNS names and addresses it serves.
+        names: Vec<String>,
+    },
+    /// Delete the payload of one event.
+    ErasePayload {
+        /// Position in the log.
+        pos: u64,
+        /// Why the law asks for it.
+        legal_basis: String,
+    },
+    /// Export evidence about a device; closes its chain at this point.
+    ExportEvidence {
+        /// Which.
+        device: DeviceId,
+        /// About what: SHA-256 of the claim.
+        claim_sha256: Digest,
+    },
+}
+
+/// A statement as it travels and as it is kept: exact text, signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedStatement {
+    /// JSON text of a [`Statement`], byte for byte as signed.
+    pub text: String,
+    /// Ed25519 signature over [`SIGNATURE_CONTEXT`] and the text.
+    pub signature: Blob,
+}
+
+/// Why a statement is refused before any rule is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StatementError {
+    /// Too long.
+    #[error("statement has {0} bytes, at most {MAX_STATEMENT} are read")]
+    TooLong(usize),
+    /// Not the JSON we know.
+    #[error("statement cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl SignedStatement {
+    /// The statement inside. Says nothing about the signature.
+    pub fn parse(&self) -> Result<Statement, StatementError> {
+        if self.text.len() > MAX_STATEMENT {
+            return Err(StatementError::TooLong(self.text.len()));
+        }
+        Ok(serde_json::from_str(&self.text)?)
+    }
+
+    /// The bytes that the signature covers.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        [SIGNATURE_CONTEXT, self.text.as_bytes()].concat()
+    }
+}

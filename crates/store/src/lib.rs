@@ -1,0 +1,1 @@
+//! lanyard-store
