@@ -57,8 +57,8 @@ impl<'a> Reader<'a> {
         let count = logs.len();
         let leaves = self.list("leaves", 1, limit::LEAVES, |reader| reader.leaf(count))?;
         self.key(5)?;
-        let attachments =
-            self.list("attachments", 0, limit::ATTACHMENTS, |reader| reader.bytes("attachment", limit::FILE))?;
+        let attachments = self
+            .list("attachments", 0, limit::ATTACHMENTS, |reader| reader.bytes("attachment", limit::FILE))?;
         self.key(6)?;
         let witnesses =
             self.list("witnesses", 0, limit::WITNESSES, |reader| reader.text("vkey", limit::VKEY))?;
@@ -126,7 +126,8 @@ impl<'a> Reader<'a> {
         let at = self.cbor.position();
         let length = self.cbor.array().ok().flatten().and_then(|n| usize::try_from(n).ok());
         let length = length.filter(|n| (least..=most).contains(n));
-        let length = length.ok_or_else(|| flaw(at, format!("{what} is not an array of {least} to {most}")))?;
+        let length =
+            length.ok_or_else(|| flaw(at, format!("{what} is not an array of {least} to {most}")))?;
         // No reservation: the announced length is the file's word, the items are its deed.
         (0..length).map(|_| item(self)).collect()
     }

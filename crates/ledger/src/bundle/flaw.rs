@@ -110,7 +110,9 @@ impl fmt::Display for Part {
             Self::WitnessKey { witness } => write!(f, "key of witness {witness}"),
             Self::Pin => write!(f, "pinned key of the main log"),
             Self::Checkpoint { log } => write!(f, "checkpoint of log {log}"),
-            Self::Signature { log, line } => write!(f, "signature line {line} on the checkpoint of log {log}"),
+            Self::Signature { log, line } => {
+                write!(f, "signature line {line} on the checkpoint of log {log}")
+            }
             Self::Entry { leaf } => write!(f, "entry {leaf} of the list of leaves"),
             Self::Leaf { log, pos } => write!(f, "leaf (log {log}, position {pos})"),
             Self::Commitment { log, pos } => write!(f, "payload of leaf (log {log}, position {pos})"),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::flaw::{Flaw, Part};
 use super::format::Leaf;
 use super::verified::{LogHead, OpenedLeaf, Segment};
+use crate::checkpoint::Checkpoint;
 use crate::leaf::{self, LeafHeader};
 use crate::tree;
 
@@ -35,8 +36,8 @@ fn open_one<'a>(index: usize, leaf: &Leaf<'a>, logs: &[LogHead<'_>]) -> Result<O
         leaf::decode(leaf.entry).map_err(|error| Flaw::new(entry.clone(), error.to_string()))?;
     let head = logs.get(leaf.log).ok_or_else(|| Flaw::new(entry, "log index names no log of the bundle"))?;
     let (log, pos) = (leaf.log, header.pos);
-    if pos >= head.size {
-        let rule = format!("the checkpoint of its log covers only {} leaves", head.size);
+    if pos >= head.checkpoint.size {
+        let rule = format!("the checkpoint of its log covers only {} leaves", head.checkpoint.size);
         return Err(Flaw::new(Part::Leaf { log, pos }, rule));
     }
     if let Some(opening) = &leaf.opening
@@ -55,9 +56,10 @@ pub(super) fn chain(leaves: &[OpenedLeaf<'_>]) -> Result<Vec<bool>, Flaw> {
     let mut at: HashMap<(usize, u64), usize> = HashMap::new();
     let mut latest: HashMap<Stream, usize> = HashMap::new();
     for (index, leaf) in leaves.iter().enumerate() {
-        let before = latest.insert(stream_of(leaf), index).and_then(|before| Some((before, leaves.get(before)?)));
+        let before =
+            latest.insert(stream_of(leaf), index).and_then(|before| Some((before, leaves.get(before)?)));
         let target = leaf.header.prev.as_ref().and_then(|prev| at.get(&(leaf.log, prev.pos))).copied();
-        let linked = link(&leaf.header, before.map(|(before, leaf)| (before, leaf)), target)
+        let linked = link(&leaf.header, before, target)
             .map_err(|rule| Flaw::new(Part::Chain { log: leaf.log, pos: leaf.header.pos }, rule))?;
         if let Some(flag) = linked.and_then(|before| named.get_mut(before)) {
             *flag = true;
@@ -86,7 +88,8 @@ fn link(
         (_, Some(_), _) => Err("names a leaf that is not the one before it in its stream"),
         (None, None, _) => Ok(None),
         (Some((_, leaf)), None, Some(prev))
-            if prev.pos > leaf.header.pos && leaf.header.seq.checked_add(1).is_some_and(|n| n < header.seq) =>
+            if prev.pos > leaf.header.pos
+                && leaf.header.seq.checked_add(1).is_some_and(|n| n < header.seq) =>
         {
             Ok(None)
         }
@@ -109,7 +112,8 @@ pub(super) fn prove(
             (None, false) => "no later leaf names this one, so it needs an inclusion proof",
             (Some(path), false) => {
                 let proven = logs.get(opened.log).is_some_and(|head| {
-                    tree::verify_inclusion(opened.hash, opened.header.pos, head.size, path, head.root).is_ok()
+                    let Checkpoint { size, root, .. } = &head.checkpoint;
+                    tree::verify_inclusion(&opened.hash, opened.header.pos, *size, path, root).is_ok()
                 });
                 if proven {
                     continue;

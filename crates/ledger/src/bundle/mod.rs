@@ -33,6 +33,7 @@ pub use encode::encode;
 pub use flaw::{Flaw, Part};
 pub use format::{Bundle, FORMAT, Leaf, Log, Opening, limit};
 pub use verified::{
-    Anchor, Attachment, Cosignature, Level, LogHead, LogKey, OpenedLeaf, Outcome, Segment, TrustPolicy, Verified,
+    Anchor, Attachment, Cosignature, Level, LogHead, LogKey, OpenedLeaf, Outcome, Segment, TrustPolicy,
+    Verified,
 };
 pub use verify::verify;

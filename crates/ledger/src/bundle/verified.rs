@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::Checkpoint;
 use crate::hash::Hash;
 use crate::leaf::LeafHeader;
 
@@ -86,12 +87,8 @@ impl Outcome {
 pub struct LogHead<'a> {
     /// The verifier key.
     pub vkey: &'a str,
-    /// The origin, equal to the key's name.
-    pub origin: &'a str,
-    /// Size of the tree.
-    pub size: u64,
-    /// Root of the tree.
-    pub root: Hash,
+    /// Origin (equal to the key's name), size and root.
+    pub checkpoint: Checkpoint,
 }
 
 /// A leaf that is proven to stand in its log.
@@ -145,8 +142,8 @@ pub struct Anchor {
 /// A verified cosignature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cosignature {
-    /// Name of the witness.
-    pub witness: String,
+    /// Verifier key of the witness.
+    pub vkey: String,
     /// When the witness says it saw the checkpoint, seconds since 1970.
     pub time_seconds: u64,
     /// Whether the trust policy names this witness.

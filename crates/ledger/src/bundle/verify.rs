@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::HEXLOWER;
-
 use super::decode::decode;
 use super::flaw::{Flaw, Part};
 use super::format::{Bundle, Log};
@@ -11,7 +9,7 @@ use super::keys;
 use super::leaves;
 use super::quotes::Quotes;
 use super::verified::{
-    Anchor, Attachment, Cosignature, Level, LogHead, LogKey, OpenedLeaf, Segment, TrustPolicy, Verified,
+    Anchor, Attachment, Cosignature, Level, LogKey, OpenedLeaf, Segment, TrustPolicy, Verified,
 };
 use crate::hash::{Hash, sha256};
 
@@ -96,20 +94,16 @@ fn anchors(bundle: &Bundle<'_>, leaves: &[OpenedLeaf<'_>], quotes: &Quotes<'_>) 
 }
 
 /// Step 9: attachments ascend by digest, and an opened payload names each.
-fn attachments<'a>(
-    bundle: &Bundle<'a>,
-    quotes: &Quotes<'_>,
-) -> Result<BTreeMap<Hash, Attachment<'a>>, Flaw> {
+fn attachments<'a>(bundle: &Bundle<'a>, quotes: &Quotes<'_>) -> Result<BTreeMap<Hash, Attachment<'a>>, Flaw> {
     let mut files = BTreeMap::new();
     for (attachment, bytes) in bundle.attachments.iter().copied().enumerate() {
         let flaw = |rule: &str| Flaw::new(Part::Attachment { attachment }, rule);
-        let hash = sha256(bytes);
+        let hash = sha256(&[bytes]);
         if files.last_key_value().is_some_and(|(last, _)| *last >= hash) {
             return Err(flaw("attachments do not ascend by SHA-256"));
         }
-        let named_by = quotes
-            .digest(&HEXLOWER.encode(&hash.0))
-            .ok_or_else(|| flaw("no opened payload names its SHA-256"))?;
+        let named_by =
+            quotes.digest(&hash.to_string()).ok_or_else(|| flaw("no opened payload names its SHA-256"))?;
         files.insert(hash, Attachment { bytes, named_by });
     }
     Ok(files)
@@ -125,11 +119,7 @@ fn closing(bundle: &Bundle<'_>, quotes: &Quotes<'_>) -> Result<usize, Flaw> {
 }
 
 /// Step 10: the closing leaf ends the one segment of its stream, so nothing happened in between.
-fn one_closing_segment(
-    leaves: &[OpenedLeaf<'_>],
-    closing: usize,
-    segments: &[Segment],
-) -> Result<(), Flaw> {
+fn one_closing_segment(leaves: &[OpenedLeaf<'_>], closing: usize, segments: &[Segment]) -> Result<(), Flaw> {
     let Some(leaf) = leaves.get(closing) else {
         return Err(Flaw::new(Part::Claim, "no leaf closes it"));
     };
@@ -169,7 +159,8 @@ fn not_proven(verified: &Verified<'_>) -> Vec<String> {
     }
     if verified.level == Level::Sealed {
         words.push(
-            "too few trusted witnesses cosigned: the operator could have shown another history to others".to_owned(),
+            "too few trusted witnesses cosigned: the operator could have shown another history to others"
+                .to_owned(),
         );
     }
     let erased = verified.leaves.iter().filter(|leaf| leaf.payload.is_none()).count();
@@ -195,5 +186,5 @@ fn begins_midway(verified: &Verified<'_>) -> bool {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    HEXLOWER.encode(&sha256(bytes).0)
+    sha256(&[bytes]).to_string()
 }
