@@ -4,5 +4,9 @@
 //! agent and the simulator speak the same bytes as a real one. TPM command and session handling is the
 //! agent's.
 
+pub mod certify;
+pub mod credential;
 pub mod keys;
+pub mod quote;
+pub mod signature;
 pub mod structures;

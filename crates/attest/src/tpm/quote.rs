@@ -1,0 +1,171 @@
+//! TPM2_Quote: the attestation key vouches for PCR values, now.
+//!
+//! Every rule is a named check; a [`VerifiedQuote`] exists only when all hold. What the values mean is
+//! [`crate::appraise`]'s question. To add a rule: a push in [`verify`], a row in the tests that it says no.
+
+use super::keys::check_ak;
+use super::signature;
+use super::structures::{Attest, Body, ClockInfo, HashAlg, PcrSelection, Public, Signature};
+use crate::check::{Check, CheckName, hex, same};
+
+/// PCR values of the SHA-256 bank, ascending by index.
+pub type PcrValues = [(u8, [u8; 32])];
+
+/// What a quote must be about.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The qualifying data.
+    pub nonce: &'a [u8],
+    /// PCRs that must be covered; more may be.
+    pub required: &'a [u8],
+}
+
+/// Proof: this attestation key quoted these PCR values with this nonce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedQuote {
+    pcrs: Vec<(u8, [u8; 32])>,
+    clock: ClockInfo,
+    tpm_firmware: u64,
+}
+
+impl VerifiedQuote {
+    /// The quoted PCR values.
+    pub fn pcrs(&self) -> &PcrValues {
+        &self.pcrs
+    }
+    /// The quoted value of one PCR.
+    pub fn pcr(&self, index: u8) -> Option<&[u8; 32]> {
+        self.pcrs.iter().find(|(i, _)| *i == index).map(|(_, v)| v)
+    }
+    /// Clock and counters.
+    pub const fn clock(&self) -> ClockInfo {
+        self.clock
+    }
+    /// Version of the TPM's own firmware.
+    pub const fn tpm_firmware(&self) -> u64 {
+        self.tpm_firmware
+    }
+}
+
+/// The checks in order, and the proof if all passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuoteReport {
+    /// Each rule with its outcome. Stops at the first rule without which the next make no sense.
+    pub checks: Vec<Check>,
+    /// Present exactly when no check failed.
+    pub verified: Option<VerifiedQuote>,
+}
+
+/// Checks a quote (`TPMS_ATTEST` bytes), its signature (`TPMT_SIGNATURE` bytes) and the reported values.
+pub fn verify(
+    ak: &Public,
+    quote: &[u8],
+    signature: &[u8],
+    pcrs: &PcrValues,
+    expected: Expected<'_>,
+) -> QuoteReport {
+    let mut checks = Vec::new();
+    let attest = structure(ak, quote, signature, &mut checks);
+    let verified = attest.and_then(|attest| content(attest, pcrs, expected, &mut checks));
+    QuoteReport { verified: verified.filter(|_| !checks.iter().any(Check::failed)), checks }
+}
+
+fn structure(ak: &Public, quote: &[u8], signature: &[u8], checks: &mut Vec<Check>) -> Option<Attest> {
+    let fit = check_ak(ak);
+    let found = fit.map_or_else(|flaw| flaw.to_string(), |()| "fit".to_owned());
+    checks.push(Check::of(
+        CheckName::AttestationKey,
+        fit.is_ok(),
+        "a restricted signing key of a TPM",
+        found,
+        "",
+    ));
+    let parsed = Signature::parse(signature);
+    let signed = parsed.as_ref().is_ok_and(|s| signature::verify(ak, quote, s));
+    let found = match &parsed {
+        Ok(_) if signed => "good".to_owned(),
+        Ok(_) => "made by another key, or the quote was changed".to_owned(),
+        Err(e) => e.to_string(),
+    };
+    checks.push(Check::of(
+        CheckName::QuoteSignature,
+        signed,
+        format!("signature of the attestation key {}", hex(&ak.name())),
+        found,
+        "",
+    ));
+    // Nothing below is worth reading in bytes that the attestation key did not sign.
+    if checks.iter().any(Check::failed) {
+        return None;
+    }
+    let attest = Attest::parse(quote);
+    let holds = attest.as_ref().is_ok_and(|a| matches!(a.body, Body::Quote { .. }));
+    let found = match &attest {
+        Ok(_) if holds => "quote".to_owned(),
+        Ok(_) => "another attestation type".to_owned(),
+        Err(e) => e.to_string(),
+    };
+    checks.push(Check::of(CheckName::QuoteStructure, holds, "a quote made by a TPM", found, ""));
+    attest.ok().filter(|_| holds)
+}
+
+fn content(
+    attest: Attest,
+    pcrs: &PcrValues,
+    expected: Expected<'_>,
+    checks: &mut Vec<Check>,
+) -> Option<VerifiedQuote> {
+    let Body::Quote { selection, pcr_digest } = attest.body else { return None };
+    checks.push(Check::of(
+        CheckName::Freshness,
+        same(&attest.extra_data, expected.nonce),
+        hex(expected.nonce),
+        hex(&attest.extra_data),
+        "binds purpose, checkpoint, device and channel",
+    ));
+    let selected = sha256_pcrs(&selection);
+    let reported: Vec<u8> = pcrs.iter().map(|(i, _)| *i).collect();
+    checks.push(Check::of(
+        CheckName::PcrSelection,
+        selected.as_ref() == Some(&reported),
+        format!("sha256 {reported:?}"),
+        selected.as_ref().map_or_else(|| "not one sha256 bank".to_owned(), |s| format!("sha256 {s:?}")),
+        "the reported PCRs, each once, ascending",
+    ));
+    let missing: Vec<u8> = expected.required.iter().copied().filter(|p| !reported.contains(p)).collect();
+    checks.push(Check::of(
+        CheckName::PcrCoverage,
+        missing.is_empty(),
+        format!("at least {:?}", expected.required),
+        format!("{reported:?}"),
+        if missing.is_empty() { String::new() } else { format!("missing {missing:?}") },
+    ));
+    // The digest uses the hash of the signing scheme; our attestation keys of P-384 sign with SHA-384.
+    let mut input = Vec::with_capacity(pcrs.len() * 32);
+    for (_, value) in pcrs {
+        input.extend_from_slice(value);
+    }
+    let hash = digest_by_size(pcr_digest.len());
+    let computed = hash.map(|h| h.digest(&input)).unwrap_or_default();
+    checks.push(Check::of(
+        CheckName::PcrDigest,
+        !computed.is_empty() && same(&computed, &pcr_digest),
+        hex(&pcr_digest),
+        hex(&computed),
+        "digest over the reported PCR values",
+    ));
+    Some(VerifiedQuote { pcrs: pcrs.to_vec(), clock: attest.clock, tpm_firmware: attest.firmware_version })
+}
+
+/// The PCRs of the selection if it is of the SHA-256 bank alone: a second bank would make the digest cover
+/// values that nobody reported.
+fn sha256_pcrs(selection: &PcrSelection) -> Option<Vec<u8>> {
+    match selection.banks.as_slice() {
+        [bank] if bank.hash == HashAlg::Sha256 => Some(bank.pcrs()),
+        _ => None,
+    }
+}
+
+fn digest_by_size(size: usize) -> Option<HashAlg> {
+    [HashAlg::Sha256, HashAlg::Sha384].into_iter().find(|h| h.size() == size)
+}
