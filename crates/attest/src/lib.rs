@@ -12,6 +12,8 @@
 #![warn(missing_docs)]
 
 pub mod check;
+pub mod freshness;
+pub mod tcg;
 pub mod tpm;
 pub mod wire;
 
