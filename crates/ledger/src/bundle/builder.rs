@@ -50,12 +50,12 @@ pub struct Builder {
     claim: Vec<u8>,
     logs: Vec<(String, String)>,
     witnesses: BTreeSet<String>,
-    leaves: BTreeMap<(usize, u64), Part>,
+    leaves: BTreeMap<(usize, u64), Pending>,
     attachments: BTreeMap<Hash, Vec<u8>>,
 }
 
 #[derive(Debug)]
-struct Part {
+struct Pending {
     entry: Vec<u8>,
     opening: Option<([u8; 32], Vec<u8>)>,
     proof: Vec<Hash>,
@@ -119,7 +119,7 @@ impl Builder {
             return Err(not_a_leaf());
         }
         let opening = opening.map(|opening| (*opening.salt, opening.payload.to_vec()));
-        let part = Part { entry: entry.to_vec(), opening, proof };
+        let part = Pending { entry: entry.to_vec(), opening, proof };
         match self.leaves.insert((log, header.pos), part) {
             None => Ok(()),
             Some(_) => Err(BuildError::Twice { log, pos: header.pos }),
@@ -157,7 +157,7 @@ impl Builder {
 
     /// The leaves that another leaf of the bundle names as its predecessor.
     fn named(&self) -> BTreeSet<(usize, u64)> {
-        let prev = |(&(log, _), part): (&(usize, u64), &Part)| {
+        let prev = |(&(log, _), part): (&(usize, u64), &Pending)| {
             let (header, _) = leaf::decode(&part.entry).ok()?;
             Some((log, header.prev?.pos))
         };

@@ -12,7 +12,7 @@ pub(super) const KEYS: u64 = 6;
 
 /// Limits of a bundle. They bound what a verifier allocates and computes for a hostile file.
 pub mod limit {
-    /// Bytes of the file: a year of one device's events with its attestation evidence is about 8 MiB.
+    /// Bytes of the file: 65,536 leaves of 500 bytes are 32 MiB, and as much is left for attachments.
     pub const FILE: usize = 64 << 20;
     /// Bytes of the claim.
     pub const CLAIM: usize = 1 << 20;

@@ -9,11 +9,11 @@ use std::collections::HashMap;
 /// Hexadecimal digits of a SHA-256 digest.
 const DIGEST: usize = 64;
 
-/// Where each digest and each member value is named first: index of the leaf.
+/// Where each digest and each member value is named first, a claim where it is named last: index of the leaf.
 #[derive(Default)]
 pub(super) struct Quotes<'a> {
     digests: HashMap<&'a [u8], usize>,
-    claims: Vec<(&'a [u8], usize)>,
+    claims: HashMap<&'a [u8], usize>,
     notes: HashMap<&'a [u8], usize>,
     vkeys: HashMap<&'a [u8], usize>,
 }
@@ -42,12 +42,9 @@ impl<'a> Quotes<'a> {
         self.digests.get(hex.as_bytes()).copied()
     }
 
-    /// Every leaf that holds `claim_sha256` with this digest.
-    pub(super) fn claims(&self, hex: &str) -> Vec<usize> {
-        let mut leaves: Vec<usize> =
-            self.claims.iter().filter(|(value, _)| *value == hex.as_bytes()).map(|(_, leaf)| *leaf).collect();
-        leaves.dedup();
-        leaves
+    /// Last leaf that holds `claim_sha256` with this digest: the same claim may have been exported before.
+    pub(super) fn claim(&self, hex: &str) -> Option<usize> {
+        self.claims.get(hex.as_bytes()).copied()
     }
 
     /// First leaf that holds `note_sha256` with this digest.
@@ -114,7 +111,7 @@ mod tests {
         assert_eq!(quotes.vkey("evil+00000000+AA"), None);
         quotes.read_members(1, br#"{"vkey":"good+00000000+AA","note_sha256":"x","claim_sha256":"y"}"#);
         assert_eq!(quotes.vkey("good+00000000+AA"), Some(1));
-        assert_eq!((quotes.note("x"), quotes.claims("y")), (Some(1), vec![1]));
-        assert_eq!((quotes.note("y"), quotes.claims("x")), (None, vec![]));
+        assert_eq!((quotes.note("x"), quotes.claim("y")), (Some(1), Some(1)));
+        assert_eq!((quotes.note("y"), quotes.claim("x")), (None, None));
     }
 }

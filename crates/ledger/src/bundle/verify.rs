@@ -109,13 +109,10 @@ fn attachments<'a>(bundle: &Bundle<'a>, quotes: &Quotes<'_>) -> Result<BTreeMap<
     Ok(files)
 }
 
-/// Step 10: the one leaf that holds the claim's digest.
+/// Step 10: the last leaf that holds the claim's digest.
 fn closing(bundle: &Bundle<'_>, quotes: &Quotes<'_>) -> Result<usize, Flaw> {
-    match quotes.claims(&digest(bundle.claim)).as_slice() {
-        [closing] => Ok(*closing),
-        [] => Err(Flaw::new(Part::Claim, "no opened leaf of the main log holds its `claim_sha256`")),
-        _ => Err(Flaw::new(Part::Claim, "more than one leaf of the main log holds its `claim_sha256`")),
-    }
+    let missing = || Flaw::new(Part::Claim, "no opened leaf of the main log holds its `claim_sha256`");
+    quotes.claim(&digest(bundle.claim)).ok_or_else(missing)
 }
 
 /// Step 10: the closing leaf ends the one segment of its stream, so nothing happened in between.
