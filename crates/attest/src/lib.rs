@@ -11,7 +11,9 @@
 
 #![warn(missing_docs)]
 
+pub mod appraise;
 pub mod check;
+pub mod evidence;
 pub mod freshness;
 pub mod tcg;
 pub mod tpm;
