@@ -4,8 +4,17 @@
 //! In scope: shapes and transport. Out of scope: rules (domain, control), pages, storage.
 //! To add a call: its types in the file of its audience here, its handler in `lanyard-server`.
 
+#![warn(missing_docs)]
+
+pub mod client;
 pub mod clock;
 pub mod device;
+pub mod exporter;
 pub mod gateway;
+pub mod listen;
 pub mod operator;
 pub mod problem;
+pub mod signing;
+
+#[cfg(test)]
+mod testkit;

@@ -1,0 +1,283 @@
+//! Read requests signed by an operator: RFC 9421 over method, path and query, in one exact spelling.
+//!
+//! Only what changes the meaning of a read is covered; it has no body. Decisions travel as signed statements and
+//! need no request signature. A proxy may rewrite the authority, so it is not covered: TLS names the server.
+
+use data_encoding::{BASE64, HEXLOWER};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Uri};
+use lanyard_domain::id::OperatorId;
+use lanyard_domain::text::Digest;
+use lanyard_domain::time::Timestamp;
+
+use super::{BadSignature, OperatorKey, verify};
+
+/// Who asks.
+pub const OPERATOR_HEADER: HeaderName = HeaderName::from_static("lanyard-operator");
+/// How far `created` may be from the server's clock, either way: clocks of desks drift, and nonces must be kept as long.
+pub const WINDOW_SECONDS: i64 = 60;
+
+const INPUT: HeaderName = HeaderName::from_static("signature-input");
+const SIGNATURE: HeaderName = HeaderName::from_static("signature");
+const COVERED: &str = r#"("@method" "@path" "@query")"#;
+/// The real one has 168 characters.
+const MAX_HEADER: usize = 512;
+
+/// Why a request's signature was not read or not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFault {
+    /// It carries none.
+    #[error("request is not signed: header `{0}` is missing; sign it with an operator's key")]
+    Missing(HeaderName),
+    /// Not the one form that is accepted.
+    #[error("header `{header}` is malformed: {why}")]
+    Malformed {
+        /// Which header.
+        header: HeaderName,
+        /// Which rule.
+        why: &'static str,
+    },
+    /// `Lanyard-Operator` and `keyid` name two people.
+    #[error("header `lanyard-operator` names another operator than the signature's `keyid`")]
+    TwoOperators,
+    /// Wrong key or changed request.
+    #[error(transparent)]
+    Signature(#[from] BadSignature),
+}
+
+/// A signed request, read but not yet verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRequest {
+    operator: OperatorId,
+    created: Timestamp,
+    nonce: [u8; 16],
+    base: String,
+    signature: [u8; 64],
+}
+
+impl SignedRequest {
+    /// Who claims to ask.
+    pub fn operator(&self) -> OperatorId {
+        self.operator
+    }
+    /// When they signed, by their clock.
+    pub fn created(&self) -> Timestamp {
+        self.created
+    }
+    /// To be accepted once within the window.
+    pub fn nonce(&self) -> [u8; 16] {
+        self.nonce
+    }
+    /// What is signed (RFC 9421 §2.5).
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+    /// Whether `created` is within [`WINDOW_SECONDS`] of `now`.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.seconds_since(self.created).abs() <= WINDOW_SECONDS
+    }
+    /// Checks the signature against the operator's public key.
+    pub fn verify(&self, public_key: &Digest) -> Result<(), RequestFault> {
+        Ok(verify(public_key, self.base.as_bytes(), &self.signature)?)
+    }
+}
+
+/// Headers that sign `method` on `target` (path and query).
+pub fn sign_request(
+    operator: OperatorId,
+    key: &OperatorKey,
+    method: &Method,
+    target: &Uri,
+    created: Timestamp,
+    nonce: [u8; 16],
+) -> HeaderMap {
+    let params = parameters(operator, created.as_seconds(), &nonce);
+    let signature = key.sign(base(method, target, &params).as_bytes());
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        (OPERATOR_HEADER, operator.to_string()),
+        (INPUT, format!("lanyard={params}")),
+        (SIGNATURE, format!("lanyard=:{}:", BASE64.encode(&signature))),
+    ] {
+        // All three are ASCII by construction: hex, base64, digits and the fixed text above.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+/// Reads the signature of a request and rebuilds what it covers. Fuzz entry point.
+pub fn read_signed(
+    method: &Method,
+    target: &Uri,
+    headers: &HeaderMap,
+) -> Result<SignedRequest, RequestFault> {
+    let claimed: OperatorId = one(headers, OPERATOR_HEADER)?
+        .parse()
+        .map_err(|_| malformed(OPERATOR_HEADER, "must be an operator's id"))?;
+    let input = one(headers, INPUT)?;
+    let params = input
+        .strip_prefix("lanyard=")
+        .ok_or_else(|| malformed(INPUT, "must hold the one signature `lanyard`"))?;
+    let (operator, created, nonce) = read_parameters(params)?;
+    // One spelling: what we would have written for these values is what was sent.
+    if params != parameters(operator, created, &nonce) {
+        return Err(malformed(INPUT, "values must be written in their shortest form"));
+    }
+    if operator != claimed {
+        return Err(RequestFault::TwoOperators);
+    }
+    let signature = one(headers, SIGNATURE)?
+        .strip_prefix("lanyard=:")
+        .and_then(|rest| rest.strip_suffix(':'))
+        .and_then(|b64| BASE64.decode(b64.as_bytes()).ok())
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| malformed(SIGNATURE, "must be `lanyard=:` 64 bytes in base64 `:`"))?;
+    let created = Timestamp::from_micros(
+        created.checked_mul(1_000_000).ok_or_else(|| malformed(INPUT, "`created` is out of range"))?,
+    );
+    Ok(SignedRequest { operator, created, nonce, base: base(method, target, params), signature })
+}
+
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<&str, RequestFault> {
+    let mut all = headers.get_all(&name).iter();
+    let value = all.next().ok_or_else(|| RequestFault::Missing(name.clone()))?;
+    if all.next().is_some() {
+        return Err(malformed(name, "must be sent once"));
+    }
+    if value.len() > MAX_HEADER {
+        return Err(malformed(name, "must have at most 512 characters"));
+    }
+    value.to_str().map_err(|_| malformed(name, "must be ASCII"))
+}
+
+fn read_parameters(params: &str) -> Result<(OperatorId, i64, [u8; 16]), RequestFault> {
+    const SHAPE: &str =
+        r#"must be lanyard=("@method" "@path" "@query");created=..;nonce="..";keyid="..";alg="ed25519""#;
+    let read = || {
+        let rest = params.strip_prefix(COVERED)?.strip_prefix(";created=")?;
+        let (created, rest) = rest.split_once(r#";nonce=""#)?;
+        let (nonce, rest) = rest.split_once(r#"";keyid=""#)?;
+        let keyid = rest.strip_suffix(r#"";alg="ed25519""#)?;
+        let nonce = HEXLOWER.decode(nonce.as_bytes()).ok()?.try_into().ok()?;
+        Some((keyid.parse().ok()?, created.parse().ok()?, nonce))
+    };
+    read().ok_or_else(|| malformed(INPUT, SHAPE))
+}
+
+fn parameters(operator: OperatorId, created: i64, nonce: &[u8; 16]) -> String {
+    let nonce = HEXLOWER.encode(nonce);
+    format!(r#"{COVERED};created={created};nonce="{nonce}";keyid="{operator}";alg="ed25519""#)
+}
+
+fn base(method: &Method, target: &Uri, params: &str) -> String {
+    // RFC 9421 2.2.6 and 2.2.7: an empty path is `/`, an absent query is `?`.
+    let path = if target.path().is_empty() { "/" } else { target.path() };
+    let query = target.query().unwrap_or_default();
+    format!("\"@method\": {method}\n\"@path\": {path}\n\"@query\": ?{query}\n\"@signature-params\": {params}")
+}
+
+fn malformed(header: HeaderName, why: &'static str) -> RequestFault {
+    RequestFault::Malformed { header, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn signed(key: &OperatorKey, target: &str) -> HeaderMap {
+        let operator = OperatorId::from_random([9; 16]);
+        sign_request(operator, key, &Method::GET, &target.parse().unwrap(), NOW, [7; 16])
+    }
+
+    #[test]
+    fn signature_base_is_that_of_the_rfc() {
+        let key = OperatorKey::generate().unwrap();
+        let target = "/v1/devices?site=north";
+        let request = read_signed(&Method::GET, &target.parse().unwrap(), &signed(&key, target)).unwrap();
+        assert_eq!(
+            request.base(),
+            "\"@method\": GET\n\"@path\": /v1/devices\n\"@query\": ?site=north\n\
+             \"@signature-params\": (\"@method\" \"@path\" \"@query\");created=1800000000;\
+             nonce=\"07070707070707070707070707070707\";\
+             keyid=\"09090909-0909-4909-8909-090909090909\";alg=\"ed25519\""
+        );
+        assert_eq!((request.created(), request.nonce()), (NOW, [7; 16]));
+    }
+
+    // R99: a request acts for the person who signed exactly it.
+    #[test]
+    fn only_the_signed_request_verifies() {
+        let (key, other) = (OperatorKey::generate().unwrap(), OperatorKey::generate().unwrap());
+        let headers = signed(&key, "/v1/devices?site=north");
+        for (method, target, by, accepted) in [
+            (Method::GET, "/v1/devices?site=north", &key, true),
+            (Method::GET, "/v1/devices?site=north", &other, false),
+            (Method::DELETE, "/v1/devices?site=north", &key, false),
+            (Method::GET, "/v1/devices?site=south", &key, false),
+            (Method::GET, "/v1/devices", &key, false),
+            (Method::GET, "/v1/device?site=north", &key, false),
+        ] {
+            let request = read_signed(&method, &target.parse().unwrap(), &headers).unwrap();
+            assert_eq!(request.verify(&by.public_key()).is_ok(), accepted, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn freshness_is_a_window_on_both_sides() {
+        let key = OperatorKey::generate().unwrap();
+        let request = read_signed(&Method::GET, &"/".parse().unwrap(), &signed(&key, "/")).unwrap();
+        for (shift, fresh) in [(0, true), (60, true), (-60, true), (61, false), (-61, false)] {
+            assert_eq!(request.is_fresh(NOW.plus_seconds(shift)), fresh, "{shift}");
+        }
+    }
+
+    // I12
+    #[test]
+    fn every_cut_flip_and_repetition_of_a_header_is_refused() {
+        let key = OperatorKey::generate().unwrap();
+        let good = signed(&key, "/");
+        let accepted = |headers: &HeaderMap| {
+            read_signed(&Method::GET, &"/".parse().unwrap(), headers)
+                .is_ok_and(|r| r.verify(&key.public_key()).is_ok())
+        };
+        assert!(accepted(&good));
+        for name in [OPERATOR_HEADER, INPUT, SIGNATURE] {
+            let value = good.get(&name).unwrap().as_bytes().to_vec();
+            let with = |bytes: &[u8]| {
+                let mut headers = good.clone();
+                HeaderValue::from_bytes(bytes).ok().map(|v| headers.insert(name.clone(), v)).map(|_| headers)
+            };
+            for end in 0..value.len() {
+                assert!(!with(&value[..end]).is_some_and(|h| accepted(&h)), "{name} cut at {end}");
+            }
+            for bit in 0..value.len() * 8 {
+                let mut flipped = value.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(!with(&flipped).is_some_and(|h| accepted(&h)), "{name} bit {bit}");
+            }
+            let mut twice = good.clone();
+            twice.append(name.clone(), good.get(&name).unwrap().clone());
+            assert!(!accepted(&twice), "{name} twice");
+            let mut none = good.clone();
+            none.remove(&name);
+            let fault = read_signed(&Method::GET, &"/".parse().unwrap(), &none);
+            assert_eq!(fault, Err(RequestFault::Missing(name.clone())));
+            assert!(!with(&[value.as_slice(), &[b'a'; 600]].concat()).is_some_and(|h| accepted(&h)));
+        }
+    }
+
+    #[test]
+    fn created_has_one_spelling() {
+        let key = OperatorKey::generate().unwrap();
+        for created in ["+1800000000", "01800000000", "-0", "99999999999999999999", "9223372036854775807"] {
+            let mut headers = signed(&key, "/");
+            let input = headers.get(&INPUT).unwrap().to_str().unwrap().replace("1800000000", created);
+            headers.insert(INPUT, input.parse().unwrap());
+            assert!(read_signed(&Method::GET, &"/".parse().unwrap(), &headers).is_err(), "{created}");
+        }
+    }
+}
