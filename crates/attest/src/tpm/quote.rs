@@ -169,3 +169,152 @@ fn sha256_pcrs(selection: &PcrSelection) -> Option<Vec<u8>> {
 fn digest_by_size(size: usize) -> Option<HashAlg> {
     [HashAlg::Sha256, HashAlg::Sha384].into_iter().find(|h| h.size() == size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{SoftAk, vector};
+    use crate::tpm::structures::{Curve, PcrBank};
+
+    const NONCE: [u8; 32] = [9; 32];
+    const PCRS: [(u8, [u8; 32]); 3] = [(0, [1; 32]), (4, [2; 32]), (12, [3; 32])];
+    const EXPECTED: Expected<'static> = Expected { nonce: &NONCE, required: &[0, 12] };
+
+    fn digest(pcrs: &PcrValues) -> Vec<u8> {
+        HashAlg::Sha256.digest(&pcrs.iter().flat_map(|(_, v)| *v).collect::<Vec<u8>>())
+    }
+
+    fn attest(ak: &SoftAk) -> Attest {
+        let selection = PcrSelection::of(HashAlg::Sha256, &[0, 4, 12]);
+        ak.attest(&NONCE, Body::Quote { selection, pcr_digest: digest(&PCRS) })
+    }
+
+    fn failed(ak: &SoftAk, attest: &Attest, pcrs: &PcrValues, expected: Expected<'_>) -> Vec<CheckName> {
+        let quote = attest.encode();
+        let report = verify(&ak.public, &quote, &ak.sign(&quote), pcrs, expected);
+        let failed: Vec<_> = report.checks.iter().filter(|c| c.failed()).map(|c| c.name).collect();
+        assert_eq!(report.verified.is_some(), failed.is_empty());
+        failed
+    }
+
+    #[test]
+    fn a_good_quote_is_verified_on_both_curves() {
+        for curve in [Curve::P256, Curve::P384] {
+            let ak = SoftAk::with(curve);
+            let quote = attest(&ak).encode();
+            let report = verify(&ak.public, &quote, &ak.sign(&quote), &PCRS, EXPECTED);
+            let verified = report.verified.unwrap();
+            assert_eq!(verified.pcrs(), PCRS);
+            assert_eq!(verified.pcr(4), Some(&[2; 32]));
+            assert_eq!(verified.clock().reset_count, 5);
+        }
+    }
+
+    // I5, I12
+    #[test]
+    fn every_flipped_bit_of_quote_signature_or_values_is_noticed() {
+        let ak = SoftAk::new();
+        let quote = attest(&ak).encode();
+        let signature = ak.sign(&quote);
+        for bit in 0..quote.len() * 8 {
+            let mut bad = quote.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(verify(&ak.public, &bad, &signature, &PCRS, EXPECTED).verified.is_none(), "quote {bit}");
+        }
+        for bit in 0..signature.len() * 8 {
+            let mut bad = signature.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(verify(&ak.public, &quote, &bad, &PCRS, EXPECTED).verified.is_none(), "signature {bit}");
+        }
+        for bit in 0..256 {
+            let mut bad = PCRS;
+            bad[1].1[bit / 8] ^= 1 << (bit % 8);
+            assert!(verify(&ak.public, &quote, &signature, &bad, EXPECTED).verified.is_none(), "value {bit}");
+        }
+        for n in 0..quote.len() {
+            assert!(verify(&ak.public, &quote[..n], &signature, &PCRS, EXPECTED).verified.is_none());
+        }
+    }
+
+    // R38
+    #[test]
+    fn the_attestation_key_of_another_tpm_is_noticed() {
+        let (ak, other) = (SoftAk::new(), SoftAk::new());
+        let quote = attest(&ak).encode();
+        let report = verify(&other.public, &quote, &ak.sign(&quote), &PCRS, EXPECTED);
+        assert_eq!(report.verified, None);
+        assert!(report.checks.iter().any(|c| c.failed() && c.name == CheckName::QuoteSignature));
+    }
+
+    #[test]
+    fn each_rule_of_a_quote_says_no() {
+        let ak = SoftAk::new();
+        let good = attest(&ak);
+        assert_eq!(failed(&ak, &good, &PCRS, EXPECTED), []);
+
+        let replayed = Expected { nonce: &[8; 32], ..EXPECTED };
+        assert_eq!(failed(&ak, &good, &PCRS, replayed), [CheckName::Freshness]);
+        let short = Expected { nonce: &[9; 31], ..EXPECTED };
+        assert_eq!(failed(&ak, &good, &PCRS, short), [CheckName::Freshness]);
+
+        let more = Expected { required: &[0, 7, 12], ..EXPECTED };
+        assert_eq!(failed(&ak, &good, &PCRS, more), [CheckName::PcrCoverage]);
+
+        let extra = [PCRS[0], PCRS[1], (7, [5; 32]), PCRS[2]];
+        assert_eq!(failed(&ak, &good, &extra, EXPECTED), [CheckName::PcrSelection, CheckName::PcrDigest]);
+        let missing = [PCRS[0], PCRS[2]];
+        assert_eq!(failed(&ak, &good, &missing, EXPECTED), [CheckName::PcrSelection, CheckName::PcrDigest]);
+        let reordered = [PCRS[1], PCRS[0], PCRS[2]];
+        assert_eq!(failed(&ak, &good, &reordered, EXPECTED), [CheckName::PcrSelection, CheckName::PcrDigest]);
+
+        let with =
+            |selection: PcrSelection, pcr_digest| ak.attest(&NONCE, Body::Quote { selection, pcr_digest });
+        let sha1 = with(PcrSelection::of(HashAlg::Sha1, &[0, 4, 12]), digest(&PCRS));
+        assert_eq!(failed(&ak, &sha1, &PCRS, EXPECTED), [CheckName::PcrSelection]);
+        let mut two = PcrSelection::of(HashAlg::Sha256, &[0, 4, 12]);
+        two.banks.insert(0, PcrBank { hash: HashAlg::Sha1, select: vec![1, 0, 0] });
+        assert_eq!(failed(&ak, &with(two, digest(&PCRS)), &PCRS, EXPECTED), [CheckName::PcrSelection]);
+        let none = with(PcrSelection::of(HashAlg::Sha256, &[0, 4, 12]), vec![]);
+        assert_eq!(failed(&ak, &none, &PCRS, EXPECTED), [CheckName::PcrDigest]);
+
+        let certify = ak.attest(&NONCE, Body::Certify { name: vec![1; 34], qualified_name: vec![] });
+        assert_eq!(failed(&ak, &certify, &PCRS, EXPECTED), [CheckName::QuoteStructure]);
+
+        let mut unfit = SoftAk::new();
+        unfit.public.attributes = crate::tpm::keys::TLS_ATTRIBUTES;
+        assert_eq!(failed(&unfit, &attest(&unfit), &PCRS, EXPECTED), [CheckName::AttestationKey]);
+    }
+
+    #[test]
+    fn an_outsider_cannot_pass_a_look_alike_without_the_magic() {
+        let ak = SoftAk::new();
+        let mut forged = attest(&ak).encode();
+        forged[0] = 0;
+        let report = verify(&ak.public, &forged, &ak.sign(&forged), &PCRS, EXPECTED);
+        assert!(report.checks.iter().any(|c| c.failed() && c.name == CheckName::QuoteStructure));
+        assert_eq!(report.verified, None);
+    }
+
+    #[test]
+    fn a_recorded_quote_of_a_real_tpm_has_a_good_signature() {
+        let dir = "keylime/test-data/files";
+        let (Some(ak), Some(quote), Some(sig)) = (
+            vector(&format!("{dir}/ak.pub")),
+            vector(&format!("{dir}/quote.out")),
+            vector(&format!("{dir}/quotesig.out")),
+        ) else {
+            return;
+        };
+        let ak = Public::parse_sized(&ak).unwrap();
+        let sig = Signature::parse(&sig).unwrap();
+        assert!(signature::verify(&ak, &quote, &sig));
+        let attest = Attest::parse(&quote).unwrap();
+        assert_eq!(attest.encode(), quote);
+        assert!(matches!(attest.body, Body::Quote { .. }));
+        for bit in 0..quote.len() * 8 {
+            let mut bad = quote.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(!signature::verify(&ak, &bad, &sig), "bit {bit}");
+        }
+    }
+}
