@@ -11,8 +11,12 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
-    let length = u16::try_from(body.len()).unwrap().to_be_bytes();
-    [&[tag, 0x82, length[0], length[1]], body.as_slice()].concat()
+    let length = match u16::try_from(body.len()).unwrap().to_be_bytes() {
+        [0, n] if n < 0x80 => vec![n],
+        [0, n] => vec![0x81, n],
+        [high, low] => vec![0x82, high, low],
+    };
+    [&[tag], length.as_slice(), body.as_slice()].concat()
 }
 
 pub(crate) struct Party {

@@ -87,7 +87,7 @@ impl Lines {
     }
 
     #[cfg(test)]
-    pub(super) fn with_max_line(mut self, max_line: usize) -> Self {
+    pub(crate) fn with_max_line(mut self, max_line: usize) -> Self {
         self.max_line = max_line;
         self
     }

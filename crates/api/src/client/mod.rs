@@ -8,8 +8,6 @@
 mod error;
 mod lines;
 mod server;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
