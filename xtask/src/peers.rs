@@ -1,0 +1,147 @@
+//! `cargo xtask peers`: the foreign programs that tests and benches talk to.
+//!
+//! Debian packages by apt-get (as root), and a Python environment under the build folder with the pinned
+//! packages of `xtask/peers.txt`. Only what is missing is installed; with everything there it takes a second.
+//! To add a peer: its package in [`PACKAGES`] and how it tells its version in [`VERSIONS`], or a pinned line in
+//! `peers.txt`; then a folder in `tests/interop`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+/// Debian 12 packages.
+const PACKAGES: &[&str] = &[
+    "curl",
+    "fiu-utils",
+    "libfiu-dev",
+    "libtss2-dev",
+    "libtss2-tcti-swtpm0",
+    "nginx-light",
+    "openssl",
+    "pkg-config",
+    "python3-venv",
+    "swtpm",
+    "swtpm-tools",
+    "tpm2-tools",
+    "wrk",
+];
+
+/// A peer, the package whose version counts, and what it is for.
+const VERSIONS: &[(&str, &str, &str)] = &[
+    ("swtpm", "swtpm", "software TPM 2.0 with its own CA"),
+    ("tpm2-tools", "tpm2-tools", "quotes and credential activation by other hands"),
+    ("tpm2-tss", "libtss2-dev", "the C library behind the feature tpm"),
+    ("openssl", "openssl", "certificates and TLS by other hands"),
+    ("nginx", "nginx-light", "mTLS reverse proxy, the bench's limit"),
+    ("wrk", "wrk", "HTTP load"),
+    ("libfiu", "libfiu-dev", "failing fsync and writes"),
+    ("curl", "curl", "HTTP client"),
+];
+
+/// What must be in the Python environment; the whole file is installed, so the versions are always these.
+const REQUIREMENTS: &str = include_str!("../peers.txt");
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    if !arguments.is_empty() {
+        bail!("`peers` takes no arguments");
+    }
+    ensure()?;
+    for (name, package, purpose) in VERSIONS {
+        let version = installed(package).unwrap_or_default();
+        println!("{name:<12} {version:<26} {purpose}");
+    }
+    for name in ["sekmet-fhir", "cryptography", "requests"] {
+        let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
+        println!("{name:<12} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
+    }
+    Ok(())
+}
+
+/// Installs what is missing.
+pub fn ensure() -> Result<()> {
+    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|name| installed(name).is_none()).collect();
+    if !missing.is_empty() {
+        install(&missing)?;
+    }
+    ensure_python()
+}
+
+/// The Python that has the peers' packages: `LANYARD_PEERS_PYTHON`, else the environment that [`ensure`] makes.
+pub fn python() -> PathBuf {
+    match std::env::var_os("LANYARD_PEERS_PYTHON") {
+        Some(path) if !path.is_empty() => PathBuf::from(path),
+        _ => environment().join("bin/python3"),
+    }
+}
+
+fn environment() -> PathBuf {
+    shell::target_dir().join("peers/venv")
+}
+
+/// The version of an installed Debian package.
+fn installed(package: &str) -> Option<String> {
+    let answer = shell::capture("dpkg-query", &["-W", "-f=${db:Status-Status} ${Version}", package]).ok()?;
+    answer.strip_prefix("installed ").map(str::to_owned)
+}
+
+fn install(missing: &[&str]) -> Result<()> {
+    let list = missing.join(" ");
+    if !shell::succeeds("sh", &["-c", "command -v apt-get && test \"$(id -u)\" = 0"]) {
+        bail!(
+            "these programs are needed by tests and missing: {list}. On Debian 12, as root: \
+             `apt-get install {list}`. To test without them: `cargo xtask test --without-peers`"
+        );
+    }
+    eprintln!("peers: installing {list}");
+    // Another apt may be running (unattended upgrades on a fresh machine): wait up to five minutes for its lock.
+    let lock = "DPkg::Lock::Timeout=300";
+    apt(&["-o", lock, "-o", "Acquire::Retries=3", "update", "-q"])?;
+    let mut arguments = vec!["-o", lock, "-o", "Acquire::Retries=3", "install", "-y", "-q"];
+    arguments.push("--no-install-recommends");
+    arguments.extend(missing);
+    apt(&arguments)
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let mut command = shell::command("apt-get", arguments);
+    // Standard output carries our result lines, and no package may ask a question.
+    command.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr());
+    shell::run_command(&mut command)
+}
+
+fn ensure_python() -> Result<()> {
+    if std::env::var_os("LANYARD_PEERS_PYTHON").is_some_and(|path| !path.is_empty()) {
+        return Ok(());
+    }
+    let folder = environment();
+    let stamp = folder.join("peers.txt");
+    let is_current = std::fs::read_to_string(&stamp).is_ok_and(|text| text == REQUIREMENTS);
+    if is_current && folder.join("bin/python3").exists() {
+        return Ok(());
+    }
+    eprintln!("peers: making the Python environment {}", folder.display());
+    make_environment(&folder)?;
+    // Written last: an interrupted installation is not taken for a complete one.
+    std::fs::write(&stamp, REQUIREMENTS).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+fn make_environment(folder: &Path) -> Result<()> {
+    let parent = folder.parent().context("the environment lies in a folder")?;
+    std::fs::create_dir_all(parent)?;
+    let list = parent.join("requirements.txt");
+    std::fs::write(&list, REQUIREMENTS)?;
+    let (folder, list) = (folder.to_string_lossy(), list.to_string_lossy());
+    to_stderr("python3", &["-m", "venv", "--clear", &folder])?;
+    let python = format!("{folder}/bin/python3");
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "5"];
+    let mut arguments = pip.to_vec();
+    arguments.extend(["--no-deps", "-r", &list]);
+    to_stderr(&python, &arguments)?;
+    to_stderr(&python, &["-m", "pip", "check", "--quiet", "--disable-pip-version-check"])
+}
+
+fn to_stderr(program: &str, arguments: &[&str]) -> Result<()> {
+    shell::run_command(shell::command(program, arguments).stdout(std::io::stderr()))
+}
