@@ -6,6 +6,7 @@
 
 pub mod certify;
 pub mod credential;
+pub mod endorsement;
 pub mod keys;
 pub mod quote;
 pub mod signature;

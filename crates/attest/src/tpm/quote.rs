@@ -317,4 +317,19 @@ mod tests {
             assert!(!signature::verify(&ak, &bad, &sig), "bit {bit}");
         }
     }
+
+    #[test]
+    fn a_quote_recorded_from_swtpm_is_verified() {
+        let ak = Public::parse_sized(include_bytes!("../../tests/data/swtpm/ak.pub")).unwrap();
+        let quote = include_bytes!("../../tests/data/swtpm/quote.msg");
+        let signature = include_bytes!("../../tests/data/swtpm/quote.sig");
+        let extended = |text: &[u8]| crate::tcg::build::pcr_after(&[(0, crate::freshness::sha256(text))], 0);
+        let zero = [0; 32];
+        let pcrs =
+            [(0, extended(b"boot")), (2, zero), (4, zero), (7, zero), (9, zero), (12, extended(b"model"))];
+        let nonce = crate::freshness::sha256(b"swtpm nonce");
+        let expected = Expected { nonce: &nonce, required: &crate::tcg::QUOTED_PCRS };
+        let report = verify(&ak, quote, signature, &pcrs, expected);
+        assert!(report.verified.is_some(), "{:?}", report.checks);
+    }
 }
