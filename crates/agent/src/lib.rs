@@ -1,1 +1,3 @@
 //! lanyard-agent
+
+pub mod tpm;

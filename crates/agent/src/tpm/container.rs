@@ -1,7 +1,8 @@
-//! The file format of everything that this module keeps on disk: a magic, a kind, a version, fields, a checksum.
+//! The file format of everything that this module keeps on disk: a magic, a kind, a version, fields, a
+//! checksum.
 //!
-//! What: `LYRT`, kind u8, version u8, then fields of u32 length + bytes, then SHA-256 of all before it. Written to a
-//! temporary file beside, fsynced, renamed, directory fsynced; mode 0600.
+//! What: `LYRT`, kind u8, version u8, then fields of u32 length + bytes, then SHA-256 of all before it.
+//! Written to a temporary file beside, fsynced, renamed, directory fsynced; mode 0600.
 //! Why a checksum: a torn or rotten file must say so, and not look like a key of another TPM.
 //! It is no protection against an attacker who writes the file: that is the job of the wrapping inside.
 //!
@@ -32,6 +33,8 @@ pub(super) enum Kind {
     Measurements = 2,
     /// Wrapped keys of a software TPM.
     Keys = 3,
+    /// Key and certificate of a simulated maker.
+    Maker = 5,
     /// One key blob of a hardware TPM.
     #[cfg(feature = "tpm")]
     HardwareBlob = 4,
@@ -43,7 +46,8 @@ pub(super) fn encode(kind: Kind, fields: &[&[u8]]) -> Vec<u8> {
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[kind as u8, VERSION]);
     for field in fields {
-        // Fields are keys and certificates, far below 4 GiB; a longer one would fail the size check when read.
+        // Fields are keys and certificates, far below 4 GiB; a longer one would fail the size check when
+        // read.
         out.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
         out.extend_from_slice(field);
     }
@@ -52,7 +56,8 @@ pub(super) fn encode(kind: Kind, fields: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// Decodes what [`encode`] wrote; `what` names the file in errors. Fuzz entry point of everything read from disk.
+/// Decodes what [`encode`] wrote; `what` names the file in errors. Fuzz entry point of everything read from
+/// disk.
 pub(super) fn decode(what: &str, kind: Kind, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TpmError> {
     let malformed = |why: &str| TpmError::malformed(what, why);
     if bytes.len() > MAX_FILE {
@@ -67,14 +72,17 @@ pub(super) fn decode(what: &str, kind: Kind, bytes: &[u8]) -> Result<Vec<Vec<u8>
     let mut rest = match rest {
         [k, VERSION, rest @ ..] if *k == kind as u8 => rest,
         [k, VERSION, ..] => return Err(malformed(&format!("holds kind {k}, expected {}", kind as u8))),
-        [_, version, ..] => return Err(malformed(&format!("format version {version}, this build reads {VERSION}"))),
+        [_, version, ..] => {
+            return Err(malformed(&format!("format version {version}, this build reads {VERSION}")));
+        }
         _ => return Err(malformed("truncated")),
     };
     let mut fields = Vec::new();
     while !rest.is_empty() {
         let (len, tail) = rest.split_first_chunk::<4>().ok_or_else(|| malformed("truncated"))?;
         let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| malformed("field too long"))?;
-        let (field, tail) = tail.split_at_checked(len).ok_or_else(|| malformed("field longer than the file"))?;
+        let (field, tail) =
+            tail.split_at_checked(len).ok_or_else(|| malformed("field longer than the file"))?;
         fields.push(field.to_vec());
         if fields.len() > MAX_FIELDS {
             return Err(malformed("more than 128 fields"));
@@ -125,12 +133,18 @@ mod tests {
         let bytes = encode(Kind::Keys, &fields);
         assert_eq!(decode("keys", Kind::Keys, &bytes).unwrap(), fields);
         for end in 0..bytes.len() {
-            assert!(matches!(decode("keys", Kind::Keys, &bytes[..end]), Err(TpmError::Malformed { .. })), "cut at {end}");
+            assert!(
+                matches!(decode("keys", Kind::Keys, &bytes[..end]), Err(TpmError::Malformed { .. })),
+                "cut at {end}"
+            );
         }
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(decode("keys", Kind::Keys, &flipped), Err(TpmError::Malformed { .. })), "bit {bit}");
+            assert!(
+                matches!(decode("keys", Kind::Keys, &flipped), Err(TpmError::Malformed { .. })),
+                "bit {bit}"
+            );
         }
     }
 
@@ -149,7 +163,7 @@ mod tests {
         let sum = digest(&SHA256, &overlong);
         overlong.extend_from_slice(sum.as_ref());
         assert!(reason(&overlong).contains("longer than the file"));
-        assert!(reason(&encode(Kind::Keys, &[&[]; MAX_FIELDS + 1])).contains("128 fields"));
+        assert!(reason(&encode(Kind::Keys, &[b"".as_slice(); MAX_FIELDS + 1])).contains("128 fields"));
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! The Attester's root of trust: the one place where the keys of a device live and where its measurements are kept.
+//! The Attester's root of trust: the one place where the keys of a device live and where its measurements are
+//! kept.
 //!
-//! What: the trait [`RootOfTrust`] and its two backends. [`soft`] is a TPM 2.0 in Rust (always built: the demo, the
-//! simulated fleets, and devices without a chip); `tss` talks to a real TPM 2.0 through the TSS and is built with the
-//! cargo feature `tpm` only. Both emit the same structures, so a verifier cannot tell them apart except by the
-//! certificate of the endorsement key.
+//! What: the trait [`RootOfTrust`] and its two backends. [`soft`] is a TPM 2.0 in Rust (always built: the
+//! demo, the simulated fleets, and devices without a chip); `tss` talks to a real TPM 2.0 through the TSS and
+//! is built with the cargo feature `tpm` only. Both emit the same structures, so a verifier cannot tell them
+//! apart except by the certificate of the endorsement key.
 //!
 //! Why a trait: the renew loop, the enrolment client and the posture code must not know which one they use.
 //!
-//! Out of scope: building requests, talking to a server, deciding when to renew, event logs, and checking signatures
-//! (that is `lanyard_attest`). Calls block (a real quote takes up to a second): run them off the async threads.
+//! Out of scope: building requests, talking to a server, deciding when to renew, event logs, and checking
+//! signatures (that is `lanyard_attest`). Calls block (a real quote takes up to a second): run them off the
+//! async threads.
 //!
 //! To add a backend: one folder here, an implementation of the trait, and one line in the contract suite
 //! (`contract.rs`), which each implementation must pass.
@@ -16,7 +18,9 @@
 mod container;
 #[cfg(test)]
 mod contract;
+mod der;
 pub mod soft;
+mod templates;
 #[cfg(feature = "tpm")]
 pub mod tss;
 
@@ -27,10 +31,12 @@ use std::path::PathBuf;
 pub const PCR_COUNT: u8 = 24;
 /// Longest nonce that a TPM takes: TPM2B_DATA holds one TPMT_HA without its algorithm, 64 bytes for SHA-512.
 pub const MAX_QUALIFYING_DATA: usize = 64;
-/// First and last PCR that locality 0 cannot extend (PC Client Platform TPM Profile, table of PCR attributes).
+/// First and last PCR that locality 0 cannot extend (PC Client Platform TPM Profile, table of PCR
+/// attributes).
 const DRTM_PCRS: std::ops::RangeInclusive<u8> = 17..=22;
 
-/// A device's root of trust. Every call may block on hardware; none needs `&mut`, so one value serves all tasks.
+/// A device's root of trust. Every call may block on hardware; none needs `&mut`, so one value serves all
+/// tasks.
 pub trait RootOfTrust: Send + Sync {
     /// DER certificates of the endorsement key, leaf first; empty where the maker gave none.
     fn ek_certificate_chain(&self) -> Result<Vec<Vec<u8>>, TpmError>;
@@ -50,8 +56,8 @@ pub trait RootOfTrust: Send + Sync {
     /// TPM2_Certify of the key in `slot` by the attestation key, over `qualifying_data`.
     fn certify_tls_key(&self, slot: KeySlot, qualifying_data: &[u8]) -> Result<Certified, TpmError>;
 
-    /// TPM2_ActivateCredential: the secret inside `blob` (TPMS_ID_OBJECT) and `encrypted_secret`, if both were made for
-    /// this endorsement key and this attestation key.
+    /// TPM2_ActivateCredential: the secret inside `blob` (TPMS_ID_OBJECT) and `encrypted_secret`, if both
+    /// were made for this endorsement key and this attestation key.
     fn activate_credential(&self, blob: &[u8], encrypted_secret: &[u8]) -> Result<Vec<u8>, TpmError>;
 
     /// Extends a PCR of the SHA-256 bank.
@@ -200,9 +206,10 @@ fn checked_pcrs(pcrs: &[u8]) -> Result<Vec<u8>, TpmError> {
     sorted.dedup();
     match sorted.last() {
         None => Err(TpmError::malformed("pcrs", "at least one PCR must be named")),
-        Some(last) if *last >= PCR_COUNT => {
-            Err(TpmError::malformed("pcrs", format!("PCR {last} does not exist; the last one is {}", PCR_COUNT - 1)))
-        }
+        Some(last) if *last >= PCR_COUNT => Err(TpmError::malformed(
+            "pcrs",
+            format!("PCR {last} does not exist; the last one is {}", PCR_COUNT - 1),
+        )),
         Some(_) => Ok(sorted),
     }
 }
@@ -222,4 +229,14 @@ fn checked_qualifying_data(data: &[u8]) -> Result<(), TpmError> {
         return Err(TpmError::malformed("qualifying_data", why));
     }
     Ok(())
+}
+
+/// What TPM2_Quote signs: the digest over the values, in ascending order of the PCRs (part 4,
+/// PCRComputeCurrentDigest).
+fn pcr_digest(values: &[PcrValue]) -> Vec<u8> {
+    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for (_, value) in values {
+        hash.update(value);
+    }
+    hash.finish().as_ref().to_vec()
 }
