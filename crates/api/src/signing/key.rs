@@ -183,7 +183,7 @@ mod tests {
         OperatorKey::generate().unwrap().write(&path).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         for end in 0..text.trim_end().len() {
-            fs::write(&path, &text[..end]).unwrap();
+            fs::write(&path, &text.as_bytes()[..end]).unwrap();
             assert!(matches!(OperatorKey::read(&path), Err(KeyFileError::Malformed(_))), "cut at {end}");
         }
         fs::write(&path, [0xff, 0xfe]).unwrap();
