@@ -18,7 +18,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
 use super::keys::{KeyFlaw, check_ek};
-use super::structures::{Key, Public, spki_der};
+use super::structures::{Key, Public, key_bits, spki_der};
 use crate::freshness::sha256;
 
 /// tcg-kp-EKCertificate.
@@ -253,14 +253,12 @@ fn check_purpose(certificate: &Certificate) -> Result<(), EndorsementRefusal> {
 
 fn check_key(ek: &Public, certificate: &Certificate) -> Result<(), EndorsementRefusal> {
     let certified = certificate.tbs_certificate().subject_public_key_info();
-    let ours = spki_der(ek);
-    if certified.to_der().is_ok_and(|der| der == ours) {
+    if certified.to_der().is_ok_and(|der| der == spki_der(ek)) {
         return Ok(());
     }
     // The same RSA key under the other algorithm identifier: compare the key itself.
-    let key = certified.subject_public_key.raw_bytes();
     let oaep = matches!(ek.key, Key::Rsa { .. }) && certified.algorithm.oid == RSAES_OAEP;
-    if oaep && !key.is_empty() && ours.ends_with(key) {
+    if oaep && certified.subject_public_key.raw_bytes() == key_bits(ek) {
         return Ok(());
     }
     Err(EndorsementRefusal::KeyMismatch)

@@ -202,6 +202,23 @@ fn a_cut_or_flipped_certificate_is_never_accepted() {
 }
 
 #[test]
+fn an_rsa_key_marked_for_oaep_is_the_same_key() {
+    let ca = Ca::new("Acme TPM CA");
+    let swtpm = Public::parse_sized(include_bytes!("../../../tests/data/swtpm/ek.pub")).unwrap();
+    let algorithm = tlv(0x30, &oid("1.2.840.113549.1.1.7"));
+    let bits = tlv(0x03, &[&[0], key_bits(&swtpm).as_slice()].concat());
+    let spki = tlv(0x30, &[algorithm, bits].concat());
+    let certificate = ca.issue("chip 1", &Leaf { spki, ..leaf(&swtpm) });
+    assert!(verify(&swtpm, &certificate, &[], &[ca.root()], NOW).is_ok());
+    let mut other = swtpm.clone();
+    if let Key::Rsa { modulus, .. } = &mut other.key {
+        modulus[9] ^= 1;
+    }
+    let refused = verify(&other, &certificate, &[], &[ca.root()], NOW).unwrap_err();
+    assert_eq!(refused.code(), "ek_certificate_other_key");
+}
+
+#[test]
 fn the_certificate_of_swtpm_is_accepted_with_its_own_ca_only() {
     let ek = Public::parse_sized(include_bytes!("../../../tests/data/swtpm/ek.pub")).unwrap();
     let certificate = include_bytes!("../../../tests/data/swtpm/ek.der");

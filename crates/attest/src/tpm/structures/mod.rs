@@ -13,8 +13,8 @@ mod tests;
 
 pub use attestation::{Attest, Body, ClockInfo, TPM_GENERATED, TYPE_CERTIFY, TYPE_QUOTE};
 pub use pcr::{PcrBank, PcrSelection};
-pub(crate) use public::padded;
 pub use public::{Attributes, Curve, Key, Public, Scheme, Symmetric, spki_der};
+pub(crate) use public::{key_bits, padded};
 pub use signature::Signature;
 
 use crate::wire::Malformed;

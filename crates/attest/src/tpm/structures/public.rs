@@ -371,13 +371,11 @@ fn put_scheme(out: &mut Vec<u8>, scheme: Scheme) {
 /// as a CSR or certificate of this key, so that the two can be compared.
 pub fn spki_der(public: &Public) -> Vec<u8> {
     match &public.key {
-        Key::Rsa { exponent, modulus, .. } => {
-            let e = if *exponent == 0 { 65_537u32 } else { *exponent };
-            let key = der(0x30, &[der_unsigned(modulus), der_unsigned(&e.to_be_bytes())].concat());
+        Key::Rsa { .. } => {
             // rsaEncryption 1.2.840.113549.1.1.1 with NULL parameters.
             let algorithm =
                 [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
-            der(0x30, &[algorithm.to_vec(), der_bits(&key)].concat())
+            der(0x30, &[algorithm.to_vec(), der_bits(&key_bits(public))].concat())
         }
         Key::Ecc { curve, .. } => {
             // id-ecPublicKey 1.2.840.10045.2.1 with the named curve prime256v1 or secp384r1.
@@ -391,9 +389,19 @@ pub fn spki_der(public: &Public) -> Vec<u8> {
                     0x04, 0x00, 0x22,
                 ],
             };
-            let point = public.point().unwrap_or_default();
-            der(0x30, &[algorithm.to_vec(), der_bits(&point)].concat())
+            der(0x30, &[algorithm.to_vec(), der_bits(&key_bits(public))].concat())
         }
+    }
+}
+
+/// What the subjectPublicKey bit string of the key holds: RSAPublicKey, or the uncompressed point.
+pub(crate) fn key_bits(public: &Public) -> Vec<u8> {
+    match &public.key {
+        Key::Rsa { exponent, modulus, .. } => {
+            let e = if *exponent == 0 { 65_537u32 } else { *exponent };
+            der(0x30, &[der_unsigned(modulus), der_unsigned(&e.to_be_bytes())].concat())
+        }
+        Key::Ecc { .. } => public.point().unwrap_or_default(),
     }
 }
 
