@@ -28,5 +28,7 @@ pub mod profile;
 pub mod serial;
 pub mod spki;
 mod tbs;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod write;

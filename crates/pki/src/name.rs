@@ -136,9 +136,20 @@ mod tests {
 
     #[test]
     fn names_with_a_second_meaning_are_refused() {
-        for text in
-            ["", ".", "a..b", "*.example", "Upper.example", "a_b", "-a", "a-", "10.0.0.1", "a.1", "a\0b", "ä.de"]
-        {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "*.example",
+            "Upper.example",
+            "a_b",
+            "-a",
+            "a-",
+            "10.0.0.1",
+            "a.1",
+            "a\0b",
+            "ä.de",
+        ] {
             assert!(text.parse::<DnsName>().is_err(), "{text}");
         }
         for text in ["localhost", "gw-1.north.example", "x1.y2"] {

@@ -1,0 +1,251 @@
+//! Certificates that exist: ours after signing, and those that peers show. Bounded, parsed once, never judged here.
+//!
+//! In scope: fields, thumbprint, the identity in the names, PEM and chains with limits. Out of scope: whether a
+//! certificate is to be trusted ([`crate::path`]).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use der::Decode;
+use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::time::Timestamp;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::facts::Facts;
+use crate::serial::{BadSerial, Serial};
+use crate::spki::{KeyRefused, PublicKey, sha256};
+
+/// A P-256 leaf of ours has about 700 bytes, an ML-DSA-87 chain element about 8 KiB.
+pub const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
+/// Leaf, issuing CA, and room for two cross certificates of a rollover.
+pub const MAX_CHAIN: usize = 4;
+/// Four certificates of the largest size, in base64 (4/3) with comments of the tools that wrote them.
+const MAX_PEM_BYTES: usize = 128 * 1024;
+
+/// Why bytes are not a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// Longer than [`MAX_CERTIFICATE_BYTES`].
+    #[error("certificate has {0} bytes, at most {MAX_CERTIFICATE_BYTES} are read")]
+    TooLarge(usize),
+    /// Not DER of RFC 5280.
+    #[error("certificate is malformed: {0}")]
+    Malformed(String),
+    /// A serial that RFC 5280 forbids.
+    #[error("certificate: {0}")]
+    Serial(#[from] BadSerial),
+    /// The two signature algorithm fields differ.
+    #[error("certificate has two different signature algorithms (RFC 5280 4.1.1.2)")]
+    AlgorithmMismatch,
+    /// Not PEM, or without a certificate.
+    #[error("no certificate in PEM form found: expected `-----BEGIN CERTIFICATE-----`")]
+    NoPem,
+    /// PEM that ends early or is not base64.
+    #[error("PEM is malformed: {0}")]
+    Pem(String),
+    /// Longer than a chain can be.
+    #[error("chain of {0} certificates, at most {MAX_CHAIN} are read")]
+    ChainTooLong(usize),
+}
+
+/// Whom a certificate of ours names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PeerIdentity {
+    /// A medical device.
+    Device(DeviceId),
+    /// An enforcement gateway.
+    Gateway(GatewayId),
+    /// The control plane.
+    Control,
+}
+
+impl fmt::Display for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PeerIdentity::Device(id) => write!(f, "device {id}"),
+            PeerIdentity::Gateway(id) => write!(f, "gateway {id}"),
+            PeerIdentity::Control => f.write_str("control plane"),
+        }
+    }
+}
+
+/// The names in a certificate do not have the form of one of our profiles.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the alternative names are not of a form that we issue: {0}")]
+pub struct NotOurs(pub(crate) &'static str);
+
+/// A parsed certificate.
+#[derive(Clone)]
+pub struct Certificate {
+    der: CertificateDer<'static>,
+    facts: Facts,
+    serial: Serial,
+    thumbprint: [u8; 32],
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({}, {} to {})", self.serial, self.not_before(), self.not_after())
+    }
+}
+
+impl Certificate {
+    /// Reads one DER certificate. Fuzz entry point.
+    pub fn parse(der: &[u8]) -> Result<Self, CertificateError> {
+        if der.len() > MAX_CERTIFICATE_BYTES {
+            return Err(CertificateError::TooLarge(der.len()));
+        }
+        let malformed = |e: der::Error| CertificateError::Malformed(e.to_string());
+        let parsed = x509_cert::Certificate::from_der(der).map_err(malformed)?;
+        if parsed.signature_algorithm() != parsed.tbs_certificate().signature() {
+            return Err(CertificateError::AlgorithmMismatch);
+        }
+        let facts = Facts::read(parsed.tbs_certificate()).map_err(malformed)?;
+        let serial = Serial::from_der_content(&facts.serial)?;
+        Ok(Self { der: CertificateDer::from(der.to_vec()), facts, serial, thumbprint: sha256(der) })
+    }
+
+    /// The bytes.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+    /// Its serial number.
+    pub fn serial(&self) -> Serial {
+        self.serial
+    }
+    /// First second of its validity.
+    pub fn not_before(&self) -> Timestamp {
+        self.facts.not_before.at
+    }
+    /// Last second of its validity.
+    pub fn not_after(&self) -> Timestamp {
+        self.facts.not_after.at
+    }
+    /// SHA-256 of the bytes: the `x5t#S256` of RFC 8705 3.1.
+    pub fn thumbprint(&self) -> [u8; 32] {
+        self.thumbprint
+    }
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub fn spki_sha256(&self) -> [u8; 32] {
+        self.facts.spki_sha256
+    }
+    /// Its key, if it is of an accepted kind and strength.
+    pub fn public_key(&self) -> Result<&PublicKey, &KeyRefused> {
+        self.facts.key.as_ref()
+    }
+    /// Whether it may sign others.
+    pub fn is_ca(&self) -> bool {
+        self.facts.is_ca()
+    }
+    /// DER of its subject.
+    pub fn subject_der(&self) -> &[u8] {
+        &self.facts.subject
+    }
+    /// DER of its issuer's name.
+    pub fn issuer_der(&self) -> &[u8] {
+        &self.facts.issuer
+    }
+    /// The DNS names in it.
+    pub fn dns_names(&self) -> &[String] {
+        self.facts.alt_names.as_ref().map(|n| n.dns.as_slice()).unwrap_or_default()
+    }
+    /// The addresses in it.
+    pub fn ip_addresses(&self) -> &[IpAddr] {
+        self.facts.alt_names.as_ref().map(|n| n.ips.as_slice()).unwrap_or_default()
+    }
+    /// After this moment it is to be renewed: two thirds of the lifetime leave the last third for retries.
+    pub fn renew_at(&self) -> Timestamp {
+        let lifetime = self.not_after().seconds_since(self.not_before());
+        self.not_before().plus_seconds(lifetime / 3 * 2)
+    }
+
+    /// Whom it names, if its names have the form that our profiles write. Says nothing about trust.
+    pub fn identity(&self) -> Result<PeerIdentity, NotOurs> {
+        let names = self.facts.alt_names.as_ref().ok_or(NotOurs("there are none"))?;
+        if names.others > 0 {
+            return Err(NotOurs("a form other than DNS, URI and IP address"));
+        }
+        let mut machines = names.dns.iter().filter_map(|n| machine_name(n));
+        let machine = machines.next().ok_or(NotOurs("no machine name among the DNS names"))?;
+        if machines.next().is_some() {
+            return Err(NotOurs("more than one machine name"));
+        }
+        match (machine, names.uris.as_slice()) {
+            (MachineName::Device(id), [uri]) if *uri == id.urn() => {
+                if names.dns.len() > 1 || !names.ips.is_empty() {
+                    return Err(NotOurs("a device has no address names"));
+                }
+                Ok(PeerIdentity::Device(id))
+            }
+            (MachineName::Gateway(id), [uri]) if *uri == format!("urn:uuid:{id}") => {
+                Ok(PeerIdentity::Gateway(id))
+            }
+            (MachineName::Control, []) => Ok(PeerIdentity::Control),
+            _ => Err(NotOurs("URI and DNS name do not name the same thing")),
+        }
+    }
+
+    /// One PEM block.
+    pub fn to_pem(&self) -> String {
+        let body = data_encoding::BASE64.encode(&self.der);
+        let mut out = String::from("-----BEGIN CERTIFICATE-----\n");
+        for (i, c) in body.chars().enumerate() {
+            // RFC 7468 2: 64 characters a line.
+            if i > 0 && i % 64 == 0 {
+                out.push('\n');
+            }
+            out.push(c);
+        }
+        out.push_str("\n-----END CERTIFICATE-----\n");
+        out
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+/// Reads the certificates of a PEM text, at least one, at most [`MAX_CHAIN`]. Fuzz entry point.
+pub fn chain_from_pem(pem: &[u8]) -> Result<Vec<Certificate>, CertificateError> {
+    if pem.len() > MAX_PEM_BYTES {
+        return Err(CertificateError::TooLarge(pem.len()));
+    }
+    let mut chain = Vec::new();
+    for der in CertificateDer::pem_slice_iter(pem) {
+        let der = der.map_err(|e| CertificateError::Pem(e.to_string()))?;
+        if chain.len() == MAX_CHAIN {
+            return Err(CertificateError::ChainTooLong(chain.len() + 1));
+        }
+        chain.push(Certificate::parse(&der)?);
+    }
+    if chain.is_empty() { Err(CertificateError::NoPem) } else { Ok(chain) }
+}
+
+/// A DNS name in the form that our profiles give to machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MachineName {
+    Device(DeviceId),
+    Gateway(GatewayId),
+    Control,
+}
+
+/// Reads `<id>.device.<domain>`, `<id>.gateway.<domain>` and `control.<domain>`.
+pub(crate) fn machine_name(dns: &str) -> Option<MachineName> {
+    let (first, rest) = dns.split_once('.')?;
+    if first == "control" {
+        return Some(MachineName::Control);
+    }
+    match rest.split_once('.')?.0 {
+        "device" => first.parse().ok().map(MachineName::Device),
+        "gateway" => first.parse().ok().map(MachineName::Gateway),
+        _ => None,
+    }
+}

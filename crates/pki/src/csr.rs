@@ -1,0 +1,239 @@
+//! PKCS#10 (RFC 2986): read a request and check that its sender holds the key; build one.
+//!
+//! What a request asks for besides its key (names, extensions, lifetime) is ignored on purpose: names come from
+//! the record, the rest from the profile. In scope: size limit, key kind and strength, proof of possession.
+//! Out of scope: who may ask (control), attributes of enrolment protocols (enroll).
+
+use der::asn1::{BitStringRef, ObjectIdentifier};
+use der::{Decode, Reader, SliceReader};
+use spki::AlgorithmIdentifierRef;
+use x509_cert::request::CertReqInfo;
+
+use crate::oid;
+use crate::spki::{KeyRefused, PublicKey, PublicKeyKind, SignatureRefused};
+use crate::write;
+
+/// A P-256 request has about 300 bytes, an RSA-8192 one with long names about 3 KiB.
+pub const MAX_CSR_BYTES: usize = 16 * 1024;
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CsrError {
+    /// Longer than [`MAX_CSR_BYTES`].
+    #[error("certificate request has {0} bytes, at most {MAX_CSR_BYTES} are read")]
+    TooLarge(usize),
+    /// Not DER of RFC 2986.
+    #[error("certificate request is malformed: {0}")]
+    Malformed(String),
+    /// The key in it is not accepted.
+    #[error("certificate request: {0}")]
+    Key(#[from] KeyRefused),
+    /// The sender has not shown that it holds the key.
+    #[error("certificate request: proof of possession failed, {0}")]
+    Possession(#[from] SignatureRefused),
+}
+
+/// A request whose signature was made with the private part of its key. Made only by [`verify`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCsr {
+    key: PublicKey,
+}
+
+impl VerifiedCsr {
+    /// The SubjectPublicKeyInfo of the requested certificate.
+    pub fn spki_der(&self) -> &[u8] {
+        self.key.der()
+    }
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub fn spki_sha256(&self) -> [u8; 32] {
+        self.key.sha256()
+    }
+    /// What key it is.
+    pub fn key_kind(&self) -> PublicKeyKind {
+        self.key.kind()
+    }
+    /// The key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+}
+
+/// Reads a DER request and checks its proof of possession. Fuzz entry point.
+pub fn verify(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
+    if der.len() > MAX_CSR_BYTES {
+        return Err(CsrError::TooLarge(der.len()));
+    }
+    let parts = split(der).map_err(|e| CsrError::Malformed(e.to_string()))?;
+    // Read as a whole, so that nothing malformed passes beside the key.
+    CertReqInfo::from_der(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
+    let spki = spki_of(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
+    let key = PublicKey::parse(spki)?;
+    let signature =
+        parts.signature.as_bytes().ok_or_else(|| CsrError::Malformed("signature has unused bits".into()))?;
+    key.verify(&parts.algorithm.oid, parts.info, signature)?;
+    Ok(VerifiedCsr { key })
+}
+
+struct Parts<'a> {
+    info: &'a [u8],
+    algorithm: AlgorithmIdentifierRef<'a>,
+    signature: BitStringRef<'a>,
+}
+
+// The signature is over the bytes as sent: they are cut out, never encoded again.
+fn split(der: &[u8]) -> der::Result<Parts<'_>> {
+    let mut reader = SliceReader::new(der)?;
+    let parts = reader.sequence(|r| {
+        Ok::<_, der::Error>(Parts { info: r.tlv_bytes()?, algorithm: r.decode()?, signature: r.decode()? })
+    })?;
+    reader.finish()?;
+    Ok(parts)
+}
+
+fn spki_of(info: &[u8]) -> der::Result<&[u8]> {
+    let mut reader = SliceReader::new(info)?;
+    reader.sequence(|r| {
+        // version, subject
+        r.tlv_bytes()?;
+        r.tlv_bytes()?;
+        let spki = r.tlv_bytes()?;
+        // attributes
+        r.tlv_bytes()?;
+        Ok(spki)
+    })
+}
+
+/// Why a request could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildCsrError<E: std::error::Error> {
+    /// The key is not one that we would certify.
+    #[error("certificate request: {0}")]
+    Key(#[from] KeyRefused),
+    /// The common name is empty or too long.
+    #[error(
+        "common name `{0}` must have 1 to 64 characters (RFC 5280 ub-common-name) and no control characters"
+    )]
+    CommonName(String),
+    /// The signer failed.
+    #[error("signing the certificate request failed: {0}")]
+    Signer(#[source] E),
+    /// The signer signed with another key or another hash.
+    #[error("the signature over the certificate request does not verify with its own key: {0}")]
+    WrongSigner(#[source] CsrError),
+}
+
+/// Builds a request for a key that may live elsewhere (TPM, key store): `sign` gets the bytes to sign and returns
+/// the signature as it stands in X.509 (DER for ECDSA), over SHA-256 for P-256 and RSA, SHA-384 for P-384.
+///
+/// The result is verified before it is returned, so that a wrong signer is seen here and not at the server.
+pub fn build<E: std::error::Error>(
+    spki_der: &[u8],
+    common_name: &str,
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<Vec<u8>, BuildCsrError<E>> {
+    let key = PublicKey::parse(spki_der)?;
+    if !(1..=64).contains(&common_name.chars().count()) || common_name.chars().any(char::is_control) {
+        return Err(BuildCsrError::CommonName(common_name.chars().take(80).collect()));
+    }
+    let mut info = Vec::with_capacity(256);
+    write::tlv(&mut info, write::SEQUENCE, |o| {
+        write::bytes(o, write::INTEGER, &[0]);
+        write::tlv(o, write::SEQUENCE, |o| {
+            write::rdn(o, &oid::COMMON_NAME, write::UTF8_STRING, common_name);
+        });
+        o.extend_from_slice(spki_der);
+        // RFC 2986 4.1: the attributes are not optional; none is an empty set.
+        write::bytes(o, write::context_constructed(0), &[]);
+    });
+    let signature = sign(&info).map_err(BuildCsrError::Signer)?;
+    let mut der = Vec::with_capacity(info.len() + signature.len() + 32);
+    write::tlv(&mut der, write::SEQUENCE, |o| {
+        o.extend_from_slice(&info);
+        algorithm(o, key.kind());
+        write::bit_string(o, &signature);
+    });
+    verify(&der).map_err(BuildCsrError::WrongSigner)?;
+    Ok(der)
+}
+
+fn algorithm(out: &mut Vec<u8>, kind: PublicKeyKind) {
+    let (id, null): (ObjectIdentifier, bool) = match kind {
+        PublicKeyKind::P256 => (oid::ECDSA_WITH_SHA256, false),
+        PublicKeyKind::P384 => (oid::ECDSA_WITH_SHA384, false),
+        PublicKeyKind::Ed25519 => (oid::ED25519, false),
+        // RFC 4055 5: the RSA identifiers carry NULL, those of ECDSA and Ed25519 nothing.
+        PublicKeyKind::Rsa(_) => (oid::SHA256_WITH_RSA, true),
+    };
+    write::tlv(out, write::SEQUENCE, |o| {
+        write::oid(o, &id);
+        if null {
+            o.extend_from_slice(&[5, 0]);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel, MemoryKeys};
+
+    fn good(kind: KeyKind) -> Vec<u8> {
+        let keys = MemoryKeys::default();
+        let label: KeyLabel = "device".parse().unwrap();
+        let spki = keys.generate(&label, kind).unwrap();
+        build(&spki, "pump", |tbs| keys.sign(&label, tbs)).unwrap()
+    }
+
+    #[test]
+    fn what_is_built_verifies() {
+        for (kind, expected) in [(KeyKind::P256, PublicKeyKind::P256), (KeyKind::P384, PublicKeyKind::P384)] {
+            let csr = verify(&good(kind)).unwrap();
+            assert_eq!(csr.key_kind(), expected);
+            assert_eq!(csr.spki_sha256(), crate::spki::sha256(csr.spki_der()));
+        }
+    }
+
+    // I12
+    #[test]
+    fn a_cut_at_any_byte_and_a_flip_of_any_bit_are_refused() {
+        let der = good(KeyKind::P256);
+        for at in 0..der.len() {
+            assert!(verify(&der[..at]).is_err(), "cut at {at}");
+            for bit in 0..8 {
+                let mut changed = der.clone();
+                changed[at] ^= 1 << bit;
+                assert!(verify(&changed).is_err(), "flip of bit {bit} at {at}");
+            }
+        }
+        assert!(verify(&[der.as_slice(), &[0]].concat()).is_err(), "a byte after the end");
+    }
+
+    #[test]
+    fn a_request_beyond_the_size_limit_is_not_read() {
+        assert_eq!(verify(&vec![0x30; MAX_CSR_BYTES + 1]), Err(CsrError::TooLarge(MAX_CSR_BYTES + 1)));
+        assert!(matches!(verify(&vec![0x30; MAX_CSR_BYTES]), Err(CsrError::Malformed(_))));
+    }
+
+    // I1: a key is certified for who holds it only.
+    #[test]
+    fn a_request_signed_with_another_key_is_refused() {
+        let keys = MemoryKeys::default();
+        let (a, b): (KeyLabel, KeyLabel) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let spki = keys.generate(&a, KeyKind::P256).unwrap();
+        keys.generate(&b, KeyKind::P256).unwrap();
+        assert!(matches!(
+            build(&spki, "pump", |tbs| keys.sign(&b, tbs)),
+            Err(BuildCsrError::WrongSigner(CsrError::Possession(SignatureRefused::Invalid)))
+        ));
+        assert!(matches!(
+            build(&spki, "pump", |_| Err(KeyError::NotFound(a.clone()))),
+            Err(BuildCsrError::Signer(KeyError::NotFound(_)))
+        ));
+        for name in ["", "a\u{7}", &"x".repeat(65)] {
+            assert!(matches!(
+                build(&spki, name, |tbs| keys.sign(&a, tbs)),
+                Err(BuildCsrError::CommonName(_))
+            ));
+        }
+    }
+}

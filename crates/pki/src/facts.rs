@@ -1,0 +1,195 @@
+//! What a certificate says, read once by x509-cert into plain values: the common ground of the lints (before
+//! we sign) and of the path checks (on what a peer shows). Nothing here judges; absent is `None`.
+
+use std::net::IpAddr;
+
+use der::asn1::ObjectIdentifier;
+use der::{Decode, Encode};
+use lanyard_domain::time::Timestamp;
+use x509_cert::TbsCertificate;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage,
+    SubjectAltName, SubjectKeyIdentifier,
+};
+use x509_cert::time::Time;
+
+use crate::oid;
+use crate::spki::{KeyRefused, PublicKey, sha256};
+
+/// A name that we read out of a subjectAltName; other forms are counted in `AltNames::others`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AltNames {
+    pub critical: bool,
+    pub dns: Vec<String>,
+    pub uris: Vec<String>,
+    pub ips: Vec<IpAddr>,
+    pub others: usize,
+}
+
+impl AltNames {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dns.is_empty() && self.uris.is_empty() && self.ips.is_empty() && self.others == 0
+    }
+}
+
+/// Which of the two time forms of RFC 5280 4.1.2.5 was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimeForm {
+    Utc,
+    Generalized,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeFact {
+    pub at: Timestamp,
+    pub form: TimeForm,
+}
+
+/// noRevAvail as found (RFC 9608).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRevAvail {
+    pub critical: bool,
+    pub is_null: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub version: u8,
+    pub serial: Vec<u8>,
+    pub signature_algorithm: ObjectIdentifier,
+    pub issuer: Vec<u8>,
+    pub subject: Vec<u8>,
+    pub subject_is_empty: bool,
+    pub not_before: TimeFact,
+    pub not_after: TimeFact,
+    pub spki_sha256: [u8; 32],
+    pub key: Result<PublicKey, KeyRefused>,
+    pub basic_constraints: Option<BasicConstraints>,
+    pub key_usage: Option<KeyUsage>,
+    pub extended_key_usage: Option<Vec<ObjectIdentifier>>,
+    pub alt_names: Option<AltNames>,
+    pub subject_key_id: Option<Vec<u8>>,
+    pub authority_key_id: Option<Vec<u8>>,
+    pub no_rev_avail: Option<NoRevAvail>,
+    /// CRL distribution point or freshest CRL.
+    pub names_a_crl: bool,
+    pub names_an_ocsp_responder: bool,
+    /// Every extension in order: id and whether it is critical.
+    pub extensions: Vec<(ObjectIdentifier, bool)>,
+}
+
+impl Facts {
+    pub(crate) fn from_tbs_der(tbs: &[u8]) -> der::Result<Self> {
+        Self::read(&TbsCertificate::from_der(tbs)?)
+    }
+
+    pub(crate) fn read(tbs: &TbsCertificate) -> der::Result<Self> {
+        let spki = tbs.subject_public_key_info().to_der()?;
+        let mut facts = Facts {
+            version: tbs.version() as u8,
+            serial: tbs.serial_number().as_bytes().to_vec(),
+            signature_algorithm: tbs.signature().oid,
+            issuer: tbs.issuer().to_der()?,
+            subject: tbs.subject().to_der()?,
+            subject_is_empty: tbs.subject().is_empty(),
+            not_before: time_fact(tbs.validity().not_before),
+            not_after: time_fact(tbs.validity().not_after),
+            spki_sha256: sha256(&spki),
+            key: PublicKey::parse(&spki),
+            basic_constraints: None,
+            key_usage: None,
+            extended_key_usage: None,
+            alt_names: None,
+            subject_key_id: None,
+            authority_key_id: None,
+            no_rev_avail: None,
+            names_a_crl: false,
+            names_an_ocsp_responder: false,
+            extensions: Vec::new(),
+        };
+        for extension in tbs.extensions().map(Vec::as_slice).unwrap_or_default() {
+            facts.take_extension(extension)?;
+        }
+        Ok(facts)
+    }
+
+    fn take_extension(&mut self, extension: &Extension) -> der::Result<()> {
+        let value = extension.extn_value.as_bytes();
+        self.extensions.push((extension.extn_id, extension.critical));
+        match extension.extn_id {
+            oid::BASIC_CONSTRAINTS => self.basic_constraints = Some(BasicConstraints::from_der(value)?),
+            oid::KEY_USAGE => self.key_usage = Some(KeyUsage::from_der(value)?),
+            oid::EXTENDED_KEY_USAGE => {
+                self.extended_key_usage = Some(ExtendedKeyUsage::from_der(value)?.0);
+            }
+            oid::SUBJECT_ALT_NAME => {
+                self.alt_names = Some(alt_names(SubjectAltName::from_der(value)?, extension.critical));
+            }
+            oid::SUBJECT_KEY_IDENTIFIER => {
+                self.subject_key_id = Some(SubjectKeyIdentifier::from_der(value)?.0.as_bytes().to_vec());
+            }
+            oid::AUTHORITY_KEY_IDENTIFIER => {
+                let id = AuthorityKeyIdentifier::from_der(value)?.key_identifier;
+                self.authority_key_id = id.map(|id| id.as_bytes().to_vec());
+            }
+            oid::NO_REV_AVAIL => {
+                self.no_rev_avail =
+                    Some(NoRevAvail { critical: extension.critical, is_null: value == [5, 0] });
+            }
+            oid::CRL_DISTRIBUTION_POINTS | oid::FRESHEST_CRL => self.names_a_crl = true,
+            oid::AUTHORITY_INFO_ACCESS => {
+                let access = AuthorityInfoAccessSyntax::from_der(value)?;
+                self.names_an_ocsp_responder |= access.0.iter().any(|d| d.access_method == oid::OCSP);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_ca(&self) -> bool {
+        self.basic_constraints.as_ref().is_some_and(|b| b.ca)
+    }
+
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+
+    pub(crate) fn criticality(&self, id: &ObjectIdentifier) -> Option<bool> {
+        self.extensions.iter().find(|(found, _)| found == id).map(|(_, critical)| *critical)
+    }
+}
+
+fn time_fact(time: Time) -> TimeFact {
+    let form = match time {
+        Time::UtcTime(_) => TimeForm::Utc,
+        Time::GeneralTime(_) => TimeForm::Generalized,
+    };
+    // der's dates end with the year 9999, far inside of i64 seconds.
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
+    TimeFact { at: Timestamp::from_seconds(seconds), form }
+}
+
+fn alt_names(names: SubjectAltName, critical: bool) -> AltNames {
+    let mut out = AltNames { critical, ..AltNames::default() };
+    for name in names.0 {
+        match name {
+            GeneralName::DnsName(dns) => out.dns.push(dns.as_str().to_owned()),
+            GeneralName::UniformResourceIdentifier(uri) => out.uris.push(uri.as_str().to_owned()),
+            GeneralName::IpAddress(octets) => match ip(octets.as_bytes()) {
+                Some(ip) => out.ips.push(ip),
+                None => out.others += 1,
+            },
+            _ => out.others += 1,
+        }
+    }
+    out
+}
+
+fn ip(octets: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(octets) {
+        return Some(IpAddr::from(v4));
+    }
+    <[u8; 16]>::try_from(octets).ok().map(IpAddr::from)
+}

@@ -1,0 +1,135 @@
+use super::*;
+use crate::key::MemoryKeys;
+use crate::profile::{ProfileName, SHORT_LIVED};
+use crate::testing::{self, Installation, NOW};
+
+fn device() -> SubjectFacts {
+    SubjectFacts::Device { id: testing::device_id() }
+}
+
+// R46, R47
+#[test]
+fn a_device_certificate_says_what_its_profile_says() {
+    let a = Installation::new();
+    let certificate = a.device().certificate;
+    let facts = certificate.facts();
+    let id = testing::device_id();
+    let names = facts.alt_names.as_ref().unwrap();
+    assert_eq!(names.uris, [id.urn()]);
+    assert_eq!(names.dns, [format!("{id}.device.hospital.example")]);
+    assert_eq!(facts.extended_key_usage.as_deref(), Some(&[crate::oid::CLIENT_AUTH][..]));
+    assert!(facts.no_rev_avail.is_some() && !facts.names_a_crl && !facts.names_an_ocsp_responder);
+    assert_eq!(certificate.not_before(), NOW.plus_seconds(-300));
+    assert_eq!(certificate.not_after().seconds_since(certificate.not_before()), 86_400);
+    assert_eq!(certificate.renew_at().seconds_since(certificate.not_before()), 57_600);
+    assert!(!certificate.is_ca());
+}
+
+#[test]
+fn x509_cert_encodes_what_it_read_back_to_the_same_bytes() {
+    use der::{Decode, Encode};
+    let a = Installation::new();
+    for issued in [a.device(), a.gateway(), a.control()] {
+        let parsed = x509_cert::Certificate::from_der(issued.certificate.der()).unwrap();
+        assert_eq!(parsed.to_der().unwrap(), issued.certificate.der().as_ref());
+    }
+    for issuer in [&a.authority.root, &a.authority.issuing] {
+        let parsed = x509_cert::Certificate::from_der(issuer.certificate().der()).unwrap();
+        assert_eq!(parsed.to_der().unwrap(), issuer.certificate().der().as_ref());
+    }
+}
+
+// I3: what is recorded before signing is what is signed.
+#[test]
+fn the_intent_names_the_bytes_that_are_signed() {
+    use der::{Reader, SliceReader};
+    let a = Installation::new();
+    let (_, prepared) = a.prepare(ProfileName::DeviceLdevid, &device());
+    let (digest, serial, spki) = (prepared.tbs_sha256(), prepared.serial(), prepared.spki_sha256());
+    let (from, to) = (prepared.not_before(), prepared.not_after());
+    let certificate = prepared.sign(&*a.keys).unwrap();
+    let tbs = SliceReader::new(certificate.der())
+        .unwrap()
+        .sequence(|r| {
+            let tbs = r.tlv_bytes()?;
+            r.tlv_bytes()?;
+            r.tlv_bytes()?;
+            Ok::<_, der::Error>(tbs)
+        })
+        .unwrap();
+    assert_eq!(sha256(tbs), digest);
+    assert_eq!((certificate.serial(), certificate.spki_sha256()), (serial, spki));
+    assert_eq!((certificate.not_before(), certificate.not_after()), (from, to));
+}
+
+// I10
+#[test]
+fn a_label_that_holds_another_key_does_not_sign() {
+    let a = Installation::new();
+    let other = MemoryKeys::default();
+    let (_, prepared) = a.prepare(ProfileName::DeviceLdevid, &device());
+    assert!(matches!(prepared.sign(&other), Err(KeyError::NotFound(_))));
+    other.generate(a.authority.issuing.label(), KeyKind::P256).unwrap();
+    let (_, prepared) = a.prepare(ProfileName::DeviceLdevid, &device());
+    assert!(matches!(prepared.sign(&other), Err(KeyError::NotTheCertifiedKey(_))));
+}
+
+#[test]
+fn a_profile_certifies_its_own_kind_of_subject_only() {
+    let a = Installation::new();
+    let (_, csr) = a.csr();
+    for name in crate::profile::ALL {
+        if name == ProfileName::DeviceLdevid {
+            continue;
+        }
+        let profile = Profile::new(name, a.naming.clone());
+        let refused = prepare(
+            &profile,
+            &csr,
+            &device(),
+            &a.authority.issuing,
+            Lifetime::Default,
+            testing::serial(3),
+            NOW,
+        );
+        assert_eq!(refused.unwrap_err(), PrepareError::Subject(SubjectError::WrongKind(name)));
+    }
+}
+
+#[test]
+fn a_lifetime_beyond_the_profile_or_the_issuer_is_refused() {
+    let a = Installation::new();
+    let (_, csr) = a.csr();
+    let profile = Profile::new(ProfileName::DeviceLdevid, a.naming.clone());
+    let ask = |lifetime, now| {
+        prepare(&profile, &csr, &device(), &a.authority.issuing, lifetime, testing::serial(3), now)
+    };
+    assert!(matches!(ask(Lifetime::Seconds(SHORT_LIVED + 1), NOW), Err(PrepareError::Lifetime(_))));
+    assert!(ask(Lifetime::Seconds(SHORT_LIVED), NOW).is_ok());
+    let end = a.authority.issuing.certificate().not_after();
+    for now in [end, end.plus_seconds(-3600), NOW.plus_seconds(-86_400 * 365)] {
+        let Err(PrepareError::Lint(findings)) = ask(Lifetime::Default, now) else { panic!("{now}") };
+        assert_eq!(findings[0].lint, "within_issuer");
+    }
+}
+
+#[test]
+fn the_key_of_the_issuing_ca_is_not_certified_as_a_device() {
+    let a = Installation::new();
+    let label = a.authority.issuing.label();
+    let spki = a.keys.public_spki(label).unwrap();
+    let der = crate::csr::build(&spki, "evil", |m| a.keys.sign(label, m)).unwrap();
+    let csr = crate::csr::verify(&der).unwrap();
+    let profile = Profile::new(ProfileName::DeviceLdevid, a.naming.clone());
+    let refused =
+        prepare(&profile, &csr, &device(), &a.authority.issuing, Lifetime::Default, testing::serial(3), NOW);
+    assert_eq!(refused.unwrap_err(), PrepareError::IssuersOwnKey);
+}
+
+#[test]
+fn authorities_that_reach_beyond_2049_are_written_in_the_other_time_form() {
+    let a = Installation::at("2045-06-01T00:00:00Z".parse().unwrap());
+    let root = a.authority.root.certificate().facts();
+    assert_eq!(root.not_before.form, crate::facts::TimeForm::Utc);
+    assert_eq!(root.not_after.form, crate::facts::TimeForm::Generalized);
+}

@@ -1,0 +1,26 @@
+//! keyUsage is critical and fits the role: digitalSignature alone, or keyCertSign and cRLSign alone.
+
+use super::{Lint, Linted};
+use der::flagset::FlagSet;
+use x509_cert::ext::pkix::KeyUsages;
+
+use crate::oid;
+use crate::profile::Role;
+
+pub(super) const LINT: Lint = Lint { name: "key_usage", clause: "RFC 5280 4.2.1.3", check };
+
+fn check(linted: &Linted<'_>) -> Result<(), String> {
+    let Some(usage) = linted.facts.key_usage else { return Err("keyUsage is missing".into()) };
+    if linted.facts.criticality(&oid::KEY_USAGE) != Some(true) {
+        return Err("keyUsage is not critical".into());
+    }
+    let expected: FlagSet<KeyUsages> = match linted.role {
+        Role::EndEntity => KeyUsages::DigitalSignature.into(),
+        Role::Authority { .. } => KeyUsages::KeyCertSign | KeyUsages::CRLSign,
+    };
+    if usage.0 == expected {
+        Ok(())
+    } else {
+        Err(format!("keyUsage is {:?}, expected {expected:?}", usage.0))
+    }
+}

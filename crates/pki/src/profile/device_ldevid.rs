@@ -1,0 +1,37 @@
+//! A medical device's operational certificate (LDevID, IEEE 802.1AR): a client that signs, nothing else.
+//!
+//! The id stands in a URI SAN (what we read), a DNS SAN (FreeRADIUS 3.2.1 sees only this form) and the subject's
+//! serialNumber. No maker's serial, no place, no person (R46): the record has them, the certificate is shown to
+//! every peer.
+
+use crate::name::Naming;
+use crate::oid;
+use crate::spki::PublicKey;
+use crate::write;
+
+use super::{
+    DAY, MINUTE, Names, Role, SHORT_LIVED, Spec, SubjectError, SubjectFacts, alt_names, subject_name,
+};
+
+pub(super) const SPEC: Spec = Spec {
+    name: "device_ldevid",
+    role: Role::EndEntity,
+    extended_key_usages: &[oid::CLIENT_AUTH],
+    // 24 h: renewed at 16 h, which leaves a night without the control plane before anything lapses.
+    default_lifetime_seconds: DAY,
+    longest_lifetime_seconds: SHORT_LIVED,
+    // Peers whose clock is up to five minutes late accept a certificate in the second in which it is made; five
+    // minutes is also the skew that Kerberos made every hospital network hold.
+    backdate_seconds: 5 * MINUTE,
+    subject,
+};
+
+fn subject(naming: &Naming, facts: &SubjectFacts, _key: &PublicKey) -> Option<Result<Names, SubjectError>> {
+    let SubjectFacts::Device { id } = facts else { return None };
+    let text = id.to_string();
+    let dns = format!("{text}.device.{}", naming.domain);
+    Some(Ok(Names {
+        subject: subject_name(naming, &oid::SERIAL_NUMBER, write::PRINTABLE_STRING, &text),
+        alt_names: alt_names(Some(&id.urn()), &[&dns], &[]),
+    }))
+}

@@ -1,0 +1,223 @@
+//! An installation for unit tests: an authority over memory keys, good certificates, and forged ones.
+
+use std::sync::Arc;
+
+use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::time::Timestamp;
+
+use crate::authority::{Authority, Generation};
+use crate::certificate::Certificate;
+use crate::csr::{self, VerifiedCsr};
+use crate::issue::{self, Lifetime, Prepared};
+use crate::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys};
+use crate::name::Naming;
+use crate::oid;
+use crate::profile::{Addresses, Profile, ProfileName, SubjectFacts};
+use crate::serial::Serial;
+use crate::spki::PublicKey;
+use crate::tbs::{self, Tbs};
+use crate::write::{self, Critical};
+
+/// 2026-11-22T12:00:00Z
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_795_348_800);
+
+pub(crate) fn serial(n: u8) -> Serial {
+    Serial::from_random([n; 16])
+}
+
+pub(crate) fn random_serial() -> Serial {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    Serial::from_random(bytes)
+}
+
+pub(crate) struct Installation {
+    pub naming: Naming,
+    pub keys: Arc<MemoryKeys>,
+    pub authority: Authority,
+}
+
+pub(crate) struct Issued {
+    pub certificate: Certificate,
+    pub label: KeyLabel,
+}
+
+impl Installation {
+    pub(crate) fn new() -> Self {
+        Self::at(NOW)
+    }
+
+    pub(crate) fn at(now: Timestamp) -> Self {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let keys = Arc::new(MemoryKeys::default());
+        let generation =
+            |label: &str, n| Generation { number: 1, label: label.parse().unwrap(), serial: serial(n) };
+        let authority =
+            Authority::create(&naming, &*keys, &generation("root-g1", 1), &generation("issuing-g1", 2), now)
+                .unwrap();
+        Self { naming, keys, authority }
+    }
+
+    /// A fresh key and a request for it.
+    pub(crate) fn csr(&self) -> (KeyLabel, VerifiedCsr) {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        let spki = self.keys.generate(&label, KeyKind::P256).unwrap();
+        let der = csr::build(&spki, "test", |m| self.keys.sign(&label, m)).unwrap();
+        (label, csr::verify(&der).unwrap())
+    }
+
+    pub(crate) fn prepare(&self, profile: ProfileName, subject: &SubjectFacts) -> (KeyLabel, Prepared) {
+        let (label, csr) = self.csr();
+        let profile = Profile::new(profile, self.naming.clone());
+        let issuer = &self.authority.issuing;
+        let prepared =
+            issue::prepare(&profile, &csr, subject, issuer, Lifetime::Default, random_serial(), NOW).unwrap();
+        (label, prepared)
+    }
+
+    fn issue(&self, profile: ProfileName, subject: &SubjectFacts) -> Issued {
+        let (label, prepared) = self.prepare(profile, subject);
+        Issued { certificate: prepared.sign(&*self.keys).unwrap(), label }
+    }
+
+    pub(crate) fn device(&self) -> Issued {
+        self.issue(ProfileName::DeviceLdevid, &SubjectFacts::Device { id: device_id() })
+    }
+
+    pub(crate) fn gateway(&self) -> Issued {
+        let addresses = Addresses::new(
+            vec!["gw1.hospital.example".parse().unwrap()],
+            vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+        )
+        .unwrap();
+        self.issue(ProfileName::GatewayServer, &SubjectFacts::Gateway { id: gateway_id(), addresses })
+    }
+
+    pub(crate) fn control(&self) -> Issued {
+        let addresses = Addresses::new(vec!["lanyard.hospital.example".parse().unwrap()], vec![]).unwrap();
+        self.issue(ProfileName::ControlServer, &SubjectFacts::Control { addresses })
+    }
+
+    /// A device certificate with whatever `edit` breaks, really signed by the issuing CA.
+    pub(crate) fn forge(&self, edit: impl FnOnce(&mut Draft)) -> Issued {
+        let (label, csr) = self.csr();
+        let mut draft = Draft::device(self, csr.key());
+        edit(&mut draft);
+        let certificate = self.sign_draft(&draft, &self.authority.issuing);
+        Issued { certificate, label }
+    }
+
+    pub(crate) fn sign_draft(&self, draft: &Draft, issuer: &crate::authority::Issuer) -> Certificate {
+        let kind = issuer.certificate().public_key().unwrap().kind();
+        let algorithm = match kind {
+            crate::spki::PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
+            _ => oid::ECDSA_WITH_SHA256,
+        };
+        let algorithm = tbs::algorithm_identifier(&algorithm);
+        let extensions: Vec<&[u8]> = draft.extensions.iter().map(|(_, e)| e.as_slice()).collect();
+        let tbs = Tbs {
+            serial: &draft.serial,
+            signature_algorithm: &algorithm,
+            issuer: issuer.certificate().subject_der(),
+            not_before: draft.not_before,
+            not_after: draft.not_after,
+            subject: &draft.subject,
+            spki: &draft.spki,
+            extensions: &extensions,
+        }
+        .encode();
+        let signature = self.keys.sign(issuer.label(), &tbs).unwrap();
+        let mut der = Vec::new();
+        write::tlv(&mut der, write::SEQUENCE, |o| {
+            o.extend_from_slice(&tbs);
+            o.extend_from_slice(&algorithm);
+            write::bit_string(o, &signature);
+        });
+        Certificate::parse(&der).unwrap()
+    }
+}
+
+pub(crate) fn device_id() -> DeviceId {
+    DeviceId::from_random([0xd1; 16])
+}
+
+pub(crate) fn gateway_id() -> GatewayId {
+    GatewayId::from_random([0x6a; 16])
+}
+
+/// A certificate to be, all of it open to change.
+pub(crate) struct Draft {
+    pub serial: Serial,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    pub subject: Vec<u8>,
+    pub spki: Vec<u8>,
+    pub extensions: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Draft {
+    fn device(installation: &Installation, key: &PublicKey) -> Self {
+        let profile = Profile::new(ProfileName::DeviceLdevid, installation.naming.clone());
+        let names = profile.names(&SubjectFacts::Device { id: device_id() }, key).unwrap();
+        let issuer = installation.authority.issuing.certificate();
+        Self {
+            serial: random_serial(),
+            not_before: NOW.plus_seconds(-300),
+            not_after: NOW.plus_seconds(86_100),
+            subject: names.subject,
+            spki: key.der().to_vec(),
+            extensions: vec![
+                ("key_usage", key_usage(&[7, 0x80])),
+                ("purposes", purposes(&[oid::CLIENT_AUTH])),
+                ("no_rev_avail", tbs::no_rev_avail()),
+                ("names", names.alt_names),
+                ("authority_key_id", tbs::authority_key_id(issuer.facts().subject_key_id.as_ref().unwrap())),
+            ],
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        let before = self.extensions.len();
+        self.extensions.retain(|(n, _)| *n != name);
+        assert!(self.extensions.len() < before, "no extension {name}");
+    }
+
+    pub(crate) fn set(&mut self, name: &'static str, der: Vec<u8>) {
+        self.extensions.retain(|(n, _)| *n != name);
+        self.extensions.push((name, der));
+    }
+}
+
+pub(crate) fn key_usage(bits: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::extension(&mut out, &oid::KEY_USAGE, Critical::Yes, |o| write::bytes(o, write::BIT_STRING, bits));
+    out
+}
+
+pub(crate) fn purposes(usages: &[der::asn1::ObjectIdentifier]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::extension(&mut out, &oid::EXTENDED_KEY_USAGE, Critical::No, |o| {
+        write::tlv(o, write::SEQUENCE, |o| usages.iter().for_each(|u| write::oid(o, u)));
+    });
+    out
+}
+
+pub(crate) fn authority(critical: Critical) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::extension(&mut out, &oid::BASIC_CONSTRAINTS, critical, |o| {
+        write::tlv(o, write::SEQUENCE, |o| write::bytes(o, write::BOOLEAN, &[0xff]));
+    });
+    out
+}
+
+/// subjectAltName with DNS names and URIs.
+pub(crate) fn names(dns: &[&str], uris: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::extension(&mut out, &oid::SUBJECT_ALT_NAME, Critical::No, |o| {
+        write::tlv(o, write::SEQUENCE, |o| {
+            dns.iter().for_each(|n| write::bytes(o, write::context(2), n.as_bytes()));
+            uris.iter().for_each(|n| write::bytes(o, write::context(6), n.as_bytes()));
+        });
+    });
+    out
+}
