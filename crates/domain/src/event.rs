@@ -143,7 +143,11 @@ pub enum Event {
     EvidenceAppraised {
         appraisal: Appraisal,
         evidence_sha256: Digest,
+        /// What was asked: `attest` or `enroll`; part of the nonce.
+        purpose: String,
         nonce: Digest,
+        /// TLS channel binding (RFC 9266) that the nonce was made with, so that it can be recomputed offline.
+        channel: Digest,
         checkpoint_size: u64,
         checkpoint_root: Digest,
         boot: BootState,

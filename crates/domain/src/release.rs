@@ -21,7 +21,7 @@ pub struct ReleaseRecord {
     pub security_version: u32,
     /// Raised to forbid going back: all releases of this model below it stop being acceptable.
     pub minimum_security_version: u32,
-    /// After this the release no longer holds.
+    /// After this the approval's window is over: a warning at each appraisal, never a cut by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
     /// What must be measured.
@@ -165,10 +165,5 @@ impl Release {
             return Err(ReleaseRefusal::SamePerson(self.id));
         }
         Ok(())
-    }
-
-    /// Whether a device may run it at `now`.
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.state == ReleaseState::Approved && self.record.not_after.is_none_or(|end| now <= end)
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::{Device, Stage};
 use crate::event::Appraisal;
 use crate::id::ReleaseId;
-use crate::release::Release;
+use crate::release::{Release, ReleaseState};
 use crate::time::Timestamp;
 
 /// Whether patient data may flow.
@@ -103,7 +103,7 @@ impl Releases for std::collections::HashMap<ReleaseId, Release> {
 pub fn evaluate(device: &Device, releases: &impl Releases, now: Timestamp) -> Trust {
     let mut against = Objections::default();
     object_to_stage(device, &mut against);
-    object_to_releases(device, releases, now, &mut against);
+    object_to_releases(device, releases, &mut against);
     if against.reasons.is_empty() && !device.has_valid_certificate(now) {
         against.add(
             "no_valid_certificate",
@@ -201,7 +201,7 @@ fn object_to_stage(device: &Device, against: &mut Objections) {
     }
 }
 
-fn object_to_releases(device: &Device, releases: &impl Releases, now: Timestamp, against: &mut Objections) {
+fn object_to_releases(device: &Device, releases: &impl Releases, against: &mut Objections) {
     let Some(evidence) = &device.evidence else { return };
     const APPROVED: &str = "Install an approved release, then the device must attest again.";
     if evidence.appraisal == Appraisal::Contraindicated {
@@ -217,22 +217,23 @@ fn object_to_releases(device: &Device, releases: &impl Releases, now: Timestamp,
     }
     match evidence.firmware {
         None => against.add("firmware_unknown", "No approved firmware release matches it.", APPROVED),
-        Some(id) => object_to_release(releases.release(id), "firmware", now, against),
+        Some(id) => object_to_release(releases.release(id), "firmware", against),
     }
     match (device.record.ai, evidence.model) {
         (true, None) => against.add("model_unknown", "No approved AI model release matches it.", APPROVED),
-        (_, Some(id)) => object_to_release(releases.release(id), "model", now, against),
+        (_, Some(id)) => object_to_release(releases.release(id), "model", against),
         (false, None) => {}
     }
 }
 
-fn object_to_release(release: Option<&Release>, what: &str, now: Timestamp, against: &mut Objections) {
-    if release.is_some_and(|r| r.holds(now)) {
+// The end of an approval's window is a warning of the appraisal, not a reason to cut: time alone stops no device (I7).
+fn object_to_release(release: Option<&Release>, what: &str, against: &mut Objections) {
+    if release.is_some_and(|r| r.state == ReleaseState::Approved) {
         return;
     }
     against.add(
         &format!("{what}_release_ended"),
-        format!("The {what} release that it runs is withdrawn or past its end."),
+        format!("The {what} release that it runs is not approved any more."),
         "Install a release that is still approved, then the device must attest again.",
     );
 }

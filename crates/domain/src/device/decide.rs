@@ -73,8 +73,12 @@ pub struct AppraisalFacts {
     pub appraisal: Appraisal,
     /// Digest of the evidence as kept.
     pub evidence_sha256: Digest,
+    /// What was asked: `attest` or `enroll`.
+    pub purpose: &'static str,
     /// The nonce that it quotes.
     pub nonce: Digest,
+    /// TLS channel binding that the nonce was made with.
+    pub channel: Digest,
     /// Checkpoint that the nonce is bound to.
     pub checkpoint_size: u64,
     /// Its root.
@@ -90,13 +94,20 @@ pub struct AppraisalFacts {
 }
 
 /// What a decision may look at beside the device.
-#[derive(Clone, Copy)]
 pub struct Context<'a, R: Releases> {
     /// Now.
     pub now: Timestamp,
     /// Releases.
     pub releases: &'a R,
 }
+
+// By hand: a derive would ask the same of `R`, which is only borrowed.
+impl<R: Releases> Clone for Context<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<R: Releases> Copy for Context<'_, R> {}
 
 /// The events of an accepted command, in order; never empty but for [`Command::Reassess`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -379,7 +390,9 @@ impl Device {
         let mut events = vec![Event::EvidenceAppraised {
             appraisal: facts.appraisal,
             evidence_sha256: facts.evidence_sha256,
+            purpose: facts.purpose.to_owned(),
             nonce: facts.nonce,
+            channel: facts.channel,
             checkpoint_size: facts.checkpoint_size,
             checkpoint_root: facts.checkpoint_root,
             boot: facts.boot,
@@ -418,17 +431,18 @@ impl Device {
     }
 }
 
-/// TPM counters only go up, and its clock only goes up within a reset (Part 1, 36). Where the clock is not `safe`, it
-/// may fall back after a power cut, but then the reset count has gone up.
+/// TPM counters never go back, and its clock never goes back within a reset (Part 1, 36). Where the clock is not `safe`
+/// it may fall back after a power cut, but then the reset count has gone up. Equal counters are two quotes within one
+/// millisecond; the nonce and the evidence's digest tell those from a replay.
 fn fresh(last: BootState, new: BootState) -> Result<(), Refusal> {
-    let later =
-        (new.reset_count, new.restart_count, new.clock) > (last.reset_count, last.restart_count, last.clock);
-    if later {
+    let before =
+        (new.reset_count, new.restart_count, new.clock) < (last.reset_count, last.restart_count, last.clock);
+    if !before {
         return Ok(());
     }
     Err(Refusal::new(
         "evidence_replayed",
-        "its TPM counters do not come after those of the last evidence: a replay, or another TPM's state",
+        "its TPM counters come before those of the last evidence: a replay, or another TPM's state",
     ))
 }
 

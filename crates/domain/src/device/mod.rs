@@ -147,6 +147,8 @@ pub struct Device {
     pub identity: Option<Identity>,
     /// Certificates that may be used.
     pub certificates: Vec<Certificate>,
+    /// Certificates that were revoked before their end: what a refusal probe offers (I11).
+    pub former: Vec<Certificate>,
     /// Intents whose certificate is not recorded yet.
     pub pending: Vec<IssuanceId>,
     /// Its last appraisal.
@@ -176,6 +178,7 @@ impl Device {
             stage: Stage::Registered(Approvals { requester, given: Vec::new() }),
             identity: None,
             certificates: Vec::new(),
+            former: Vec::new(),
             pending: Vec::new(),
             evidence: None,
             recorded: Verdict::Untrusted,
@@ -226,7 +229,12 @@ impl Device {
                     self.stage = Stage::Enrolled;
                 }
             }
-            Event::CertificateRevoked { serial, .. } => self.certificates.retain(|c| &c.serial != serial),
+            Event::CertificateRevoked { serial, .. } => {
+                let (gone, kept) = self.certificates.drain(..).partition(|c| &c.serial == serial);
+                self.certificates = kept;
+                self.former.retain(|c| c.not_after > recorded.time);
+                self.former.extend::<Vec<Certificate>>(gone);
+            }
             Event::EvidenceAppraised {
                 appraisal,
                 evidence_sha256,

@@ -1,0 +1,60 @@
+//! Accept a maker's endorsement authority.
+
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::StreamId;
+use lanyard_domain::operator::Role;
+use lanyard_domain::text::{Blob, check_text};
+use lanyard_domain::time::Timestamp;
+
+use super::{Accepted, Done, require};
+use crate::digest::sha256;
+use crate::journal::{Entry, Journal};
+use crate::plane::{Control, ControlError};
+
+impl<J: Journal> Control<J> {
+    pub(super) async fn add_endorsement(
+        &self,
+        accepted: Accepted,
+        certificate: Vec<u8>,
+        grade: Option<String>,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &[Role::Security, Role::Admin], "accept an endorsement authority")?;
+        if let Some(grade) = &grade {
+            check_text("grade", grade, 64).map_err(|e| ControlError::malformed("grade", e))?;
+        }
+        crate::authority::check_anchor(&certificate)?;
+        let digest = sha256(&certificate);
+        let (appended, ()) = self
+            .record(now, |world| {
+                if world.endorsements.iter().any(|e| e.sha256 == digest) {
+                    return Err(ControlError::refused(
+                        "endorsement_exists",
+                        "this authority is accepted already",
+                    ));
+                }
+                let event = Event::EndorsementAdded {
+                    certificate: Blob(certificate.clone()),
+                    certificate_sha256: digest,
+                    grade: grade.clone(),
+                    statement: accepted.signed.clone(),
+                };
+                let entry = Entry {
+                    stream: StreamId::SYSTEM,
+                    stream_kind: StreamKind::System,
+                    expected_seq: world.system_seq,
+                    actor: accepted.by.id,
+                    events: vec![event],
+                    claims: vec![accepted.once()],
+                    blobs: Vec::new(),
+                    erase: Vec::new(),
+                };
+                Ok((vec![entry], ()))
+            })
+            .await?;
+        Ok(Done::new(
+            appended,
+            format!("devices whose endorsement key certificates chain to {digest} can now enroll"),
+        ))
+    }
+}

@@ -1,0 +1,147 @@
+//! Carrying out what operators sign: check the signature and the person, decide, record. One file per kind of
+//! decision; to add one: a variant of `domain::statement::Action`, a file here, an arm in [`Control::carry_out`].
+
+mod containment;
+mod devices;
+mod endorsements;
+mod erasure;
+mod gateways;
+mod operators;
+mod releases;
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use lanyard_domain::operator::{Operator, Role};
+use lanyard_domain::statement::{Action, SignedStatement, Statement};
+use lanyard_domain::time::Timestamp;
+
+use crate::digest::sha256;
+use crate::journal::{Appended, Claim, Journal, Space};
+use crate::plane::{Control, ControlError};
+use crate::world::World;
+
+/// How far a signer's clock may be off: five minutes, as Kerberos and most token systems allow.
+const SKEW_SECONDS: i64 = 300;
+
+/// A statement whose signature and signer were checked; made only here.
+pub struct Accepted {
+    pub(crate) signed: SignedStatement,
+    pub(crate) statement: Statement,
+    pub(crate) by: Operator,
+}
+
+impl Accepted {
+    /// The claim that makes a second use of the same statement a refusal.
+    pub(crate) fn once(&self) -> Claim {
+        Claim { space: Space::Statement, key: sha256(self.signed.text.as_bytes()) }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// Where it stands in the log.
+    pub appended: Option<Appended>,
+    /// What it came to, in a sentence.
+    pub outcome: String,
+    /// Devices whose trust may have changed with it beside the one named.
+    pub reassess: Vec<lanyard_domain::id::DeviceId>,
+}
+
+impl Done {
+    pub(crate) fn new(appended: Option<Appended>, outcome: impl Into<String>) -> Self {
+        Self { appended, outcome: outcome.into(), reassess: Vec::new() }
+    }
+}
+
+/// Checks a statement against the world: signature by an active operator, this log, a recent time.
+pub(crate) fn accept(
+    world: &World,
+    signed: &SignedStatement,
+    now: Timestamp,
+) -> Result<Accepted, ControlError> {
+    let statement = signed.parse()?;
+    let by = world.operators.get(&statement.operator).filter(|o| o.active).ok_or_else(|| {
+        ControlError::refused(
+            "operator_unknown",
+            format!("operator {} is not known or no longer active", statement.operator),
+        )
+    })?;
+    UnparsedPublicKey::new(&ED25519, by.public_key.0)
+        .verify(&signed.signed_bytes(), &signed.signature.0)
+        .map_err(|_| {
+            ControlError::refused(
+                "signature_invalid",
+                "the statement's signature is not by that operator's key",
+            )
+        })?;
+    if world.origin.as_deref() != Some(statement.log.as_str()) {
+        return Err(ControlError::refused(
+            "other_log",
+            format!("the statement is meant for log `{}`", statement.log),
+        ));
+    }
+    if statement.at.seconds_since(now).abs() > SKEW_SECONDS {
+        return Err(ControlError::refused(
+            "statement_stale",
+            format!(
+                "the statement was signed at {}, more than {SKEW_SECONDS} s from now ({now}); check the clock and sign again",
+                statement.at
+            ),
+        ));
+    }
+    Ok(Accepted { signed: signed.clone(), by: by.clone(), statement })
+}
+
+pub(crate) fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), ControlError> {
+    if by.may(roles) {
+        return Ok(());
+    }
+    let names: Vec<String> = roles.iter().map(ToString::to_string).collect();
+    Err(ControlError::refused(
+        "role_missing",
+        format!("to {what} an operator needs one of these roles: {}", names.join(", ")),
+    ))
+}
+
+impl<J: Journal> Control<J> {
+    /// Checks and carries out one signed statement.
+    pub async fn carry_out(&self, signed: &SignedStatement, now: Timestamp) -> Result<Done, ControlError> {
+        let accepted = accept(&self.world(), signed, now)?;
+        match accepted.statement.action.clone() {
+            Action::AddOperator { operator, name, roles, public_key } => {
+                self.add_operator(accepted, operator, name, roles, public_key, now).await
+            }
+            Action::RemoveOperator { operator } => self.remove_operator(accepted, operator, now).await,
+            Action::RegisterDevice { device, record } => {
+                self.register_device(accepted, device, record, now).await
+            }
+            Action::ApproveDevice { device, role } => self.approve_device(accepted, device, role, now).await,
+            Action::QuarantineDevice { device } => self.quarantine_device(accepted, device, now).await,
+            Action::ReleaseDevice { device } => self.release_device(accepted, device, now).await,
+            Action::RetireDevice { device } => self.retire_device(accepted, device, now).await,
+            Action::ProposeRelease { release, record } => {
+                self.propose_release(accepted, release, record, now).await
+            }
+            Action::ApproveRelease { release } => self.approve_release(accepted, release, now).await,
+            Action::WithdrawRelease { release } => self.withdraw_release(accepted, release, now).await,
+            Action::AddEndorsement { certificate, grade } => {
+                self.add_endorsement(accepted, certificate.0, grade, now).await
+            }
+            Action::AddGateway { gateway, site, spki_sha256, vkey, names } => {
+                let facts = NewGateway { id: gateway, site, spki_sha256, vkey, names };
+                self.admit_gateway(accepted, facts, now).await
+            }
+            Action::ErasePayload { pos, legal_basis } => {
+                self.erase_payload(accepted, pos, legal_basis, now).await
+            }
+            Action::ExportEvidence { .. } => Err(ControlError::refused(
+                "wrong_call",
+                "an export statement goes to the evidence call together with its claim",
+            )),
+        }
+    }
+}
+
+pub use gateways::NewGateway;
+pub(crate) use gateways::entry as gateway_entry;
+pub use operators::FirstOperator;

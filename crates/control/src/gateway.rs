@@ -1,0 +1,91 @@
+//! Gateways' certificates: the registered key asks, the intent is recorded, the certificate is recorded, then given.
+
+use std::net::IpAddr;
+
+use lanyard_domain::event::Event;
+use lanyard_domain::id::{GatewayId, OperatorId, StreamId};
+use lanyard_domain::text::{Blob, Digest};
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::csr;
+use lanyard_pki::name::DnsName;
+use lanyard_pki::profile::{Addresses, SubjectFacts};
+
+use crate::authority::thumbprint;
+use crate::carry_out::gateway_entry;
+use crate::journal::Journal;
+use crate::plane::{Control, ControlError};
+
+impl<J: Journal> Control<J> {
+    /// Certifies an admitted gateway's key.
+    pub async fn certify_gateway(
+        &self,
+        id: GatewayId,
+        request: &[u8],
+        now: Timestamp,
+    ) -> Result<(String, Timestamp), ControlError> {
+        let csr = csr::verify(request).map_err(|e| ControlError::malformed("csr", e))?;
+        let names = {
+            let world = self.world();
+            let gateway = world.gateways.get(&id).ok_or_else(|| {
+                ControlError::refused("gateway_unknown", format!("gateway {id} has not been admitted"))
+            })?;
+            if gateway.spki_sha256 != Digest(csr.spki_sha256()) {
+                return Err(ControlError::refused(
+                    "other_key",
+                    "the request's key is not the one that was admitted for this gateway",
+                ));
+            }
+            gateway.names.clone()
+        };
+        let subject = SubjectFacts::Gateway { id, addresses: addresses(&names)? };
+        let ready = self.authority.prepare_gateway(&csr, &subject, now)?;
+        let actor = OperatorId::from(StreamId::from(id));
+        let intended = Event::IssuanceIntended {
+            issuance: ready.issuance,
+            protocol: "gateway".to_owned(),
+            profile: ready.profile.to_string(),
+            serial: ready.prepared.serial().to_string(),
+            spki_sha256: Digest(ready.prepared.spki_sha256()),
+            tbs_sha256: Digest(ready.prepared.tbs_sha256()),
+            evidence_sha256: Digest::default(),
+        };
+        self.on_gateway(id, actor, intended, now).await?;
+        let certificate = self.authority.sign(ready.prepared)?;
+        let issued = Event::GatewayCertified {
+            serial: certificate.serial().to_string(),
+            certificate: Blob(certificate.der().to_vec()),
+            certificate_sha256: thumbprint(&certificate),
+            not_after: certificate.not_after(),
+        };
+        self.on_gateway(id, actor, issued, now).await?;
+        Ok((self.authority.chain_pem(&certificate), certificate.not_after()))
+    }
+
+    async fn on_gateway(
+        &self,
+        id: GatewayId,
+        actor: OperatorId,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        self.record(now, |world| {
+            let seq = world.gateways.get(&id).map(|g| g.seq).unwrap_or_default();
+            Ok((vec![gateway_entry(id, actor, seq, event.clone(), Vec::new())], ()))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// DNS names and IP addresses out of one list.
+pub fn addresses(names: &[String]) -> Result<Addresses, ControlError> {
+    let mut dns: Vec<DnsName> = Vec::new();
+    let mut ips: Vec<IpAddr> = Vec::new();
+    for name in names {
+        match name.parse::<IpAddr>() {
+            Ok(ip) => ips.push(ip),
+            Err(_) => dns.push(name.parse().map_err(|e| ControlError::malformed("names", e))?),
+        }
+    }
+    Addresses::new(dns, ips).map_err(|e| ControlError::malformed("names", e))
+}

@@ -1,0 +1,230 @@
+//! The control plane's heart: the world, the log, the authority's keys; and the one loop by which anything is recorded.
+
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+use lanyard_domain::device::{Command, Context, Device, Refusal};
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
+use lanyard_domain::statement::StatementError;
+use lanyard_domain::time::Timestamp;
+use lanyard_domain::trust::Reason;
+
+use crate::authority::Authority;
+use crate::digest::NoRandomness;
+use crate::journal::{Appended, Claim, Entry, Journal, JournalError};
+use crate::world::World;
+
+/// How often a decision is made again when the stream moved on: each retry means that somebody else made progress.
+const ATTEMPTS: u32 = 16;
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// A rule said no.
+    #[error("{}", .0.text)]
+    Refused(#[from] Refused),
+    /// The peer's bytes cannot be read.
+    #[error("{field}: {reason}")]
+    Malformed {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no such thing.
+    #[error("there is no {what} `{id}`")]
+    NotFound {
+        /// What was looked up.
+        what: &'static str,
+        /// By which id.
+        id: String,
+    },
+    /// Ask again later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Our own mistake.
+    #[error("internal fault: {0}")]
+    Bug(String),
+}
+
+/// A refusal with reasons.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refused {
+    /// Stable code.
+    pub code: String,
+    /// A sentence.
+    pub text: String,
+    /// More reasons, for people.
+    pub reasons: Vec<Reason>,
+}
+
+impl Refused {
+    /// A refusal of `code`.
+    pub fn new(code: &str, text: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), text: text.into(), reasons: Vec::new() }
+    }
+    /// The same with reasons.
+    pub fn because(mut self, reasons: Vec<Reason>) -> Self {
+        self.reasons = reasons;
+        self
+    }
+}
+
+impl From<Refusal> for ControlError {
+    fn from(refusal: Refusal) -> Self {
+        Refused::new(refusal.code, refusal.text).into()
+    }
+}
+impl From<NoRandomness> for ControlError {
+    fn from(e: NoRandomness) -> Self {
+        ControlError::Unavailable(e.to_string())
+    }
+}
+impl From<StatementError> for ControlError {
+    fn from(e: StatementError) -> Self {
+        ControlError::Malformed { field: "statement", reason: e.to_string() }
+    }
+}
+
+impl ControlError {
+    /// Malformed input in `field`.
+    pub fn malformed(field: &'static str, reason: impl ToString) -> Self {
+        ControlError::Malformed { field, reason: reason.to_string() }
+    }
+    /// A refusal of `code`.
+    pub fn refused(code: &str, text: impl Into<String>) -> Self {
+        Refused::new(code, text).into()
+    }
+}
+
+/// What one use case wants recorded, beyond one device's events.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Claims.
+    pub claims: Vec<Claim>,
+    /// Bytes to keep beside the events.
+    pub blobs: Vec<Vec<u8>>,
+}
+
+/// The control plane.
+pub struct Control<J: Journal> {
+    /// Folded state; moved on by the store's commit hook only.
+    pub world: Arc<RwLock<World>>,
+    /// The log.
+    pub journal: J,
+    /// Issuing authority.
+    pub authority: Authority,
+    /// Authenticates what enrolling devices bring back; lives as long as the process (a restart makes them begin again).
+    pub(crate) enroll_key: [u8; 32],
+}
+
+impl<J: Journal> Control<J> {
+    /// A control plane over a world that has already been folded.
+    pub fn new(world: Arc<RwLock<World>>, journal: J, authority: Authority) -> Result<Self, ControlError> {
+        Ok(Self { world, journal, authority, enroll_key: crate::digest::random()? })
+    }
+
+    /// The world as of now. Never hold it over an await.
+    pub fn world(&self) -> RwLockReadGuard<'_, World> {
+        // A poisoned lock means that a fold panicked; folds have no panics, and a stale world is still a consistent one.
+        self.world.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Decides on the newest world and records, again and again until no one was faster.
+    pub(crate) async fn record<T>(
+        &self,
+        now: Timestamp,
+        decide: impl Fn(&World) -> Result<(Vec<Entry>, T), ControlError> + Send + Sync,
+    ) -> Result<(Option<Appended>, T), ControlError>
+    where
+        T: Send,
+    {
+        for _ in 0..ATTEMPTS {
+            let (entries, reply) = decide(&self.world())?;
+            let entries: Vec<Entry> = entries.into_iter().filter(|e| !e.events.is_empty()).collect();
+            if entries.is_empty() {
+                return Ok((None, reply));
+            }
+            match self.journal.append(entries, now).await {
+                Ok(appended) => return Ok((Some(appended), reply)),
+                Err(JournalError::Conflict) => {}
+                Err(JournalError::ClaimTaken { space, owner }) => return Err(claim_taken(space, owner)),
+                Err(e) => return Err(ControlError::Unavailable(e.to_string())),
+            }
+        }
+        Err(ControlError::Unavailable("too many changes to the same object at once; try again".to_owned()))
+    }
+
+    /// Records the events that commands to one device lead to, each decided on the state after the one before.
+    pub(crate) async fn on_device<'a>(
+        &self,
+        id: DeviceId,
+        actor: OperatorId,
+        now: Timestamp,
+        extras: Extras,
+        commands: impl Fn(&World, &Device) -> Result<Vec<Command<'static>>, ControlError> + Send + Sync + 'a,
+    ) -> Result<Option<Appended>, ControlError> {
+        let (appended, ()) = self
+            .record(now, |world| {
+                let device = find(world, id)?;
+                let events = decide_all(world, device, commands(world, device)?, now)?;
+                Ok((vec![device_entry(device, actor, events, extras.clone())], ()))
+            })
+            .await?;
+        Ok(appended)
+    }
+}
+
+/// The device, or that there is none.
+pub(crate) fn find(world: &World, id: DeviceId) -> Result<&Device, ControlError> {
+    world.devices.get(&id).ok_or_else(|| ControlError::NotFound { what: "device", id: id.to_string() })
+}
+
+/// The events of several commands in a row.
+pub(crate) fn decide_all(
+    world: &World,
+    device: &Device,
+    commands: Vec<Command<'_>>,
+    now: Timestamp,
+) -> Result<Vec<Event>, ControlError> {
+    let context = Context { now, releases: &world.releases };
+    let mut device = device.clone();
+    let mut events = Vec::new();
+    for command in commands {
+        let transition = device.decide(command, context)?;
+        for event in &transition.events {
+            let recorded = lanyard_domain::device::Recorded { pos: device.last_pos, time: now };
+            device = device.apply(event, OperatorId::from_bytes([0; 16]), recorded);
+        }
+        events.extend(transition.events);
+    }
+    Ok(events)
+}
+
+/// An entry in a device's stream.
+pub(crate) fn device_entry(device: &Device, actor: OperatorId, events: Vec<Event>, extras: Extras) -> Entry {
+    Entry {
+        stream: device.id.into(),
+        stream_kind: StreamKind::Device,
+        expected_seq: device.seq,
+        actor,
+        events,
+        claims: extras.claims,
+        blobs: extras.blobs,
+        erase: Vec::new(),
+    }
+}
+
+fn claim_taken(space: crate::journal::Space, owner: StreamId) -> ControlError {
+    use crate::journal::Space;
+    let (code, text) = match space {
+        Space::Label => ("label_taken", "vendor, model and serial number are already registered as device"),
+        Space::EndorsementKey => ("hardware_key_reused", "this endorsement key already belongs to device"),
+        Space::AttestationKey => ("hardware_key_reused", "this attestation key already belongs to device"),
+        Space::TlsKey => ("key_reused", "this key already belongs to"),
+        Space::Statement => ("statement_replayed", "this statement was already carried out, in stream"),
+        Space::Evidence => ("evidence_replayed", "this evidence was already presented, by device"),
+    };
+    ControlError::refused(code, format!("{text} {owner}"))
+}

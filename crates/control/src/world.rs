@@ -1,0 +1,324 @@
+//! The world: what all events of the log fold to, in memory. Rebuilt from the log at start, moved on in log order by
+//! the store's commit hook, never written by anything else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lanyard_domain::access::{DeviceView, ReleaseName};
+use lanyard_domain::device::{Device, Recorded};
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::{DeviceId, GatewayId, OperatorId, ReleaseId, StreamId};
+use lanyard_domain::operator::Operator;
+use lanyard_domain::release::{Release, ReleaseState};
+use lanyard_domain::text::Digest;
+use lanyard_domain::time::Timestamp;
+use lanyard_domain::trust::{Verdict, evaluate};
+
+use crate::digest::{label_key, sha256};
+
+/// A maker's endorsement authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endorsement {
+    /// DER certificate.
+    pub certificate: Vec<u8>,
+    /// Its SHA-256.
+    pub sha256: Digest,
+    /// Certified grade of what it endorses.
+    pub grade: Option<String>,
+}
+
+/// A gateway as the log knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Which.
+    pub id: GatewayId,
+    /// Site slug.
+    pub site: String,
+    /// Its decision log's verifier key.
+    pub vkey: String,
+    /// SHA-256 of its TLS key's SubjectPublicKeyInfo.
+    pub spki_sha256: Digest,
+    /// Names it serves.
+    pub names: Vec<String>,
+    /// Thumbprint and end of the certificates that it may use.
+    pub certificates: Vec<(Digest, Timestamp)>,
+    /// Its decision log as last anchored.
+    pub anchored: Option<Anchored>,
+    /// Position of the admission.
+    pub added_pos: u64,
+    /// Events so far.
+    pub seq: u64,
+}
+
+/// A checkpoint of a gateway's log that lies under the main log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchored {
+    /// Tree size of the gateway's log.
+    pub size: u64,
+    /// The note.
+    pub note: String,
+    /// Position of the anchoring leaf in the main log.
+    pub pos: u64,
+}
+
+/// Everything that events fold to.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Origin of the log, once it has started.
+    pub origin: Option<String>,
+    /// Next position.
+    pub next_pos: u64,
+    /// Time of the last event.
+    pub last_time: Timestamp,
+    /// Events so far in the system stream.
+    pub system_seq: u64,
+    /// Devices.
+    pub devices: HashMap<DeviceId, Device>,
+    labels: HashMap<Digest, DeviceId>,
+    /// Releases.
+    pub releases: HashMap<ReleaseId, Release>,
+    /// Operators.
+    pub operators: HashMap<OperatorId, Operator>,
+    /// Events so far in each operator's stream.
+    pub operator_seq: HashMap<OperatorId, u64>,
+    /// Position of each operator's first event.
+    pub operator_pos: HashMap<OperatorId, u64>,
+    /// Endorsement authorities.
+    pub endorsements: Vec<Arc<Endorsement>>,
+    /// Gateways.
+    pub gateways: HashMap<GatewayId, Gateway>,
+    /// Our authorities' certificates by name, newest last.
+    pub authorities: Vec<(String, Vec<u8>)>,
+}
+
+/// Where an event came from: the parts of a leaf header that the fold needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Stream.
+    pub stream: StreamId,
+    /// Its kind code.
+    pub stream_kind: u8,
+    /// Position.
+    pub pos: u64,
+    /// Time.
+    pub time: Timestamp,
+    /// Who.
+    pub actor: OperatorId,
+}
+
+/// What an event touched, so that it can be told to those who keep a view of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// A device.
+    Device(DeviceId),
+    /// A release: every device that runs it may have changed.
+    Release(ReleaseId),
+    /// A gateway.
+    Gateway(GatewayId),
+    /// Nothing that anyone keeps a view of.
+    Nothing,
+}
+
+impl World {
+    /// Folds one event in. A payload that was erased folds as nothing but its place in the stream.
+    pub fn apply(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
+        self.next_pos = origin.pos + 1;
+        self.last_time = self.last_time.max(origin.time);
+        let recorded = Recorded { pos: origin.pos, time: origin.time };
+        match origin.stream_kind {
+            k if k == StreamKind::Device as u8 => self.apply_device(origin, event, recorded),
+            k if k == StreamKind::Release as u8 => self.apply_release(origin, event),
+            k if k == StreamKind::Operator as u8 => self.apply_operator(origin, event),
+            k if k == StreamKind::Gateway as u8 => self.apply_gateway(origin, event),
+            _ => self.apply_system(event),
+        }
+    }
+
+    fn apply_device(&mut self, origin: Origin, event: Option<&Event>, recorded: Recorded) -> Touched {
+        let id = DeviceId::from(origin.stream);
+        let next = match (self.devices.remove(&id), event) {
+            (Some(device), Some(event)) => Some(device.apply(event, origin.actor, recorded)),
+            (Some(mut device), None) => {
+                device.seq += 1;
+                device.last_pos = origin.pos;
+                Some(device)
+            }
+            (None, Some(event)) => Device::begin(id, event, origin.actor, recorded),
+            (None, None) => None,
+        };
+        if let Some(device) = next {
+            if device.seq == 1 {
+                let key = label_key(&device.record.vendor, &device.record.model, &device.record.serial);
+                self.labels.insert(key, id);
+            }
+            self.devices.insert(id, device);
+        }
+        Touched::Device(id)
+    }
+
+    fn apply_release(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
+        let id = ReleaseId::from(origin.stream);
+        if let Some(Event::ReleaseProposed { record, .. }) = event {
+            self.releases.insert(
+                id,
+                Release {
+                    id,
+                    record: record.clone(),
+                    state: ReleaseState::Proposed,
+                    proposer: origin.actor,
+                    seq: 0,
+                },
+            );
+        }
+        if let Some(release) = self.releases.get_mut(&id) {
+            release.seq += 1;
+            match event {
+                Some(Event::ReleaseApproved { .. }) => release.state = ReleaseState::Approved,
+                Some(Event::ReleaseWithdrawn { .. }) => release.state = ReleaseState::Withdrawn,
+                _ => {}
+            }
+        }
+        Touched::Release(id)
+    }
+
+    fn apply_operator(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
+        let id = OperatorId::from(origin.stream);
+        *self.operator_seq.entry(id).or_default() += 1;
+        match event {
+            Some(Event::OperatorAdded { name, roles, public_key, .. }) => {
+                let operator = Operator {
+                    id,
+                    name: name.clone(),
+                    roles: roles.clone(),
+                    public_key: *public_key,
+                    active: true,
+                };
+                self.operators.insert(id, operator);
+                self.operator_pos.insert(id, origin.pos);
+            }
+            Some(Event::OperatorRemoved { .. }) => {
+                if let Some(operator) = self.operators.get_mut(&id) {
+                    operator.active = false;
+                }
+            }
+            _ => {}
+        }
+        Touched::Nothing
+    }
+
+    fn apply_gateway(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
+        let id = GatewayId::from(origin.stream);
+        if let Some(Event::GatewayAdded { site, vkey, spki_sha256, names, .. }) = event {
+            self.gateways.insert(
+                id,
+                Gateway {
+                    id,
+                    site: site.clone(),
+                    vkey: vkey.clone(),
+                    spki_sha256: *spki_sha256,
+                    names: names.clone(),
+                    certificates: Vec::new(),
+                    anchored: None,
+                    added_pos: origin.pos,
+                    seq: 0,
+                },
+            );
+        }
+        let Some(gateway) = self.gateways.get_mut(&id) else { return Touched::Nothing };
+        gateway.seq += 1;
+        match event {
+            Some(Event::GatewayCertified { certificate_sha256, not_after, .. }) => {
+                gateway.certificates.retain(|(_, end)| *end > origin.time);
+                gateway.certificates.push((*certificate_sha256, *not_after));
+            }
+            Some(Event::GatewayCheckpointAnchored { size, note, .. }) => {
+                gateway.anchored = Some(Anchored { size: *size, note: note.clone(), pos: origin.pos });
+            }
+            _ => {}
+        }
+        Touched::Gateway(id)
+    }
+
+    fn apply_system(&mut self, event: Option<&Event>) -> Touched {
+        self.system_seq += 1;
+        match event {
+            Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
+            Some(Event::AuthorityCreated { name, certificate, .. }) => {
+                self.authorities.push((name.clone(), certificate.0.clone()));
+            }
+            Some(Event::EndorsementAdded { certificate, certificate_sha256, grade, .. }) => {
+                self.endorsements.push(Arc::new(Endorsement {
+                    certificate: certificate.0.clone(),
+                    sha256: *certificate_sha256,
+                    grade: grade.clone(),
+                }));
+            }
+            _ => {}
+        }
+        Touched::Nothing
+    }
+
+    /// The device that was registered under this label.
+    pub fn by_label(&self, vendor: &str, model: &str, serial: &str) -> Option<&Device> {
+        self.labels.get(&label_key(vendor, model, serial)).and_then(|id| self.devices.get(id))
+    }
+
+    /// The device that one of its current certificates names by thumbprint.
+    pub fn holds(&self, device: DeviceId, certificate: &Digest) -> Option<&Device> {
+        self.devices.get(&device).filter(|d| d.certificates.iter().any(|c| c.sha256 == *certificate))
+    }
+
+    /// Devices whose last evidence matched `release`.
+    pub fn running(&self, release: ReleaseId) -> Vec<DeviceId> {
+        let runs = |d: &&Device| {
+            d.evidence.as_ref().is_some_and(|e| e.firmware == Some(release) || e.model == Some(release))
+        };
+        self.devices.values().filter(runs).map(|d| d.id).collect()
+    }
+
+    /// What an enforcement point keeps of a device.
+    pub fn view(&self, device: &Device, now: Timestamp) -> DeviceView {
+        let trust = evaluate(device, &self.releases, now);
+        let name = |id: Option<ReleaseId>| {
+            id.and_then(|id| self.releases.get(&id))
+                .map(|r| ReleaseName { id: r.id, version: r.record.version.clone() })
+        };
+        let evidence = device.evidence.as_ref();
+        // Degraded by time alone is left to the enforcement point's own clock: the view would age otherwise.
+        let by_time_only = trust.verdict == Verdict::Degraded;
+        DeviceView {
+            device: device.id,
+            site: device.record.site.clone(),
+            vendor: device.record.vendor.clone(),
+            model: device.record.model.clone(),
+            serial: device.record.serial.clone(),
+            tier: device.record.tier,
+            ai: device.record.ai,
+            scopes: device.record.scopes.clone(),
+            verdict: if by_time_only { Verdict::Trusted } else { trust.verdict },
+            reasons: if by_time_only { Vec::new() } else { trust.reasons },
+            fresh_until: trust.fresh_until,
+            untrusted_after: trust.untrusted_after,
+            certificates: device.certificates.iter().map(|c| c.sha256).collect(),
+            firmware: name(evidence.and_then(|e| e.firmware)),
+            ai_model: name(evidence.and_then(|e| e.model)),
+            evidence_pos: evidence.map(|e| e.pos),
+            evidence_sha256: evidence.map(|e| e.sha256),
+            as_of: device.last_pos,
+        }
+    }
+
+    /// The trust anchors: our root certificates, DER.
+    pub fn anchors(&self) -> Vec<Vec<u8>> {
+        self.authorities
+            .iter()
+            .filter(|(name, _)| name.starts_with("root"))
+            .map(|(_, der)| der.clone())
+            .collect()
+    }
+
+    /// Digest of the policy in force, as it stands in leaf headers (I4).
+    pub fn policy_digest() -> Digest {
+        sha256(lanyard_domain::access::POLICY.as_bytes())
+    }
+}
