@@ -1,1 +1,7 @@
-//! lanyard-gateway
+//! The enforcement gateway: the one way from a site's devices to its EHR.
+//!
+//! In scope: mutual TLS, the FHIR guard, the site's devices in memory, the decision log, cutting connections.
+//! Out of scope: verdicts (they come from the control plane and only age here), patients (the EHR is authoritative).
+//! To add a protocol: a folder beside `fhir/` with a sans-IO guard that ends in `access::decide`, its socket in `relay/`.
+
+pub mod fhir;
