@@ -109,6 +109,10 @@ impl Certificate {
             return Err(CertificateError::AlgorithmMismatch);
         }
         let facts = Facts::read(parsed.tbs_certificate()).map_err(malformed)?;
+        // RFC 5280 4.2. Readers differ in whether the first or the last of two counts; that is a way to be two things.
+        if let Some(twice) = facts.repeated_extension() {
+            return Err(CertificateError::Malformed(format!("extension `{twice}` stands twice")));
+        }
         let serial = Serial::from_der_content(&facts.serial)?;
         Ok(Self { der: CertificateDer::from(der.to_vec()), facts, serial, thumbprint: sha256(der) })
     }
@@ -247,5 +251,57 @@ pub(crate) fn machine_name(dns: &str) -> Option<MachineName> {
         "device" => first.parse().ok().map(MachineName::Device),
         "gateway" => first.parse().ok().map(MachineName::Gateway),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oid;
+    use crate::testing::{self, Installation, NOW};
+
+    // I12
+    #[test]
+    fn a_certificate_with_an_extension_twice_is_not_read() {
+        let a = Installation::new();
+        let (_, csr) = a.csr();
+        let der = a.draft_der(csr.key(), |d| {
+            d.extensions.push(("second", testing::purposes(&[oid::SERVER_AUTH])));
+        });
+        let refused = Certificate::parse(&der).unwrap_err().to_string();
+        assert!(refused.contains("2.5.29.37") && refused.contains("twice"), "{refused}");
+    }
+
+    #[test]
+    fn a_certificate_beyond_the_size_limit_is_not_read() {
+        let der = vec![0x30; MAX_CERTIFICATE_BYTES + 1];
+        assert_eq!(Certificate::parse(&der), Err(CertificateError::TooLarge(der.len())));
+    }
+
+    #[test]
+    fn a_certificate_with_two_signature_algorithms_is_not_read() {
+        let der = Installation::new().device().certificate.der().to_vec();
+        let sha256 = [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+        let last = der.windows(8).rposition(|w| w == sha256).unwrap();
+        let mut changed = der.clone();
+        changed[last + 7] = 3;
+        assert_eq!(Certificate::parse(&changed), Err(CertificateError::AlgorithmMismatch));
+    }
+
+    #[test]
+    fn machine_names_are_read_in_their_own_form_only() {
+        let id = testing::device_id();
+        assert_eq!(machine_name(&format!("{id}.device.x.example")), Some(MachineName::Device(id)));
+        assert_eq!(machine_name("control.x.example"), Some(MachineName::Control));
+        for other in ["", "x", "pump.device.x", &format!("{id}.devices.x"), &format!("{id}.device")] {
+            assert_eq!(machine_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_thumbprint_is_the_digest_of_the_bytes() {
+        let certificate = Installation::new().device().certificate;
+        assert_eq!(certificate.thumbprint(), sha256(certificate.der()));
+        assert!(certificate.renew_at() > NOW && certificate.renew_at() < certificate.not_after());
     }
 }

@@ -1,6 +1,7 @@
 //! What a certificate says, read once by x509-cert into plain values: the common ground of the lints (before
 //! we sign) and of the path checks (on what a peer shows). Nothing here judges; absent is `None`.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use der::asn1::ObjectIdentifier;
@@ -146,6 +147,12 @@ impl Facts {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The first extension that stands a second time.
+    pub(crate) fn repeated_extension(&self) -> Option<ObjectIdentifier> {
+        let mut seen = HashSet::new();
+        self.extensions.iter().map(|(id, _)| *id).find(|id| !seen.insert(*id))
     }
 
     pub(crate) fn is_ca(&self) -> bool {

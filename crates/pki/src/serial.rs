@@ -100,7 +100,7 @@ impl FromStr for Serial {
         if text.is_empty() || text.len() > 2 * MAX_OCTETS || text.starts_with('0') {
             return Err(bad());
         }
-        let even = if text.len() % 2 == 0 { text.to_owned() } else { format!("0{text}") };
+        let even = if text.len().is_multiple_of(2) { text.to_owned() } else { format!("0{text}") };
         let magnitude = data_encoding::HEXLOWER.decode(even.as_bytes()).map_err(|_| bad())?;
         let mut content = Vec::with_capacity(MAX_OCTETS + 1);
         if magnitude.first().is_some_and(|b| *b >= 0x80) {

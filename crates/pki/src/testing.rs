@@ -107,7 +107,18 @@ impl Installation {
         Issued { certificate, label }
     }
 
+    /// The bytes of an edited device certificate, for what does not even parse.
+    pub(crate) fn draft_der(&self, key: &PublicKey, edit: impl FnOnce(&mut Draft)) -> Vec<u8> {
+        let mut draft = Draft::device(self, key);
+        edit(&mut draft);
+        self.sign_draft_der(&draft, &self.authority.issuing)
+    }
+
     pub(crate) fn sign_draft(&self, draft: &Draft, issuer: &crate::authority::Issuer) -> Certificate {
+        Certificate::parse(&self.sign_draft_der(draft, issuer)).unwrap()
+    }
+
+    fn sign_draft_der(&self, draft: &Draft, issuer: &crate::authority::Issuer) -> Vec<u8> {
         let kind = issuer.certificate().public_key().unwrap().kind();
         let algorithm = match kind {
             crate::spki::PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
@@ -133,7 +144,7 @@ impl Installation {
             o.extend_from_slice(&algorithm);
             write::bit_string(o, &signature);
         });
-        Certificate::parse(&der).unwrap()
+        der
     }
 }
 

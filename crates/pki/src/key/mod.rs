@@ -22,6 +22,7 @@ mod software;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{self, EcdsaKeyPair};
 use der::asn1::ObjectIdentifier;
@@ -177,6 +178,21 @@ pub trait KeyBackend: Send + Sync {
 
     /// All keys, ordered by label.
     fn list(&self) -> Result<Vec<KeyEntry>, KeyError>;
+}
+
+impl<T: KeyBackend + ?Sized> KeyBackend for Arc<T> {
+    fn generate(&self, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>, KeyError> {
+        (**self).generate(label, kind)
+    }
+    fn public_spki(&self, label: &KeyLabel) -> Result<Vec<u8>, KeyError> {
+        (**self).public_spki(label)
+    }
+    fn sign(&self, label: &KeyLabel, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        (**self).sign(label, message)
+    }
+    fn list(&self) -> Result<Vec<KeyEntry>, KeyError> {
+        (**self).list()
+    }
 }
 
 /// A key pair in this process's memory; aws-lc cleanses the private part when it is freed.

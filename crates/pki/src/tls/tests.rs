@@ -282,3 +282,41 @@ fn a_certificate_with_another_key_is_refused() {
 fn store_of_nothing() -> Result<(), TlsError> {
     IdentityStore::empty().replace_with_signer(&[], Arc::new(|_| Ok(Vec::new())))
 }
+
+// Medical devices of some age speak TLS 1.2 only; they are checked by the same rules.
+#[test]
+fn a_tls_1_2_client_is_checked_the_same() {
+    let a = Installation::new();
+    let config = server(&a, Gate::any_valid(), ClientCertificates::Required);
+    let old = |shown| {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Verifier {
+            peers: peers(&a, Gate::any_valid()),
+            clients: ClientCertificates::Required,
+            provider: provider.clone(),
+        };
+        let config = ClientConfig::builder_with_details(provider, Arc::new(clock()))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(shown);
+        Arc::new(config)
+    };
+    let client = old(identity(&a, &a.device()));
+    for _ in 0..2 {
+        let (s, _c) = handshake(&config, &client, "127.0.0.1").unwrap();
+        assert_eq!(s.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
+        // This client would resume; the server does not.
+        assert_eq!(s.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+    let expired = a.forge(|d| d.not_after = NOW.plus_seconds(-1));
+    assert_eq!(
+        handshake(&config, &old(identity(&a, &expired)), "127.0.0.1").map(drop).unwrap_err(),
+        rustls::Error::InvalidCertificate(TlsCertificateError::Expired)
+    );
+    assert_eq!(
+        handshake(&config, &old(IdentityStore::empty()), "127.0.0.1").map(drop).unwrap_err(),
+        rustls::Error::NoCertificatesPresented
+    );
+}

@@ -1,0 +1,79 @@
+//! A small hospital made through the public API only.
+
+use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::authority::{Authority, Generation};
+use lanyard_pki::certificate::Certificate;
+use lanyard_pki::csr::{self, VerifiedCsr};
+use lanyard_pki::issue::{self, Lifetime};
+use lanyard_pki::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys};
+use lanyard_pki::name::Naming;
+use lanyard_pki::profile::{Addresses, Profile, ProfileName, SubjectFacts};
+use lanyard_pki::serial::Serial;
+
+/// 2026-11-22T12:00:00Z
+pub const NOW: Timestamp = Timestamp::from_seconds(1_795_348_800);
+
+pub struct Installation {
+    pub keys: MemoryKeys,
+    pub authority: Authority,
+    naming: Naming,
+}
+
+pub fn random_serial() -> Serial {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    Serial::from_random(bytes)
+}
+
+impl Installation {
+    pub fn new() -> Self {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let keys = MemoryKeys::default();
+        let generation =
+            |label: &str| Generation { number: 1, label: label.parse().unwrap(), serial: random_serial() };
+        let authority =
+            Authority::create(&naming, &keys, &generation("root-g1"), &generation("issuing-g1"), NOW)
+                .unwrap();
+        Self { keys, authority, naming }
+    }
+
+    pub fn device_id() -> DeviceId {
+        DeviceId::from_random([0xd1; 16])
+    }
+
+    pub fn subjects() -> [(ProfileName, SubjectFacts); 3] {
+        let addresses = Addresses::new(
+            vec!["lanyard.hospital.example".parse().unwrap()],
+            vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+        )
+        .unwrap();
+        let gateway =
+            SubjectFacts::Gateway { id: GatewayId::from_random([0x6a; 16]), addresses: addresses.clone() };
+        [
+            (ProfileName::DeviceLdevid, SubjectFacts::Device { id: Self::device_id() }),
+            (ProfileName::GatewayServer, gateway),
+            (ProfileName::ControlServer, SubjectFacts::Control { addresses }),
+        ]
+    }
+
+    pub fn csr(&self) -> VerifiedCsr {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        let spki = self.keys.generate(&label, KeyKind::P256).unwrap();
+        csr::verify(&csr::build(&spki, "test", |m| self.keys.sign(&label, m)).unwrap()).unwrap()
+    }
+
+    pub fn issue(&self, profile: ProfileName, subject: &SubjectFacts, csr: &VerifiedCsr) -> Certificate {
+        let profile = Profile::new(profile, self.naming.clone());
+        let issuer = &self.authority.issuing;
+        issue::prepare(&profile, csr, subject, issuer, Lifetime::Default, random_serial(), NOW)
+            .unwrap()
+            .sign(&self.keys)
+            .unwrap()
+    }
+
+    pub fn device(&self) -> Certificate {
+        let (profile, subject) = Self::subjects()[0].clone();
+        self.issue(profile, &subject, &self.csr())
+    }
+}

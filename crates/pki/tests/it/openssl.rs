@@ -1,0 +1,183 @@
+//! OpenSSL 3 reads, accepts and refuses what we issue as we mean it; we read its requests.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use lanyard_pki::certificate::{Certificate, PeerIdentity};
+use lanyard_pki::csr::{self, CsrError};
+use lanyard_pki::path::{Anchors, Purpose, validate};
+use lanyard_pki::spki::PublicKeyKind;
+
+use crate::installation::{Installation, NOW};
+
+/// Runs openssl in `dir`; stdout and stderr in one, and whether it succeeded.
+fn openssl(dir: &Path, args: &str) -> (bool, String) {
+    let out = Command::new("openssl")
+        .args(args.split_whitespace())
+        .current_dir(dir)
+        .output()
+        .expect("the `openssl` command must be installed (Debian package `openssl`)");
+    let text = [out.stdout, out.stderr].concat();
+    (out.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn write(dir: &Path, name: &str, certificate: &Certificate) {
+    fs::write(dir.join(name), certificate.to_pem()).unwrap();
+}
+
+fn verify(dir: &Path, purpose: &str, seconds: i64, leaf: &str) -> (bool, String) {
+    openssl(
+        dir,
+        &format!(
+            "verify -x509_strict -attime {seconds} -purpose {purpose} -CAfile root.pem -untrusted issuing.pem {leaf}"
+        ),
+    )
+}
+
+fn written() -> (Installation, tempfile::TempDir) {
+    let a = Installation::new();
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "root.pem", a.authority.root.certificate());
+    write(dir.path(), "issuing.pem", a.authority.issuing.certificate());
+    (a, dir)
+}
+
+// R42, R53
+#[test]
+fn openssl_accepts_each_profile_for_its_purpose_and_refuses_it_for_others() {
+    let (a, dir) = written();
+    let now = NOW.as_seconds();
+    for ((profile, subject), client, server) in Installation::subjects()
+        .into_iter()
+        .zip([(true, false), (true, true), (false, true)])
+        .map(|(s, p)| (s, p.0, p.1))
+    {
+        write(dir.path(), "leaf.pem", &a.issue(profile, &subject, &a.csr()));
+        for (purpose, accepted) in [("sslclient", client), ("sslserver", server)] {
+            let (ok, text) = verify(dir.path(), purpose, now, "leaf.pem");
+            assert_eq!(ok, accepted, "{profile} as {purpose}: {text}");
+        }
+    }
+}
+
+#[test]
+fn openssl_refuses_expired_early_and_foreign_certificates() {
+    let (a, dir) = written();
+    let leaf = a.device();
+    write(dir.path(), "leaf.pem", &leaf);
+    let (from, to) = (leaf.not_before().as_seconds(), leaf.not_after().as_seconds());
+    // RFC 5280 4.1.2.5 includes the second of notAfter, as we do; OpenSSL ends one second before it.
+    for (seconds, accepted) in [(from, true), (to - 1, true), (from - 1, false), (to + 1, false)] {
+        let (ok, text) = verify(dir.path(), "sslclient", seconds, "leaf.pem");
+        assert_eq!(ok, accepted, "at {seconds}: {text}");
+    }
+    write(dir.path(), "foreign.pem", &Installation::new().device());
+    let (ok, text) = verify(dir.path(), "sslclient", NOW.as_seconds(), "foreign.pem");
+    assert!(!ok && text.contains("unable to get local issuer"), "{text}");
+}
+
+#[test]
+fn openssl_prints_what_the_profile_says() {
+    let (a, dir) = written();
+    write(dir.path(), "leaf.pem", &a.device());
+    let (ok, text) = openssl(dir.path(), "x509 -in leaf.pem -noout -text");
+    assert!(ok, "{text}");
+    let id = Installation::device_id();
+    for line in [
+        "Version: 3 (0x2)".to_owned(),
+        "Signature Algorithm: ecdsa-with-SHA256".into(),
+        format!("Subject: O = General Hospital, serialNumber = {id}"),
+        "Not Before: Nov 22 11:55:00 2026 GMT".into(),
+        "Not After : Nov 23 11:55:00 2026 GMT".into(),
+        "X509v3 Key Usage: critical\n                Digital Signature".into(),
+        "TLS Web Client Authentication".into(),
+        format!("DNS:{id}.device.hospital.example, URI:urn:uuid:{id}"),
+        "X509v3 No Revocation Available".into(),
+        "X509v3 Authority Key Identifier".into(),
+        "X509v3 Subject Key Identifier".into(),
+    ] {
+        assert!(text.contains(&line), "`{line}` is not in\n{text}");
+    }
+    assert!(!text.contains("Basic Constraints") && !text.contains("CRL Distribution"), "{text}");
+    let (_, text) = openssl(dir.path(), "x509 -in issuing.pem -noout -text");
+    assert!(text.contains("CA:TRUE, pathlen:0") && text.contains("Certificate Sign, CRL Sign"), "{text}");
+}
+
+// R36
+#[test]
+fn requests_made_by_openssl_are_verified_and_certified() {
+    let (a, dir) = written();
+    let d = dir.path();
+    let anchors = Anchors::new(vec![a.authority.root.certificate().clone()]).unwrap();
+    let (profile, subject) = Installation::subjects()[0].clone();
+    for (newkey, expected) in [
+        ("-newkey ec -pkeyopt ec_paramgen_curve:P-256", PublicKeyKind::P256),
+        ("-newkey ec -pkeyopt ec_paramgen_curve:P-384 -sha384", PublicKeyKind::P384),
+        ("-newkey ed25519", PublicKeyKind::Ed25519),
+        ("-newkey rsa:2048", PublicKeyKind::Rsa(2048)),
+        ("-newkey rsa:3072 -sha512", PublicKeyKind::Rsa(3072)),
+    ] {
+        let (ok, text) = openssl(
+            d,
+            &format!(
+                "req -new -nodes -keyout key.pem -outform DER -out csr.der -subj /CN=pump/emailAddress=a@b -addext subjectAltName=DNS:evil.example {newkey}"
+            ),
+        );
+        assert!(ok, "{newkey}: {text}");
+        let csr = csr::verify(&fs::read(d.join("csr.der")).unwrap()).unwrap();
+        assert_eq!(csr.key_kind(), expected, "{newkey}");
+        let certificate = a.issue(profile, &subject, &csr);
+        // The name that the request asked for is not in it.
+        assert!(!certificate.dns_names().iter().any(|n| n == "evil.example"));
+        write(d, "leaf.pem", &certificate);
+        let (ok, text) = verify(d, "sslclient", NOW.as_seconds(), "leaf.pem");
+        assert!(ok, "{newkey}: {text}");
+        let chain = [certificate.der().clone(), a.authority.issuing.certificate().der().clone()];
+        let verified = validate(&chain, &anchors, Purpose::Client, NOW).unwrap();
+        assert_eq!(verified.identity(), PeerIdentity::Device(Installation::device_id()));
+    }
+}
+
+#[test]
+fn weak_and_unknown_requests_made_by_openssl_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for newkey in [
+        "-newkey rsa:1024",
+        "-newkey rsa:2048 -pkeyopt rsa_keygen_pubexp:3",
+        "-newkey ec -pkeyopt ec_paramgen_curve:P-521",
+        "-newkey ec -pkeyopt ec_paramgen_curve:secp256k1",
+        "-newkey ed448",
+    ] {
+        let (ok, text) = openssl(
+            dir.path(),
+            &format!("req -new -nodes -keyout key.pem -outform DER -out csr.der -subj /CN=pump {newkey}"),
+        );
+        assert!(ok, "{newkey}: {text}");
+        let refused = csr::verify(&fs::read(dir.path().join("csr.der")).unwrap());
+        assert!(matches!(refused, Err(CsrError::Key(_))), "{newkey}: {refused:?}");
+    }
+    // SHA-1 under a good key.
+    let (ok, _) = openssl(
+        dir.path(),
+        "req -new -nodes -keyout key.pem -outform DER -out csr.der -subj /CN=pump -newkey rsa:2048 -sha1",
+    );
+    assert!(ok);
+    let refused = csr::verify(&fs::read(dir.path().join("csr.der")).unwrap());
+    assert!(matches!(refused, Err(CsrError::Possession(_))), "{refused:?}");
+}
+
+#[test]
+fn openssl_verifies_the_requests_that_we_build() {
+    use lanyard_pki::key::{KeyBackend, KeyKind, MemoryKeys};
+    let dir = tempfile::tempdir().unwrap();
+    let keys = MemoryKeys::default();
+    for (label, kind) in [("a", KeyKind::P256), ("b", KeyKind::P384)] {
+        let label = label.parse().unwrap();
+        let spki = keys.generate(&label, kind).unwrap();
+        let der = csr::build(&spki, "pump 7", |m| keys.sign(&label, m)).unwrap();
+        fs::write(dir.path().join("csr.der"), der).unwrap();
+        let (ok, text) = openssl(dir.path(), "req -inform DER -in csr.der -verify -noout -subject");
+        assert!(ok && text.contains("verify OK") && text.contains("CN = pump 7"), "{text}");
+    }
+}
