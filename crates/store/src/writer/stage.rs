@@ -4,6 +4,7 @@
 //! A request is checked as a whole first and only then staged, so one that is refused leaves no trace in the batch.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use lanyard_domain::time::Timestamp;
@@ -137,10 +138,11 @@ impl Staged {
                 }
                 keys.push(key);
             }
-            if !heads.contains_key(&append.stream) {
-                heads.insert(append.stream, self.stream_head(base, &append.stream)?);
-            }
-            check_version(append, heads.get(&append.stream).copied().flatten(), &mut added)?;
+            let head = match heads.entry(append.stream) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(slot) => *slot.insert(self.stream_head(base, &append.stream)?),
+            };
+            check_version(append, head, &mut added)?;
             for claim in &append.claims {
                 let key = (claim.space, claim.key);
                 let owner = match taken.get(&key) {

@@ -32,7 +32,7 @@ async fn every_tampering_is_found_and_named() {
             Some(7),
         ),
         (
-            "UPDATE event SET entry = substr(entry, 1, 163) || x'00' WHERE pos = 7",
+            "UPDATE event SET entry = CAST(substr(entry, 1, 163) || x'00' AS BLOB) WHERE pos = 7",
             "payload commitment",
             Some(7),
         ),
@@ -60,7 +60,7 @@ async fn every_tampering_is_found_and_named() {
         ("DELETE FROM stream_mark WHERE stream_no = 1 AND block = 2", "mark of a stream", Some(278)),
         ("INSERT INTO stream_mark VALUES (1, 9, 5)", "number of stream marks", None),
         ("UPDATE claim SET stream = (SELECT id FROM stream WHERE no = 3) WHERE pos = 0", "claim", Some(0)),
-        ("INSERT INTO idem VALUES (900, zeroblob(32), 1, 1, 1)", "idempotency key without event", None),
+        ("INSERT INTO idem VALUES (900, randomblob(32), 1, 1, 1)", "idempotency key without event", None),
         ("INSERT INTO outbox VALUES (1, 900 << 16, x'')", "outbox row without event", None),
         (
             "UPDATE ckpt SET note = replace(note, 'log.', 'lug.') WHERE size = 300",
