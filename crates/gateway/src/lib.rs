@@ -5,3 +5,5 @@
 //! To add a protocol: a folder beside `fhir/` with a sans-IO guard that ends in `access::decide`, its socket in `relay/`.
 
 pub mod fhir;
+pub mod state;
+pub mod token;
