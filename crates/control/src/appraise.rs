@@ -217,7 +217,7 @@ pub(crate) fn bound_ak(device: &Device) -> Result<Option<Public>, ControlError> 
     })
 }
 
-fn clock_info(boot: BootState) -> ClockInfo {
+pub(crate) fn clock_info(boot: BootState) -> ClockInfo {
     ClockInfo {
         clock: boot.clock,
         reset_count: boot.reset_count,
@@ -227,7 +227,7 @@ fn clock_info(boot: BootState) -> ClockInfo {
 }
 
 /// Releases for the device's vendor and model, as the appraisal wants them. Proposed ones are not reference values.
-fn references(world: &World, device: &Device) -> (Vec<FirmwareReference>, Vec<ModelReference>) {
+pub(crate) fn references(world: &World, device: &Device) -> (Vec<FirmwareReference>, Vec<ModelReference>) {
     let mut firmware = Vec::new();
     let mut models = Vec::new();
     let same =
@@ -262,10 +262,13 @@ fn references(world: &World, device: &Device) -> (Vec<FirmwareReference>, Vec<Mo
             }),
         }
     }
+    // One order: among equals the last one counts, and who appraises again must find the same.
+    firmware.sort_by_key(|f| f.release);
+    models.sort_by_key(|m| m.release);
     (firmware, models)
 }
 
-fn facts(
+pub(crate) fn facts(
     result: &AttestationResult,
     evidence_sha256: Digest,
     nonce: &[u8; 32],

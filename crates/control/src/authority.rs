@@ -102,7 +102,7 @@ impl Authority {
     }
 
     /// Makes the control plane's own server certificate ready.
-    pub fn prepare_control(
+    pub(crate) fn prepare_control(
         &self,
         csr: &VerifiedCsr,
         subject: &SubjectFacts,
@@ -130,7 +130,7 @@ impl Authority {
     }
 
     /// Signs. The intent has been recorded; the result is recorded before anyone sees it.
-    pub fn sign(&self, prepared: Prepared) -> Result<Certificate, ControlError> {
+    pub(crate) fn sign(&self, prepared: Prepared) -> Result<Certificate, ControlError> {
         prepared
             .sign(self.keys.as_ref())
             .map_err(|e| ControlError::Unavailable(format!("the signing key: {e}")))
@@ -150,6 +150,6 @@ pub(crate) fn check_anchor(der: &[u8]) -> Result<(), ControlError> {
 }
 
 /// Digest of a certificate as events name it.
-pub(crate) fn thumbprint(certificate: &Certificate) -> Digest {
+pub fn thumbprint(certificate: &Certificate) -> Digest {
     Digest(certificate.thumbprint())
 }

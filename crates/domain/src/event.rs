@@ -221,6 +221,8 @@ pub enum Event {
     LedgerStarted { origin: String, vkey: String, policy: String },
     /// An authority was created.
     AuthorityCreated { name: String, certificate: Blob, certificate_sha256: Digest },
+    /// The control plane's own TLS certificate; its intent stands before it.
+    ServerCertified { issuance: IssuanceId, serial: String, certificate: Blob, certificate_sha256: Digest, not_after: Timestamp },
     /// A maker's endorsement authority was accepted.
     EndorsementAdded {
         certificate: Blob,
@@ -230,6 +232,8 @@ pub enum Event {
     },
     /// A payload was erased; its leaf stays.
     PayloadErased { pos: u64, legal_basis: String, statement: SignedStatement },
+    /// Nothing was recorded for a minute; keeps checkpoints recent.
+    LogIdle {},
     /// Reserved for the epoch map of design §6: commits to device -> (last position, state hash).
     EpochSealed { size: u64, map_root: Digest, time_source: String },
 
@@ -337,6 +341,8 @@ impl Event {
             Event::EndorsementAdded { .. } => 102,
             Event::PayloadErased { .. } => 103,
             Event::EpochSealed { .. } => 104,
+            Event::LogIdle {} => 105,
+            Event::ServerCertified { .. } => 106,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }

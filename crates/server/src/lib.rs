@@ -1,1 +1,17 @@
-//! lanyard-server
+//! The control plane as a process: HTTP, workers, keys on disk, and how it starts and stops.
+//!
+//! In scope: wiring. Out of scope: rules (`domain`, `attest`, `pki`), their order (`control`), SQL (`store`).
+
+pub mod bootstrap;
+pub mod config;
+mod evidence;
+pub mod feed;
+pub mod http;
+pub mod journal;
+pub mod keys;
+mod start;
+pub mod state;
+pub mod token;
+mod worker;
+
+pub use start::{Config, ControlPlane, Running, StartError};

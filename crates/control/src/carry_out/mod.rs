@@ -5,6 +5,7 @@ mod containment;
 mod devices;
 mod endorsements;
 mod erasure;
+mod exports;
 mod gateways;
 mod operators;
 mod releases;

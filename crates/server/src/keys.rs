@@ -1,0 +1,80 @@
+//! The control plane's secrets: made at the first start, sealed under the passphrase, opened at each start.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use lanyard_control::digest::random;
+use lanyard_ledger::note::NoteSigner;
+use lanyard_pki::key::passphrase::Passphrase;
+use lanyard_pki::key::seal::{Cost, Sealer};
+use lanyard_pki::key::{KeyBackend, KeyError, KeyKind, KeyLabel, SealedDirectory, SoftwareKeys};
+use zeroize::Zeroizing;
+
+use crate::token::TokenKey;
+
+/// Label of the root CA's key.
+pub const ROOT: &str = "root-1";
+/// Label of the issuing CA's key.
+pub const ISSUING: &str = "issuing-1";
+/// Label of the control plane's TLS key.
+pub const TLS: &str = "control-tls";
+const LOG_SEED: &str = "log-seed";
+const TOKEN: &str = "token-key";
+
+/// Opened secrets.
+pub struct Keys {
+    /// Signs certificates and the control plane's TLS.
+    pub backend: Arc<SoftwareKeys>,
+    /// Signs checkpoints.
+    pub log: NoteSigner,
+    /// Signs tokens.
+    pub token: TokenKey,
+}
+
+/// A label that is written in this program.
+pub fn label(text: &str) -> Result<KeyLabel, anyhow::Error> {
+    Ok(KeyLabel::from_str(text)?)
+}
+
+impl Keys {
+    /// Opens the secrets in `dir`, making those that are not there yet. Making is safe to repeat: each is durable before
+    /// anything is signed with it.
+    pub fn open(dir: &Path, passphrase: Passphrase, origin: &str) -> anyhow::Result<Self> {
+        let backend =
+            SoftwareKeys::open(SealedDirectory::open(dir, Sealer::new(passphrase, Cost::STANDARD))?)?;
+        let seed = secret(&backend, LOG_SEED, || Ok(random::<32>()?.to_vec()))?;
+        let seed: Zeroizing<[u8; 32]> = Zeroizing::new(seed.as_slice().try_into()?);
+        let token = secret(&backend, TOKEN, || Ok(TokenKey::generate()?))?;
+        ensure(&backend, TLS, KeyKind::P256)?;
+        Ok(Self {
+            log: NoteSigner::from_seed(origin, &seed)?,
+            token: TokenKey::new(&token, &format!("urn:lanyard:log:{origin}"))?,
+            backend: Arc::new(backend),
+        })
+    }
+}
+
+fn secret(
+    keys: &SoftwareKeys,
+    name: &str,
+    make: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let label = label(name)?;
+    if let Some(secret) = keys.secrets().secret(&label)? {
+        return Ok(secret);
+    }
+    let made = Zeroizing::new(make()?);
+    keys.secrets().put_secret(&label, &made)?;
+    Ok(made)
+}
+
+/// Makes a key unless it is there.
+pub fn ensure(keys: &dyn KeyBackend, name: &str, kind: KeyKind) -> anyhow::Result<Vec<u8>> {
+    let label = label(name)?;
+    match keys.public_spki(&label) {
+        Ok(spki) => Ok(spki),
+        Err(KeyError::NotFound(_)) => Ok(keys.generate(&label, kind)?),
+        Err(error) => Err(error.into()),
+    }
+}

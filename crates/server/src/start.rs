@@ -1,0 +1,315 @@
+//! Start and stop. A first start makes authorities and log; every later start resumes from the log.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use anyhow::Context as _;
+use hyper_util::service::TowerToHyperService;
+use lanyard_api::clock::Clock;
+use lanyard_api::listen::{Limits, serve};
+use lanyard_control::authority::{Authority, thumbprint};
+use lanyard_control::digest::random;
+use lanyard_control::journal::{Entry, Journal};
+use lanyard_control::plane::Control;
+use lanyard_control::upkeep::ITSELF;
+use lanyard_control::world::{Touched, World};
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::StreamId;
+use lanyard_domain::text::Blob;
+use lanyard_pki::authority::{Authority as Hierarchy, Generation, Issuer};
+use lanyard_pki::certificate::Certificate;
+use lanyard_pki::key::passphrase::Passphrase;
+use lanyard_pki::key::{KeyBackend, KeyKind};
+use lanyard_pki::name::Naming;
+use lanyard_pki::path::Anchors;
+use lanyard_pki::serial::Serial;
+use lanyard_pki::tls::{self, AnchorStore, ClientCertificates, Gate, IdentityStore, Peers};
+use lanyard_store::{Options, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bootstrap::BootstrapSecret;
+use crate::feed::Feeds;
+use crate::http::router;
+use crate::journal::{LedgerJournal, replay};
+use crate::keys::{self, Keys};
+use crate::state::State;
+use crate::worker;
+
+/// What a control plane is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything lies.
+    pub data_dir: PathBuf,
+    /// Where signed checkpoints are anchored; should be another disk. `anchor` below the data directory without it.
+    pub anchor_dir: Option<PathBuf>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// DNS names and addresses that clients dial.
+    pub names: Vec<String>,
+    /// Organisation in certificates.
+    pub organization: String,
+    /// Domain under which machine names are made.
+    pub domain: String,
+    /// Name of the log; never change it.
+    pub origin: String,
+}
+
+/// Why the control plane did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct StartError(#[from] anyhow::Error);
+
+/// The control plane.
+pub struct ControlPlane;
+
+/// A running control plane.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Name of the log.
+    pub origin: String,
+    /// Verifier key of the log.
+    pub log_vkey: String,
+    /// Trust anchors, PEM.
+    pub anchors_pem: String,
+    /// The first operator's secret; only right after the first start.
+    pub bootstrap_secret: Option<String>,
+    /// Shared state, for those who run in the same process.
+    pub state: State,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl ControlPlane {
+    /// Opens or makes everything in the data directory and serves until [`Running::shutdown`].
+    pub async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> Result<Running, StartError> {
+        Ok(start(config, passphrase, clock).await?)
+    }
+}
+
+impl Running {
+    /// Cancelled when the log cannot go on: the process must exit and be started again.
+    pub fn broken(&self) -> CancellationToken {
+        self.state.control.journal.broken()
+    }
+
+    /// Ends listening, lets answers finish, seals what is left, closes the log.
+    pub async fn shutdown(self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Err(error) = self.state.control.journal.store().clone().close().await {
+            tracing::warn!(%error, "the log did not close cleanly; the next start will check it");
+        }
+    }
+}
+
+async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::Result<Running> {
+    let data = &config.data_dir;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("cannot make data directory `{}`", data.display()))?;
+    let naming = Naming::new(&config.organization, &config.domain)?;
+    let keys =
+        Keys::open(&data.join("keys"), passphrase, &config.origin).context("cannot open the sealed keys")?;
+    let log_vkey = keys.log.verifier().vkey();
+    let anchor = config.anchor_dir.clone().unwrap_or_else(|| data.join("anchor"));
+    let store =
+        Store::open(&data.join("log"), Options::new(keys.log, anchor)).context("cannot open the log")?;
+
+    let world = Arc::new(RwLock::new(replay(&store).await.context("cannot fold the log")?));
+    let feeds = Arc::new(Feeds::default());
+    let journal = LedgerJournal::new(store, Arc::clone(&world), tell(&world, &feeds, &clock));
+    let bootstrap = first_start(&config, &naming, &keys.backend, &journal, &world, &log_vkey, &clock).await?;
+    let authority = authority(&world, &naming, &keys.backend)?;
+
+    let root = authority.root().clone();
+    let anchors_pem = root.to_pem();
+    let peers = Peers { anchors: AnchorStore::new(Anchors::new(vec![root])?), gate: Gate::any_valid() };
+    let state = State {
+        control: Arc::new(Control::new(Arc::clone(&world), journal, authority)?),
+        world,
+        feeds,
+        peers: peers.clone(),
+        tokens: Arc::new(keys.token),
+        log_vkey: log_vkey.as_str().into(),
+        nonces: Arc::default(),
+        bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
+        clock: clock.clone(),
+    };
+    let abandoned = state.control.recover(clock.now()).await?;
+    if abandoned > 0 {
+        tracing::warn!(
+            abandoned,
+            "issuances that the last stop cut short were given up; their devices will ask again"
+        );
+    }
+    worker::seal_once(&state).await.context("cannot seal the log")?;
+
+    let identity = IdentityStore::empty();
+    worker::certify_self(&state, &keys.backend, &identity, &config.names).await?;
+    let ask = clock.clone();
+    let tls = tls::server_config(
+        Arc::clone(&identity),
+        peers,
+        ClientCertificates::Optional,
+        tls::Clock::new(move || ask.now()),
+    )?;
+    let tls = Arc::new(tls);
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; is another process using it?", config.listen))?;
+    let address = listener.local_addr()?;
+
+    let shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let service = TowerToHyperService::new(router(state.clone()));
+    let stop = shutdown.clone();
+    tasks.spawn(serve(listener, move || Arc::clone(&tls), Limits::default(), stop, service));
+    worker::spawn(
+        &tasks,
+        &shutdown,
+        &state,
+        worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names: config.names.clone() },
+    );
+    tracing::info!(%address, origin = %config.origin, "control plane is serving");
+    Ok(Running {
+        address,
+        origin: config.origin,
+        log_vkey,
+        anchors_pem,
+        bootstrap_secret: bootstrap,
+        state,
+        shutdown,
+        tasks,
+    })
+}
+
+/// What the journal tells of every fold: the gateways of the device's site hear of it at once.
+fn tell(
+    world: &Arc<RwLock<World>>,
+    feeds: &Arc<Feeds>,
+    clock: &Clock,
+) -> impl Fn(u64, Touched) + Send + Sync + 'static {
+    let (world, feeds, clock) = (Arc::clone(world), Arc::clone(feeds), clock.clone());
+    move |pos, touched| {
+        if let Touched::Device(id) = touched {
+            let world = world.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(device) = world.devices.get(&id) {
+                feeds.changed(pos, world.view(device, clock.now()));
+            }
+        }
+    }
+}
+
+/// The first start's own events: the log begins, the authorities are made. A start that was cut short goes on where it
+/// stopped: keys are durable before certificates, certificates before anything is issued.
+async fn first_start(
+    config: &Config,
+    naming: &Naming,
+    keys: &Arc<lanyard_pki::key::SoftwareKeys>,
+    journal: &LedgerJournal,
+    world: &Arc<RwLock<World>>,
+    log_vkey: &str,
+    clock: &Clock,
+) -> anyhow::Result<Option<String>> {
+    let now = clock.now();
+    let read = || world.read().unwrap_or_else(PoisonError::into_inner);
+    let started = read().origin.clone();
+    match started {
+        Some(origin) if origin == config.origin => {}
+        Some(origin) => anyhow::bail!(
+            "this data directory holds log `{origin}`, the configuration says `{}`",
+            config.origin
+        ),
+        None => {
+            let event = Event::LedgerStarted {
+                origin: config.origin.clone(),
+                vkey: log_vkey.to_owned(),
+                policy: lanyard_domain::access::POLICY.to_owned(),
+            };
+            system(journal, read().system_seq, event, now).await?;
+        }
+    }
+    if read().authorities.len() < 2 {
+        let hierarchy = hierarchy(naming, keys, now)?;
+        for (name, issuer) in [("root-1", &hierarchy.root), ("issuing-1", &hierarchy.issuing)] {
+            if read().authorities.iter().any(|(known, _)| known == name) {
+                continue;
+            }
+            let event = Event::AuthorityCreated {
+                name: name.to_owned(),
+                certificate: Blob(issuer.certificate().der().to_vec()),
+                certificate_sha256: thumbprint(issuer.certificate()),
+            };
+            let seq = read().system_seq;
+            system(journal, seq, event, now).await?;
+        }
+    }
+    // Until the first operator is there, each start may print a new secret: the old one may have been lost.
+    if read().operators.is_empty() {
+        let (_, secret) = BootstrapSecret::create(&config.data_dir)?;
+        return Ok(Some(secret));
+    }
+    Ok(None)
+}
+
+fn hierarchy(
+    naming: &Naming,
+    backend: &Arc<lanyard_pki::key::SoftwareKeys>,
+    now: lanyard_domain::time::Timestamp,
+) -> anyhow::Result<Hierarchy> {
+    let generation = |name: &str| -> anyhow::Result<Generation> {
+        Ok(Generation { number: 1, label: keys::label(name)?, serial: Serial::from_random(random()?) })
+    };
+    let (root, issuing) = (generation(keys::ROOT)?, generation(keys::ISSUING)?);
+    keys::ensure(backend.as_ref(), keys::ROOT, KeyKind::P384)?;
+    keys::ensure(backend.as_ref(), keys::ISSUING, KeyKind::P256)?;
+    let certificate =
+        lanyard_pki::authority::prepare_root(naming, &root, backend.as_ref(), now)?.sign(backend.as_ref())?;
+    let root = Issuer::new(certificate, root.label, backend.as_ref())?;
+    let certificate =
+        lanyard_pki::authority::prepare_issuing(naming, &issuing, &root, backend.as_ref(), now)?
+            .sign(backend.as_ref())?;
+    let issuing = Issuer::new(certificate, issuing.label, backend.as_ref())?;
+    Ok(Hierarchy { root, issuing })
+}
+
+async fn system(
+    journal: &LedgerJournal,
+    expected_seq: u64,
+    event: Event,
+    now: lanyard_domain::time::Timestamp,
+) -> anyhow::Result<()> {
+    let entry = Entry {
+        stream: StreamId::SYSTEM,
+        stream_kind: StreamKind::System,
+        expected_seq,
+        actor: ITSELF,
+        events: vec![event],
+        claims: Vec::new(),
+        blobs: Vec::new(),
+        erase: Vec::new(),
+    };
+    journal.append(vec![entry], now).await?;
+    Ok(())
+}
+
+/// The issuing authority as the log has it, with its keys.
+fn authority(
+    world: &Arc<RwLock<World>>,
+    naming: &Naming,
+    backend: &Arc<lanyard_pki::key::SoftwareKeys>,
+) -> anyhow::Result<Authority> {
+    let world = world.read().unwrap_or_else(PoisonError::into_inner);
+    let find = |name: &str| -> anyhow::Result<Certificate> {
+        let der = world.authorities.iter().rev().find(|(known, _)| known == name).map(|(_, der)| der);
+        Ok(Certificate::parse(der.with_context(|| format!("the log has no authority `{name}`"))?)?)
+    };
+    let root = find(keys::ROOT)?;
+    let issuer = Issuer::new(find(keys::ISSUING)?, keys::label(keys::ISSUING)?, backend.as_ref())?;
+    let backend: Arc<dyn KeyBackend> = Arc::clone(backend) as Arc<dyn KeyBackend>;
+    Ok(Authority::new(issuer, root, backend, naming))
+}

@@ -1,0 +1,40 @@
+//! What every handler and worker shares.
+
+use std::sync::{Arc, Mutex, RwLock};
+
+use lanyard_api::clock::Clock;
+use lanyard_control::plane::Control;
+use lanyard_control::world::World;
+use lanyard_pki::tls::Peers;
+
+use crate::bootstrap::BootstrapSecret;
+use crate::feed::Feeds;
+use crate::http::nonces::Nonces;
+use crate::journal::LedgerJournal;
+use crate::token::TokenKey;
+
+/// The running control plane.
+pub type Plane = Control<LedgerJournal>;
+
+/// Shared state; cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    /// Use cases.
+    pub control: Arc<Plane>,
+    /// The same world that `control` has.
+    pub world: Arc<RwLock<World>>,
+    /// Open gateway feeds.
+    pub feeds: Arc<Feeds>,
+    /// Whom TLS accepts.
+    pub peers: Peers,
+    /// Signs access tokens.
+    pub tokens: Arc<TokenKey>,
+    /// Verifier key of the log.
+    pub log_vkey: Arc<str>,
+    /// Nonces of operators' requests seen within their window.
+    pub nonces: Arc<Nonces>,
+    /// The first operator's secret, until used.
+    pub bootstrap: Arc<Mutex<Option<BootstrapSecret>>>,
+    /// Clock.
+    pub clock: Clock,
+}

@@ -1,0 +1,36 @@
+//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, our own certificate. One file each;
+//! to add one: its file, a line in [`spawn`].
+
+mod certificate;
+mod drift;
+mod heartbeat;
+mod retirement;
+mod seal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use certificate::{OwnCertificate, certify_self};
+pub(crate) use seal::seal_once;
+
+use crate::state::State;
+
+/// Starts all workers.
+pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &State, own: OwnCertificate) {
+    tasks.spawn(seal::run(state.clone(), shutdown.clone()));
+    tasks.spawn(heartbeat::run(state.clone(), shutdown.clone()));
+    tasks.spawn(drift::run(state.clone(), shutdown.clone()));
+    tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
+    tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
+}
+
+/// Waits for the next round; false when it is time to stop.
+async fn next_round(shutdown: &CancellationToken, pause: Duration) -> bool {
+    tokio::select! {
+        () = shutdown.cancelled() => false,
+        () = tokio::time::sleep(pause) => true,
+    }
+}
