@@ -129,7 +129,8 @@ fn test_below(lines: &[&str]) -> Option<String> {
             continue;
         }
         // Bash: `quote_is_accepted() {`
-        if line.strip_suffix("() {").is_some_and(|name| !name.contains(' ')) || line.starts_with("function ") {
+        if line.strip_suffix("() {").is_some_and(|name| !name.contains(' ')) || line.starts_with("function ")
+        {
             return name(line.strip_prefix("function ").unwrap_or(line));
         }
         let rest = line.trim_start_matches("pub ").trim_start_matches("async ").strip_prefix("fn ")?;

@@ -1,6 +1,6 @@
 //! The log's formats: what comes from other logs, witnesses, tile servers and bundle files.
 
-use lanyard_ledger::bundle;
+use lanyard_ledger::bundle::{self, TrustPolicy};
 use lanyard_ledger::checkpoint::Checkpoint;
 use lanyard_ledger::hash::Hash;
 use lanyard_ledger::leaf::{self, LeafHeader, Prev};
@@ -141,6 +141,8 @@ fn frontiers() -> Vec<Vec<u8>> {
 fn evidence_bundle(data: &[u8]) {
     if let Ok(decoded) = bundle::decode(data) {
         assert_eq!(bundle::encode(&decoded), data, "one bundle, one encoding");
+        // Any outcome but a panic: signatures, proofs and chains of whatever decodes.
+        let _outcome = bundle::verify(data, &TrustPolicy::default());
     }
 }
 

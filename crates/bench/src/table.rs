@@ -1,0 +1,118 @@
+//! The table: ours, the limit, the ratio; and how rates are taken.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+/// One line.
+pub struct Row {
+    /// What is measured.
+    pub what: String,
+    /// Ours per second; none for a line that only shows a limit.
+    pub ours: Option<f64>,
+    /// The limit per second, and what it is.
+    pub limit: Option<(f64, String)>,
+    /// What we aim at, in words.
+    pub target: &'static str,
+}
+
+impl Row {
+    /// A line that only shows what the machine can do.
+    pub fn limit(what: &str, rate: f64) -> Row {
+        Row { what: what.to_owned(), ours: None, limit: Some((rate, String::new())), target: "" }
+    }
+}
+
+/// The table as text.
+pub fn render(rows: &[Row]) -> String {
+    let mut out = String::new();
+    let width = rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0).max(4);
+    // Writing into a string cannot fail.
+    let _ = writeln!(out, "{:<width$}  {:>12}  {:>12}  {:>6}  notes", "what", "ours/s", "limit/s", "ratio");
+    for row in rows {
+        let ours = row.ours.map(number).unwrap_or_default();
+        let limit = row.limit.as_ref().map(|(rate, _)| number(*rate)).unwrap_or_default();
+        let ratio = match (row.ours, &row.limit) {
+            (Some(ours), Some((limit, _))) if *limit > 0.0 => format!("{:.2}", ours / limit),
+            _ => String::new(),
+        };
+        let source = row.limit.as_ref().map(|(_, source)| source.as_str()).unwrap_or_default();
+        let notes: Vec<&str> = [source, row.target].into_iter().filter(|text| !text.is_empty()).collect();
+        let line = format!("{:<width$}  {ours:>12}  {limit:>12}  {ratio:>6}  {}", row.what, notes.join("; "));
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out
+}
+
+fn number(rate: f64) -> String {
+    let digits = format!("{rate:.0}");
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// How often per second `work` runs, on this thread, over about `time`.
+pub fn rate(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    // Caches and clocks settle in the first tenth, which is not counted.
+    let warm = Instant::now();
+    while warm.elapsed() < time / 10 {
+        work()?;
+    }
+    let start = Instant::now();
+    let mut count = 0u32;
+    while start.elapsed() < time {
+        work()?;
+        count += 1;
+    }
+    Ok(f64::from(count) / start.elapsed().as_secs_f64())
+}
+
+/// The rate of doing two things one after the other.
+pub fn in_sequence(a: f64, b: f64) -> f64 {
+    1.0 / (1.0 / a + 1.0 / b)
+}
+
+/// The `part` (0 to 1) quantile in milliseconds; the list is sorted by this.
+pub fn quantile(times: &mut [Duration], part: f64) -> f64 {
+    times.sort_unstable();
+    let last = times.len().saturating_sub(1);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of an index is an index"
+    )]
+    let at = (last as f64 * part) as usize;
+    times.get(at).map(|time| time.as_secs_f64() * 1000.0).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_shows_rate_limit_and_ratio() {
+        let row = Row {
+            what: "things".to_owned(),
+            ours: Some(1_500.4),
+            limit: Some((3_000.0, "raw".to_owned())),
+            target: "at least 1k/s",
+        };
+        let text = render(&[row, Row::limit("only", 1_234_567.0)]);
+        assert!(text.contains("1,500"), "{text}");
+        assert!(text.contains("3,000    0.50  raw; at least 1k/s"), "{text}");
+        assert!(text.contains("1,234,567"), "{text}");
+    }
+
+    #[test]
+    fn quantiles_are_taken_from_the_sorted_list() {
+        let mut times: Vec<Duration> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!((quantile(&mut times, 0.5), quantile(&mut times, 0.99)), (50.0, 99.0));
+        assert_eq!(quantile(&mut [], 0.5), 0.0);
+    }
+}
