@@ -7,8 +7,9 @@ use lanyard_ledger::Hash;
 
 use crate::StreamId;
 
-/// Payload bytes of one request, so that one request never holds a batch of [`crate::writer`] longer than needed.
-pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+/// Bytes of one request: attestation evidence of 4 MiB with its events. A batch of the writer may hold less, and
+/// then ends with this request.
+pub const MAX_REQUEST_BYTES: usize = 5 * 1024 * 1024;
 /// Events of one request.
 pub const MAX_REQUEST_EVENTS: usize = 4096;
 
@@ -64,10 +65,14 @@ pub struct Append {
     pub outbox: Vec<OutboxItem>,
     /// Positions whose payload and salt are deleted; the caller's event says why.
     pub erase: Vec<u64>,
+    /// Bytes kept beside the events under their SHA-256, which the caller's event names (evidence).
+    pub blobs: Vec<Vec<u8>>,
+    /// Digests under which the first event of this append is found again, see [`crate::Store::labelled`].
+    pub labels: Vec<[u8; 32]>,
 }
 
 impl Append {
-    /// One append without claims, idempotency, outbox or erasure.
+    /// One append with events only.
     pub fn new(
         stream: StreamId,
         stream_kind: u8,
@@ -76,13 +81,30 @@ impl Append {
         now: Timestamp,
     ) -> Append {
         let (claims, outbox, erase) = (Vec::new(), Vec::new(), Vec::new());
-        Append { stream, stream_kind, expected_seq, events, claims, idempotency: None, now, outbox, erase }
+        let (blobs, labels) = (Vec::new(), Vec::new());
+        let idempotency = None;
+        Append {
+            stream,
+            stream_kind,
+            expected_seq,
+            events,
+            claims,
+            idempotency,
+            now,
+            outbox,
+            erase,
+            blobs,
+            labels,
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
         // 64: what a claim, an erasure or an outbox row costs besides its body.
-        let fixed = 64 * (self.claims.len() + self.outbox.len() + self.erase.len());
-        let bodies: usize = self.outbox.iter().map(|o| o.body.len()).sum();
+        let rows =
+            self.claims.len() + self.outbox.len() + self.erase.len() + self.blobs.len() + self.labels.len();
+        let fixed = 64 * rows;
+        let bodies: usize =
+            self.outbox.iter().map(|o| o.body.len()).chain(self.blobs.iter().map(Vec::len)).sum();
         let events: usize =
             self.events.iter().map(|e| e.payload.len() + lanyard_ledger::leaf::ENTRY_LEN).sum();
         fixed + bodies + events

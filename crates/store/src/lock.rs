@@ -60,3 +60,11 @@ impl DirLock {
         self.0.sync_all()
     }
 }
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // The lock belongs to the open file, which a child process that is being started shares until its exec: closing
+        // our end alone would leave it held for that moment. A failure leaves it to the close.
+        let _ = self.0.unlock();
+    }
+}

@@ -187,6 +187,10 @@ fn lock(dir: &Path) -> Result<(DirLock, LastClose), OpenError> {
     let io = |source| OpenError::Io { path: dir.to_owned(), source };
     let fresh = !dir.join(schema::FILE).exists();
     fs::create_dir_all(dir).map_err(io)?;
+    if fresh && let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+        // The directory's own name must survive a power cut too; SQLite syncs what is in it.
+        fs::File::open(parent).and_then(|p| p.sync_all()).map_err(io)?;
+    }
     match DirLock::take(dir) {
         Ok((lock, _)) if fresh => Ok((lock, LastClose::Clean)),
         Ok(taken) => Ok(taken),

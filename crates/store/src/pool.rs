@@ -26,7 +26,16 @@ pub(crate) struct Pool {
 struct State {
     idle: Vec<Connection>,
     lent: usize,
-    open: bool,
+    gate: Gate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    /// Readers wait: the writer is reading the log back.
+    Paused,
+    /// For good.
+    Closed,
 }
 
 /// A lent connection.
@@ -39,23 +48,27 @@ pub(crate) struct Lent<'p> {
 pub(crate) enum LendError {
     #[error("no read connection became free")]
     Timeout,
+    #[error("the log was closed")]
+    Closed,
     #[error(transparent)]
     Sqlite(#[from] Error),
 }
 
 impl Pool {
     pub(crate) fn new(dir: &Path) -> Pool {
-        let state = State { idle: Vec::new(), lent: 0, open: true };
+        let state = State { idle: Vec::new(), lent: 0, gate: Gate::Open };
         Pool { dir: dir.to_owned(), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Blocks until a connection is free.
     pub(crate) fn lend(&self) -> Result<Lent<'_>, LendError> {
-        let wait = |s: &mut State| !s.open || s.lent >= READERS;
+        let wait = |s: &mut State| s.gate == Gate::Paused || (s.gate == Gate::Open && s.lent >= READERS);
         let (mut state, _) =
             self.changed.wait_timeout_while(self.lock(), WAIT, wait).unwrap_or_else(PoisonError::into_inner);
-        if !state.open || state.lent >= READERS {
-            return Err(LendError::Timeout);
+        match state.gate {
+            Gate::Closed => return Err(LendError::Closed),
+            Gate::Open if state.lent < READERS => {}
+            Gate::Open | Gate::Paused => return Err(LendError::Timeout),
         }
         let idle = state.idle.pop();
         state.lent += 1;
@@ -68,10 +81,21 @@ impl Pool {
         Ok(lent)
     }
 
-    /// Closes every connection, waiting for those that are lent; none is lent until [`Pool::reopen`].
-    pub(crate) fn close_all(&self) -> bool {
+    /// Closes every connection, waiting for those that are lent, and lends none until [`Pool::resume`]. False if a
+    /// reader did not finish.
+    pub(crate) fn pause(&self) -> bool {
+        self.empty(Gate::Paused)
+    }
+
+    /// As [`Pool::pause`], for good.
+    pub(crate) fn close(&self) -> bool {
+        self.empty(Gate::Closed)
+    }
+
+    fn empty(&self, gate: Gate) -> bool {
         let mut state = self.lock();
-        state.open = false;
+        state.gate = gate;
+        self.changed.notify_all();
         let (mut state, _) = self
             .changed
             .wait_timeout_while(state, WAIT, |s| s.lent > 0)
@@ -80,8 +104,8 @@ impl Pool {
         state.lent == 0
     }
 
-    pub(crate) fn reopen(&self) {
-        self.lock().open = true;
+    pub(crate) fn resume(&self) {
+        self.lock().gate = Gate::Open;
         self.changed.notify_all();
     }
 
@@ -104,10 +128,10 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let mut state = self.pool.lock();
         state.lent -= 1;
-        if state.open {
+        if state.gate == Gate::Open {
             state.idle.extend(self.db.take());
         } else {
-            // Closed under the lock, so that whoever waits in `close_all` sees it closed.
+            // Closed under the lock, so that whoever waits in `empty` sees it closed.
             self.db = None;
         }
         drop(state);

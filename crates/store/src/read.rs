@@ -103,6 +103,30 @@ impl Store {
         .await
     }
 
+    /// The bytes that an append kept under their SHA-256.
+    pub async fn blob(&self, sha256: [u8; 32]) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read(move |db| {
+            let mut query = db.prepare_cached("SELECT body FROM blob WHERE sha256 = ?1")?;
+            Ok(query.query_row([&sha256[..]], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    /// Positions of the events that were appended under a label, newest first.
+    pub async fn labelled(&self, key: [u8; 32], limit: usize) -> Result<Vec<u64>, ReadError> {
+        self.read(move |db| {
+            let sql = "SELECT pos FROM label WHERE key = ?1 ORDER BY pos DESC LIMIT ?2";
+            let mut query = db.prepare_cached(sql)?;
+            let mut rows = query.query(params![&key[..], limit.min(MAX_READ) as i64])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(unsigned(row, 0)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     /// The stream that owns a key.
     pub async fn claim_owner(&self, space: u8, key: [u8; 32]) -> Result<Option<StreamId>, ReadError> {
         self.read(move |db| {

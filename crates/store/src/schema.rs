@@ -50,6 +50,10 @@ CREATE TABLE ckpt(
 CREATE INDEX ckpt_root ON ckpt(root);
 CREATE INDEX ckpt_cosigned ON ckpt(cosigners, size) WHERE cosigners > 0;
 CREATE TABLE snapshot(name TEXT PRIMARY KEY, pos INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+-- Bytes that events name by digest.
+CREATE TABLE blob(sha256 BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT;
+-- Digests by which callers find an event again.
+CREATE TABLE label(key BLOB NOT NULL, pos INTEGER NOT NULL, PRIMARY KEY(key, pos)) STRICT, WITHOUT ROWID;
 "];
 
 /// Whether the linked SQLite is too old to be trusted with a log.

@@ -90,7 +90,7 @@ impl Store {
             let _ = answer.await;
         }
         let pool = Arc::clone(&self.shared.pool);
-        let _ = tokio::task::spawn_blocking(move || pool.close_all()).await;
+        let _ = tokio::task::spawn_blocking(move || pool.close()).await;
         let anchor = self.shared.anchor.lock().await.take();
         anchor.map_or(Ok(()), Anchor::close_clean).map_err(Closed::from)
     }

@@ -101,6 +101,7 @@ pub fn check(dir: &Path, trust: &Trust) -> Result<CheckReport, CheckError> {
     tables::tiles(&snapshot, &walked)?;
     let streams = tables::streams(&snapshot, &walked)?;
     let claims = tables::claims(&snapshot, &walked)?;
+    tables::blobs(&snapshot)?;
     tables::no_strays(&snapshot, &walked)?;
     let anchored = match &trust.anchor_dir {
         Some(anchor_dir) => anchored(&snapshot, anchor_dir, &log, &walked)?,

@@ -1,6 +1,7 @@
 //! Compares the tables beside the events with what the events say.
 
 use lanyard_ledger::Hash;
+use lanyard_ledger::hash::sha256;
 use lanyard_ledger::leaf::Prev;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -96,11 +97,26 @@ pub(super) fn claims(db: &Connection, walked: &Walked) -> Result<u64, CheckError
     Ok(seen)
 }
 
+/// Kept bytes lie under their own digest.
+pub(super) fn blobs(db: &Connection) -> Result<(), CheckError> {
+    let mut query = db.prepare("SELECT rowid, sha256, body FROM blob")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (expected, found) =
+            (Hash(blob(row, 1)?), sha256(&[row.get_ref(2)?.as_blob().unwrap_or_default()]));
+        if expected != found {
+            return differs("digest of kept bytes", unsigned(row, 0)?, expected, found);
+        }
+    }
+    Ok(())
+}
+
 /// Rows that belong to no event.
 pub(super) fn no_strays(db: &Connection, walked: &Walked) -> Result<(), CheckError> {
     for (what, sql) in [
         ("payload without event", "SELECT pos FROM payload WHERE pos < 0 OR pos >= ?1 LIMIT 1"),
         ("idempotency key without event", "SELECT pos FROM idem WHERE pos < 0 OR pos >= ?1 LIMIT 1"),
+        ("label without event", "SELECT pos FROM label WHERE pos < 0 OR pos >= ?1 LIMIT 1"),
         ("outbox row without event", "SELECT id >> 16 FROM outbox WHERE id < 0 OR id >> 16 >= ?1 LIMIT 1"),
     ] {
         let stray: Option<i64> = db.query_row(sql, [int(walked.size)], |row| row.get(0)).optional()?;

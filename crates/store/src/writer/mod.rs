@@ -12,6 +12,7 @@ mod stage;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lanyard_ledger::Hash;
 use lanyard_ledger::leaf::Prev;
@@ -19,7 +20,7 @@ use lanyard_ledger::tile::{TileUpdate, TreeWriter};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::append::{Append, AppendError, Appended, MAX_REQUEST_BYTES};
+use crate::append::{Append, AppendError, Appended};
 use crate::fault::{Hook, Outcome, Step};
 use crate::lock::DirLock;
 use crate::pool::Pool;
@@ -32,9 +33,11 @@ use stage::{StageError, Staged};
 /// Requests per transaction.
 const BATCH_REQUESTS: usize = 4096;
 /// Bytes per transaction, give or take one request.
-const BATCH_BYTES: usize = MAX_REQUEST_BYTES;
+const BATCH_BYTES: usize = 1024 * 1024;
 /// Bytes of WAL after which the pages move into the database file.
 const WAL_BYTES: u64 = 16 * 1024 * 1024;
+/// How long to leave the WAL alone after a reader was in the way.
+const WAL_RETRY: Duration = Duration::from_secs(5);
 /// Stream heads kept in memory: about 100 MiB at 96 bytes each with the table around them.
 const CACHED_STREAMS: usize = 1 << 20;
 
@@ -85,8 +88,8 @@ pub(crate) struct Writer {
     pool: Arc<Pool>,
     published: Arc<Published>,
     faults: Hook,
-    /// Next size of the WAL at which to move its pages.
-    wal_due: u64,
+    /// When a reader was last in the way of moving the WAL's pages.
+    wal_blocked: Option<Instant>,
     /// An erased payload is still in the WAL.
     erased: bool,
     /// Why nothing can be written any more.
@@ -120,9 +123,9 @@ impl Writer {
         faults: Hook,
     ) -> Writer {
         let (pool, published, streams) = (Arc::clone(pool), Arc::clone(published), HashMap::new());
-        let (dir, db, wal_due) = (dir.to_owned(), Some(db), WAL_BYTES);
-        let (erased, broken) = (false, None);
-        Writer { dir, db, head, tree, streams, lock, pool, published, faults, wal_due, erased, broken }
+        let (dir, db) = (dir.to_owned(), Some(db));
+        let (wal_blocked, erased, broken) = (None, false, None);
+        Writer { dir, db, head, tree, streams, lock, pool, published, faults, wal_blocked, erased, broken }
     }
 
     pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
@@ -247,21 +250,22 @@ impl Writer {
     /// Moves the WAL's pages into the database file once it is large, or when an erased payload is still in it.
     fn move_wal(&mut self) {
         let wal = std::fs::metadata(self.dir.join(format!("{}-wal", schema::FILE))).map_or(0, |m| m.len());
-        if wal < self.wal_due && !self.erased {
+        let blocked = self.wal_blocked.is_some_and(|since| since.elapsed() < WAL_RETRY);
+        if blocked || (wal < WAL_BYTES && !self.erased) {
             return;
         }
         let Some(db) = self.db.as_ref().filter(|_| self.broken.is_none()) else { return };
         let moved = persist::forget_idempotency(db, self.head.time).and_then(|()| truncate_wal(db));
         match moved {
-            Ok(true) => (self.wal_due, self.erased) = (WAL_BYTES, false),
-            // A long read is in the way; let the WAL grow by one step and try again.
-            Ok(false) => self.wal_due = wal + WAL_BYTES,
+            Ok(true) => (self.wal_blocked, self.erased) = (None, false),
+            // A long read is in the way, such as a check of the whole log; appends do not wait for it each time.
+            Ok(false) => self.wal_blocked = Some(Instant::now()),
             Err(error) => self.give_up(&error.to_string()),
         }
     }
 
     fn finish(self) {
-        self.pool.close_all();
+        self.pool.close();
         let clean = self.broken.is_none()
             && self.db.is_some_and(|db| matches!(truncate_wal(&db), Ok(true)) && db.close().is_ok());
         if clean && let Err(error) = self.lock.close_clean() {
@@ -349,12 +353,13 @@ impl Waiting {
             (Waiting::Append(reply, _), Err(Failure::NotRecorded(why))) => {
                 drop(reply.send(Err(AppendError::Unavailable(why.clone()))));
             }
-            // What was refused was not recorded in any case.
+            // A duplicate may be one of a request in the same batch, so it shares its fate.
+            (Waiting::Append(reply, Ok(_) | Err(AppendError::Duplicate(_))), Err(Failure::Unknown(why))) => {
+                drop(reply.send(Err(AppendError::Unknown(why.clone()))));
+            }
+            // What was refused for another reason was not recorded in any case.
             (Waiting::Append(reply, Err(refused)), Err(Failure::Unknown(_))) => {
                 drop(reply.send(Err(refused)))
-            }
-            (Waiting::Append(reply, Ok(_)), Err(Failure::Unknown(why))) => {
-                drop(reply.send(Err(AppendError::Unknown(why.clone()))));
             }
             (Waiting::Other(reply), Ok(())) => drop(reply.send(Ok(()))),
             (Waiting::Other(reply), Err(Failure::NotRecorded(why) | Failure::Unknown(why))) => {

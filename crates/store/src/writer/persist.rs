@@ -1,5 +1,6 @@
 //! The SQL of one batch. No rules here: what is staged is written.
 
+use lanyard_ledger::hash::sha256;
 use rusqlite::{Connection, Error, params};
 
 use super::stage::Staged;
@@ -78,6 +79,17 @@ fn side_tables(db: &Connection, staged: &Staged) -> Result<(), Error> {
     let mut outbox = db.prepare_cached("INSERT INTO outbox(topic, id, body) VALUES (?1, ?2, ?3)")?;
     for (topic, id, body) in &staged.outbox {
         outbox.execute(params![topic, int(*id), body])?;
+    }
+    let mut blob =
+        db.prepare_cached("INSERT INTO blob(sha256, body) VALUES (?1, ?2) ON CONFLICT(sha256) DO NOTHING")?;
+    for body in &staged.blobs {
+        blob.execute(params![&sha256(&[body]).0[..], body])?;
+    }
+    // The same label twice in one append is one label.
+    let mut label =
+        db.prepare_cached("INSERT INTO label(key, pos) VALUES (?1, ?2) ON CONFLICT(key, pos) DO NOTHING")?;
+    for (key, pos) in &staged.labels {
+        label.execute(params![&key[..], int(*pos)])?;
     }
     let mut done = db.prepare_cached("DELETE FROM outbox WHERE topic = ?1 AND id = ?2")?;
     for (topic, id) in &staged.outbox_done {

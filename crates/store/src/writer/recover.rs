@@ -21,8 +21,8 @@ impl Writer {
         );
         let pool = Arc::clone(&self.pool);
         self.db = None;
-        let found = self.read_back(pool.close_all());
-        pool.reopen();
+        let found = self.read_back(pool.pause());
+        pool.resume();
         match found {
             Ok(found) if found == *next => Ok(()),
             Ok(found) if found == self.head => {

@@ -37,6 +37,8 @@ pub(super) struct Staged {
     pub(super) claims: Vec<(u8, [u8; 32], StreamId, u64)>,
     pub(super) idempotency: Vec<([u8; 32], Appended)>,
     pub(super) outbox: Vec<(u8, u64, Vec<u8>)>,
+    pub(super) blobs: Vec<Vec<u8>>,
+    pub(super) labels: Vec<([u8; 32], u64)>,
     pub(super) erase: Vec<u64>,
     pub(super) checkpoints: Vec<SealedCheckpoint>,
     pub(super) outbox_done: Vec<(u8, u64)>,
@@ -88,6 +90,8 @@ impl Staged {
             claims: Vec::new(),
             idempotency: Vec::new(),
             outbox: Vec::new(),
+            blobs: Vec::new(),
+            labels: Vec::new(),
             erase: Vec::new(),
             checkpoints: Vec::new(),
             outbox_done: Vec::new(),
@@ -192,6 +196,8 @@ impl Staged {
         let ids = (first_pos << 16 | 1)..;
         self.outbox.extend(ids.zip(append.outbox).map(|(id, item)| (item.topic, id, item.body)));
         self.erase.extend(append.erase);
+        self.blobs.extend(append.blobs);
+        self.labels.extend(append.labels.into_iter().map(|key| (key, first_pos)));
         let time = Timestamp::from_micros(self.time);
         let appended = Appended { first_pos, next_seq: head.next_seq, leaves, time };
         if let Some(key) = append.idempotency {

@@ -10,7 +10,8 @@ async fn full_log() -> Log {
     for n in 0..4 {
         let claims = vec![Claim { space: 1, key: [n as u8; 32] }];
         let outbox = vec![OutboxItem { topic: 1, body: vec![1] }];
-        let request = Append { claims, outbox, idempotency: Some([n as u8; 32]), ..append(n, 0, 150) };
+        let (idempotency, blobs) = (Some([n as u8; 32]), vec![b"evidence".to_vec()]);
+        let request = Append { claims, outbox, idempotency, blobs, ..append(n, 0, 150) };
         store.append(request).await.unwrap();
         store.seal(at(n as i64)).await.unwrap().unwrap();
     }
@@ -61,6 +62,8 @@ async fn every_tampering_is_found_and_named() {
         ("INSERT INTO stream_mark VALUES (1, 9, 5)", "number of stream marks", None),
         ("UPDATE claim SET stream = (SELECT id FROM stream WHERE no = 3) WHERE pos = 0", "claim", Some(0)),
         ("INSERT INTO idem VALUES (900, randomblob(32), 1, 1, 1)", "idempotency key without event", None),
+        ("INSERT INTO label VALUES (zeroblob(32), 900)", "label without event", None),
+        ("UPDATE blob SET body = x'41'", "digest of kept bytes", Some(1)),
         ("INSERT INTO outbox VALUES (1, 900 << 16, x'')", "outbox row without event", None),
         (
             "UPDATE ckpt SET note = replace(note, 'log.', 'lug.') WHERE size = 300",

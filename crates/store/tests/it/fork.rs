@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::{Log, ORIGIN, append, at, signer};
 use lanyard_ledger::note::NoteSigner;
 use lanyard_store::anchor::AnchorError;
-use lanyard_store::{LostAnchor, OpenError, Options, Store};
+use lanyard_store::{AppendError, LostAnchor, OpenError, Options, Store};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -124,4 +124,25 @@ async fn another_key_or_origin_is_refused() {
     assert!(matches!(opened, Err(OpenError::OtherLog { .. })));
     let renamed = Options { origin: "log.example/lab".to_owned(), ..log.options() };
     assert!(matches!(Store::open(&log.dir(), renamed), Err(OpenError::OtherKey { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_was_replaced_hits_no_row_and_stops() {
+    let log = Log::new();
+    let store = log.open();
+    store.append(append(1, 0, 2)).await.unwrap();
+    // As if another process had taken over in spite of the lock.
+    let other = rusqlite::Connection::open(log.dir().join("log.db")).unwrap();
+    other.execute("UPDATE head SET epoch = epoch + 1", []).unwrap();
+    drop(other);
+    for _ in 0..2 {
+        let refused = store.append(append(1, 2, 1)).await;
+        assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+    }
+    assert_eq!(store.head().size, 2);
+    store.close().await.unwrap();
+    let store = log.open();
+    assert_eq!(store.append(append(1, 2, 1)).await.unwrap().first_pos, 2);
+    store.close().await.unwrap();
+    log.check();
 }
