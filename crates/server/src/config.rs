@@ -1,1 +1,310 @@
-//! config
+//! `lanyard.toml`: what the control plane and the gateway beside it are told. `docs/lanyard.toml` has every key with its
+//! default and its danger, and a test keeps the two together.
+//!
+//! A wrong key or value is refused with line and column: every rule is checked while the file is read, so that the
+//! reader's error points at the place. Absent keys take the defaults of the reference.
+//! To add a key: a field here with its check, its paragraph in `docs/lanyard.toml`, its name in [`KEYS`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use lanyard_domain::text::check_slug;
+use lanyard_pki::name::{DnsName, Organization};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::start::Config;
+
+/// A configuration is a page or two; more is another file.
+const MAX_FILE: usize = 256 << 10;
+/// As many names as a certificate of ours carries.
+const MAX_NAMES: usize = 16;
+
+/// Every key there is, as it stands in the reference.
+pub const KEYS: [&str; 12] = [
+    "listen",
+    "names",
+    "organization",
+    "domain",
+    "origin",
+    "anchor_dir",
+    "log",
+    "gateway.site",
+    "gateway.listen",
+    "gateway.names",
+    "gateway.upstream",
+    "gateway.dir",
+];
+
+/// What is wrong with a configuration file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value that breaks a rule; names line and column.
+    #[error("`{path}`: {text}; docs/lanyard.toml has every key with its default")]
+    Refused {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column, rule.
+        text: String,
+    },
+}
+
+/// A whole configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where the control plane listens.
+    pub listen: SocketAddr,
+    /// Names and addresses that clients dial.
+    #[serde(deserialize_with = "names")]
+    pub names: Vec<String>,
+    /// Organisation in certificates.
+    #[serde(deserialize_with = "checked::<_, Organization>")]
+    pub organization: String,
+    /// Domain under which machine names are made.
+    #[serde(deserialize_with = "checked::<_, DnsName>")]
+    pub domain: String,
+    /// Name of the log.
+    #[serde(deserialize_with = "origin")]
+    pub origin: String,
+    /// Where signed checkpoints are anchored.
+    pub anchor_dir: Option<PathBuf>,
+    /// What is logged.
+    #[serde(deserialize_with = "log_filter")]
+    pub log: String,
+    /// The gateway beside it.
+    pub gateway: GatewaySettings,
+}
+
+/// The `[gateway]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewaySettings {
+    /// The site whose devices it serves.
+    #[serde(deserialize_with = "slug")]
+    pub site: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Names and addresses that devices dial.
+    #[serde(deserialize_with = "names")]
+    pub names: Vec<String>,
+    /// Base URL of the EHR's FHIR interface.
+    #[serde(deserialize_with = "upstream")]
+    pub upstream: String,
+    /// Where its keys, state and decision log lie; `gateway` below the data directory without it.
+    pub dir: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            names: local_names(),
+            organization: "Example Hospital".to_owned(),
+            domain: "hospital.example".to_owned(),
+            origin: "hospital.example/lanyard".to_owned(),
+            anchor_dir: None,
+            log: "info".to_owned(),
+            gateway: GatewaySettings::default(),
+        }
+    }
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            site: "main".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8444)),
+            names: local_names(),
+            upstream: "http://127.0.0.1:8080/fhir".to_owned(),
+            dir: None,
+        }
+    }
+}
+
+fn local_names() -> Vec<String> {
+    ["localhost", "127.0.0.1"].map(str::to_owned).to_vec()
+}
+
+impl Settings {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::Io { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        Self::parse(&text).map_err(|text| ConfigError::Refused { path: path.to_owned(), text })
+    }
+
+    /// Reads TOML text; the error names line, column and rule.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_FILE {
+            return Err(format!("has {} bytes, at most {MAX_FILE} are read", text.len()));
+        }
+        toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())
+    }
+
+    /// What the control plane is started with.
+    pub fn control_plane(&self, data_dir: &Path) -> Config {
+        Config {
+            data_dir: data_dir.to_owned(),
+            anchor_dir: self.anchor_dir.clone(),
+            listen: self.listen,
+            names: self.names.clone(),
+            organization: self.organization.clone(),
+            domain: self.domain.clone(),
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+/// A text that `T` accepts.
+fn checked<'de, D, T>(d: D) -> Result<String, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = String::deserialize(d)?;
+    T::from_str(&text).map(|_| ()).map_err(D::Error::custom)?;
+    Ok(text)
+}
+
+fn names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(d)?;
+    if !(1..=MAX_NAMES).contains(&names.len()) {
+        return Err(D::Error::custom(format!("must list 1 to {MAX_NAMES} names; found {}", names.len())));
+    }
+    for name in names.iter().filter(|n| n.parse::<IpAddr>().is_err()) {
+        name.parse::<DnsName>().map_err(|e| D::Error::custom(format!("`{name}` is no address and no name: {e}")))?;
+    }
+    Ok(names)
+}
+
+fn slug<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    check_slug("site", &text).map_err(D::Error::custom)?;
+    Ok(text)
+}
+
+/// C2SP signed-note: a key's name has no space and no `+`; ours is also a URL without scheme.
+fn origin<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && !b"+\"\\".contains(&b));
+    if fits {
+        return Ok(text);
+    }
+    let rule = "must be 1 to 255 printable ASCII characters without space, `+`, `\"` and `\\`";
+    Err(D::Error::custom(format!("{rule}; found `{text}`")))
+}
+
+fn log_filter<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    let known = ["error", "warn", "info", "debug"];
+    if known.contains(&text.as_str()) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("must be one of {}; found `{text}`", known.join(", "))))
+}
+
+fn upstream<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    let uri: http::Uri = text.parse().map_err(|e| D::Error::custom(format!("`{text}` is not a URL: {e}")))?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
+    if known {
+        return Ok(text);
+    }
+    let rule = "must be the base URL of a FHIR server, such as http://127.0.0.1:8080/fhir";
+    Err(D::Error::custom(format!("{rule}; found `{text}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFERENCE: &str = include_str!("../../../docs/lanyard.toml");
+
+    fn keys_of(table: &toml::Table, prefix: &str, found: &mut Vec<String>) {
+        for (key, value) in table {
+            match value {
+                toml::Value::Table(inner) => keys_of(inner, &format!("{prefix}{key}."), found),
+                _ => found.push(format!("{prefix}{key}")),
+            }
+        }
+    }
+
+    /// The reference with its commented-out keys switched on.
+    fn uncommented() -> String {
+        let key = |line: &str| line.strip_prefix("#").filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase())).map(str::to_owned);
+        REFERENCE.lines().map(|l| key(l).unwrap_or_else(|| l.to_owned())).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_reference_has_every_key_with_its_default() {
+        assert_eq!(Settings::parse(REFERENCE).unwrap(), Settings::default(), "the reference shows the defaults");
+        let whole = uncommented();
+        let mut found = Vec::new();
+        keys_of(&whole.parse().unwrap(), "", &mut found);
+        found.sort();
+        let mut known = KEYS.map(str::to_owned).to_vec();
+        known.sort();
+        assert_eq!(found, known, "KEYS and docs/lanyard.toml name the same keys");
+        let settings = Settings::parse(&whole).unwrap();
+        assert!(settings.anchor_dir.is_some() && settings.gateway.dir.is_some());
+    }
+
+    #[test]
+    fn each_key_of_the_reference_names_its_danger() {
+        let words = REFERENCE.to_lowercase();
+        assert_eq!(words.matches("# default:").count(), KEYS.len());
+        assert_eq!(words.matches("# danger:").count(), KEYS.len());
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(Settings::parse("").unwrap(), Settings::default());
+        assert_eq!(Settings::parse("[gateway]").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_refused_with_line_and_column() {
+        for (text, place, rule) in [
+            ("lisen = '127.0.0.1:1'", "line 1, column 1", "unknown field `lisen`"),
+            ("\n\nlisten = 'here'", "line 3, column 10", "socket address"),
+            ("names = []", "line 1, column 9", "1 to 16 names"),
+            ("names = ['a b']", "line 1, column 9", "`a b` is no address and no name"),
+            ("domain = 'Hospital Example'", "line 1, column 10", "domain"),
+            ("organization = ''", "line 1, column 16", ""),
+            ("origin = 'two words'", "line 1, column 10", "printable ASCII"),
+            ("log = 'loud'", "line 1, column 7", "error, warn, info, debug"),
+            ("log = 3", "line 1, column 7", "expected a string"),
+            ("[gateway]\nsite = 'North Campus'", "line 2, column 8", "lower-case"),
+            ("[gateway]\nupstream = 'ftp://ehr'", "line 2, column 12", "FHIR server"),
+            ("[gateway]\nupstrem = 'x'", "line 2, column 1", "unknown field `upstrem`"),
+            ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
+            ("listen = ", "line 1, column 10", ""),
+        ] {
+            let error = Settings::parse(text).unwrap_err();
+            assert!(error.contains(place), "{text}: {error}");
+            assert!(error.to_lowercase().contains(&rule.to_lowercase()), "{text}: {error}");
+        }
+    }
+
+    // I12
+    #[test]
+    fn every_cut_of_the_reference_is_read_or_refused_without_harm() {
+        let whole = uncommented();
+        for end in (0..whole.len()).filter(|e| whole.is_char_boundary(*e)) {
+            let _outcome = Settings::parse(&whole[..end]);
+        }
+        assert!(Settings::parse(&" ".repeat(MAX_FILE + 1)).unwrap_err().contains("at most"));
+    }
+}
