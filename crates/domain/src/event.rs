@@ -222,7 +222,13 @@ pub enum Event {
     /// An authority was created.
     AuthorityCreated { name: String, certificate: Blob, certificate_sha256: Digest },
     /// The control plane's own TLS certificate; its intent stands before it.
-    ServerCertified { issuance: IssuanceId, serial: String, certificate: Blob, certificate_sha256: Digest, not_after: Timestamp },
+    ServerCertified {
+        issuance: IssuanceId,
+        serial: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        not_after: Timestamp,
+    },
     /// A maker's endorsement authority was accepted.
     EndorsementAdded {
         certificate: Blob,
