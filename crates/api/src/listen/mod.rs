@@ -182,9 +182,16 @@ async fn connection<S, B>(
     let seen = activity.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        let answering = seen.begin();
+        let (answering, handle) = (seen.begin(), peer.connection.clone());
         let answer = service.call(request);
-        async move { answer.await.map(|r| r.map(|body| Tracked::new(body, answering))) }
+        async move {
+            let answer = answer.await;
+            if handle.is_closed() {
+                // INVARIANT: once `close` has returned, no answer leaves (I6), not even one made in this same poll.
+                std::future::pending::<()>().await;
+            }
+            answer.map(|r| r.map(|body| Tracked::new(body, answering)))
+        }
     });
     let mut http = http1::Builder::new();
     // Both times are kept by `Activity`: hyper's own timer cannot tell an idle connection from a slow head.

@@ -46,6 +46,10 @@ async fn respond(request: Request<Incoming>, told: tokio::sync::mpsc::UnboundedS
             peer.connection.close_after_answer();
             answer(200, "application/json", "true")
         }
+        "/close" => {
+            peer.connection.close();
+            answer(200, "application/json", "true")
+        }
         "/never" => std::future::pending().await,
         "/echo" => match read_body(request.into_body(), 100, Duration::from_millis(300)).await {
             Ok(bytes) => answer(200, "application/json", bytes),
@@ -196,6 +200,14 @@ async fn closing_the_handle_cuts_the_open_connection_and_no_other() {
     assert!(matches!(error, CallError::Unavailable { .. }), "{error:?}");
     assert!(peer.connection.is_closed());
     assert_eq!(get::<u32>(&mut other, "/count").await.unwrap(), 1);
+}
+
+// I6
+#[tokio::test]
+async fn once_closed_not_even_the_answer_under_way_leaves() {
+    let world = world(Limits::default(), false).await;
+    let mut channel = world.mutual().await;
+    assert!(matches!(get::<bool>(&mut channel, "/close").await, Err(CallError::Unavailable { .. })));
 }
 
 #[tokio::test]
