@@ -1,0 +1,103 @@
+//! Why the agent could not do something, sorted by who must act: the network (try again), the control plane's people
+//! (refused), or this device's people (the rest).
+
+use std::io;
+use std::path::PathBuf;
+
+use lanyard_api::client::CallError;
+use lanyard_api::device::TokenError;
+use lanyard_api::exporter::NoChannelBinding;
+
+use crate::config::ConfigError;
+use crate::measure::MeasureError;
+use crate::tpm::TpmError;
+
+/// Why a step of the agent failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The configuration breaks a rule.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The root of trust.
+    #[error(transparent)]
+    Root(#[from] TpmError),
+    /// The measurements.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    /// The control plane.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The token endpoint's own form of refusal (RFC 6749 5.2).
+    #[error("token refused: `{}`, {}", .0.error, .0.error_description)]
+    Token(TokenError),
+    /// The state directory.
+    #[error("cannot access `{path}`: {source}")]
+    State {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A state file that cannot be read: it is not used and not overwritten.
+    #[error("`{path}` is damaged: {why}; move it away to enroll afresh with the same hardware key")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// The control plane answered something that does not fit what was asked.
+    #[error("the control plane's answer does not fit: {0}; nothing was changed")]
+    Answer(String),
+    /// The certificate request could not be made.
+    #[error("{0}")]
+    Csr(String),
+    /// Asked for something that needs an identity.
+    #[error("this device has no identity yet; enroll it first")]
+    NotEnrolled,
+    /// A task of this program ended before its work was done.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+/// How the run loop takes a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// The way or the server is down: back off and try again, at another server if there is one.
+    Retry,
+    /// An answer: it is reported, and asked again at the usual pace.
+    Wait,
+}
+
+impl AgentError {
+    /// How the run loop takes it.
+    pub fn reaction(&self) -> Reaction {
+        match self {
+            AgentError::Call(call) if call.is_transient() => Reaction::Retry,
+            // A full disk or a busy TPM passes.
+            AgentError::State { .. } | AgentError::Root(TpmError::Unavailable(_) | TpmError::Locked(_)) => {
+                Reaction::Retry
+            }
+            _ => Reaction::Wait,
+        }
+    }
+
+    /// Whether the control plane said no.
+    pub fn is_refusal(&self) -> bool {
+        // An alert is the other side's no to our certificate; other TLS errors are our no to theirs.
+        let alert = |e: &rustls::Error| matches!(e, rustls::Error::AlertReceived(_));
+        match self {
+            AgentError::Token(_) => true,
+            AgentError::Call(CallError::Tls { source, .. }) => alert(source),
+            AgentError::Call(call @ CallError::Refused(_)) => !call.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+impl From<NoChannelBinding> for AgentError {
+    fn from(missing: NoChannelBinding) -> Self {
+        AgentError::Call(missing.into())
+    }
+}
