@@ -17,7 +17,7 @@ use lanyard_store::{Append, AppendError, Claim, Store};
 const DIR: &str = "LANYARD_CRASH_DIR";
 const TASKS: u64 = 24;
 /// Longest life of a child that nothing stops, so that a fault run ends.
-const LIFE: Duration = Duration::from_secs(3);
+const LIFE: Duration = Duration::from_millis(1200);
 
 /// What the child wrote down.
 #[derive(Default)]
@@ -52,7 +52,7 @@ fn child() {
 
 async fn appends(store: Store, n: u64, until: Instant, diary: Arc<Mutex<File>>) {
     let Ok(head) = store.stream_head(id(n)).await else { return note(&diary, "fault at read") };
-    let mut seq = head.map_or(0, |(next, _)| next);
+    let (mut seq, mut refused) = (head.map_or(0, |(next, _)| next), 0);
     while Instant::now() < until {
         let count = 1 + seq % 3;
         let mut request = append(n, seq, count);
@@ -68,7 +68,17 @@ async fn appends(store: Store, n: u64, until: Instant, diary: Arc<Mutex<File>>) 
                 seq += count;
             }
             Err(AppendError::Busy) => tokio::task::yield_now().await,
-            Err(error) => return note(&diary, &format!("fault at append: {error}")),
+            // Nothing was recorded, so the same request must fit again; after so many the writer is gone for good.
+            Err(AppendError::Unavailable(why)) if refused < 20 => {
+                note(&diary, &format!("fault at append: {why}"));
+                refused += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Err(AppendError::Unavailable(_)) => return,
+            Err(error @ AppendError::Unknown(_)) => {
+                return note(&diary, &format!("fault at append: {error}"));
+            }
+            Err(error) => return note(&diary, &format!("broken promise: {error}")),
         }
     }
 }
@@ -80,7 +90,7 @@ async fn seals(store: Store, until: Instant, diary: Arc<Mutex<File>>) {
         match store.seal(at(seconds)).await {
             Ok(Some(c)) => note(&diary, &format!("seal {} {}", c.size, c.root)),
             Ok(None) => {}
-            Err(error) => return note(&diary, &format!("fault at seal: {error}")),
+            Err(error) => note(&diary, &format!("fault at seal: {error}")),
         }
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
@@ -100,6 +110,7 @@ fn read_diary(root: &Path) -> Diary {
         match words[..] {
             ["ack", pos, leaf] => diary.acked.push((pos.parse().unwrap(), leaf.to_owned())),
             ["seal", size, root] => diary.sealed.push((size.parse().unwrap(), root.to_owned())),
+            ["broken", ..] => panic!("{line}"),
             _ => diary.faults += 1,
         }
     }
@@ -189,7 +200,7 @@ fn no_acknowledged_event_is_lost_when_fsync_or_pwrite_fail() {
         [["posix/io/sync/fsync", "posix/io/sync/fdatasync"], ["posix/io/rw/pwrite", "posix/io/rw/pwrite64"]]
     {
         let (mut acked, mut hit) = (0, 0);
-        for probability in ["0.002", "0.01", "0.03", "0.1"] {
+        for probability in ["0.002", "0.01", "0.05"] {
             // Twice on the same log: the second run opens what the first left.
             let log = Log::new();
             for _ in 0..2 {
@@ -208,6 +219,6 @@ fn no_acknowledged_event_is_lost_when_fsync_or_pwrite_fail() {
         }
         assert!(acked > 100, "{faults:?}: only {acked} acknowledged");
         assert!(hit > 0, "{faults:?}: no fault was ever hit");
-        println!("{faults:?}: {acked} acknowledged, {hit} tasks met a fault, nothing lost");
+        println!("{faults:?}: {acked} acknowledged, {hit} faults met, nothing lost");
     }
 }
