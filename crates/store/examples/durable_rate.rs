@@ -18,13 +18,13 @@ const RUN: Duration = Duration::from_secs(4);
 const PAYLOAD: usize = 400;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let parent = std::env::args().nth(1).map_or_else(std::env::temp_dir, Into::into);
+    let parent = std::env::args().nth(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     println!("payload {PAYLOAD} bytes, {} s each, one event per append\n", RUN.as_secs());
     println!("{:>10} {:>14} {:>10} {:>10}", "submitters", "events/s", "p50 ms", "p99 ms");
     let mut best = 0.0f64;
     for submitters in [1, 16, 256, 4096] {
-        let dir = tempfile::tempdir_in(&parent)?;
+        let dir = directory(parent.as_deref())?;
         let (rate, p50, p99) = runtime.block_on(through_store(dir.path(), submitters))?;
         println!("{submitters:>10} {rate:>14.0} {p50:>10.2} {p99:>10.2}");
         best = best.max(rate);
@@ -32,13 +32,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\n{:>10} {:>14}", "batch", "plain rows/s");
     let mut ceiling = 0.0f64;
     for batch in [1, 16, 256, 4096] {
-        let dir = tempfile::tempdir_in(&parent)?;
+        let dir = directory(parent.as_deref())?;
         let rate = plain(dir.path(), batch)?;
         println!("{batch:>10} {rate:>14.0}");
         ceiling = ceiling.max(rate);
     }
     println!("\nstore {best:.0} events/s, plain sqlite {ceiling:.0} rows/s, ratio {:.2}", best / ceiling);
     Ok(())
+}
+
+fn directory(parent: Option<&str>) -> std::io::Result<tempfile::TempDir> {
+    parent.map_or_else(tempfile::tempdir, tempfile::tempdir_in)
 }
 
 async fn through_store(dir: &Path, submitters: u64) -> Result<(f64, f64, f64), Box<dyn Error>> {
