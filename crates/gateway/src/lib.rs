@@ -4,6 +4,10 @@
 //! Out of scope: verdicts (they come from the control plane and only age here), patients (the EHR is authoritative).
 //! To add a protocol: a folder beside `fhir/` with a sans-IO guard that ends in `access::decide`, its socket in `relay/`.
 
+pub mod cut;
 pub mod fhir;
+pub mod gate;
+pub mod log;
+pub mod relay;
 pub mod state;
 pub mod token;

@@ -85,13 +85,20 @@ pub struct Effect {
     pub touched: Vec<DeviceId>,
 }
 
+/// What is known of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Known {
+    Here(Arc<DeviceView>),
+    Removed { pos: u64 },
+}
+
 /// The state of one gateway. Shared; every method takes `&self`.
 #[derive(Debug)]
 pub struct State {
     gateway: GatewayId,
     site: String,
     log_origin: String,
-    shards: Vec<RwLock<HashMap<DeviceId, Arc<DeviceView>>>>,
+    shards: Vec<RwLock<HashMap<DeviceId, Known>>>,
     facts: RwLock<Option<Arc<SiteFacts>>>,
     heard_pos: AtomicU64,
     heard_at: AtomicI64,
@@ -116,7 +123,10 @@ impl State {
     /// The device's view, when it is one of this site's.
     pub fn view(&self, device: DeviceId) -> Option<Arc<DeviceView>> {
         let shard = self.shard(device)?;
-        shard.read().unwrap_or_else(PoisonError::into_inner).get(&device).cloned()
+        match shard.read().unwrap_or_else(PoisonError::into_inner).get(&device) {
+            Some(Known::Here(view)) => Some(view.clone()),
+            Some(Known::Removed { .. }) | None => None,
+        }
     }
 
     /// Site facts; none before the first snapshot.
@@ -137,7 +147,11 @@ impl State {
 
     /// Number of devices known.
     pub fn devices(&self) -> usize {
-        self.shards.iter().map(|s| s.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        let here = |known: &&Known| matches!(known, Known::Here(_));
+        let count = |s: &RwLock<HashMap<DeviceId, Known>>| {
+            s.read().unwrap_or_else(PoisonError::into_inner).values().filter(here).count()
+        };
+        self.shards.iter().map(count).sum()
     }
 
     /// Changes whenever an item was applied.
@@ -145,7 +159,9 @@ impl State {
         self.version.subscribe()
     }
 
-    /// Applies one item, heard at `at`. Order matters: what the control plane says later has a position not before.
+    /// Applies one item, heard at `at`. A snapshot must not be older than what was heard. A change counts when it knows
+    /// at least as much of its device (`as_of`) as we do: the feed may repeat what its snapshot already had, and a
+    /// heartbeat may overtake a change.
     pub fn apply(&self, item: &FeedItem, at: Timestamp) -> Result<Effect, FeedFault> {
         let effect = match item {
             FeedItem::Snapshot(snapshot) => self.replace(snapshot)?,
@@ -156,9 +172,7 @@ impl State {
             }
             FeedItem::Removed { pos, device } => {
                 self.advance(*pos)?;
-                if let Some(shard) = self.shard(*device) {
-                    shard.write().unwrap_or_else(PoisonError::into_inner).remove(device);
-                }
+                self.remove(*device, *pos);
                 Effect { touched: vec![*device] }
             }
             FeedItem::Heartbeat { pos, .. } => {
@@ -178,7 +192,10 @@ impl State {
         let mut devices = Vec::with_capacity(self.devices());
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            devices.extend(shard.values().map(|view| (**view).clone()));
+            devices.extend(shard.values().filter_map(|known| match known {
+                Known::Here(view) => Some((**view).clone()),
+                Known::Removed { .. } => None,
+            }));
         }
         Some(Snapshot {
             gateway: self.gateway,
@@ -193,7 +210,7 @@ impl State {
         })
     }
 
-    fn shard(&self, device: DeviceId) -> Option<&RwLock<HashMap<DeviceId, Arc<DeviceView>>>> {
+    fn shard(&self, device: DeviceId) -> Option<&RwLock<HashMap<DeviceId, Known>>> {
         let [first, ..] = *device.as_bytes();
         self.shards.get(usize::from(first) % SHARDS)
     }
@@ -202,11 +219,7 @@ impl State {
         if self.facts().is_none() {
             return Err(FeedFault::NoSnapshot);
         }
-        let heard = self.heard_pos();
-        if told < heard {
-            return Err(FeedFault::WentBack { heard, told });
-        }
-        self.heard_pos.store(told, Ordering::Release);
+        self.heard_pos.fetch_max(told, Ordering::AcqRel);
         Ok(())
     }
 
@@ -214,11 +227,28 @@ impl State {
     fn put(&self, view: &DeviceView) {
         let Some(shard) = self.shard(view.device) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let known = match shard.get(&view.device) {
+            Some(Known::Here(known)) => known.as_of,
+            Some(Known::Removed { pos }) => pos.saturating_add(1),
+            None => 0,
+        };
+        if view.as_of < known {
+            return;
+        }
         if view.site == self.site {
-            shard.insert(view.device, Arc::new(view.clone()));
+            shard.insert(view.device, Known::Here(Arc::new(view.clone())));
         } else {
             tracing::warn!(device.id = %view.device, site = %view.site, "the feed names a device of another site");
             shard.remove(&view.device);
+        }
+    }
+
+    /// Leaves a mark until the next snapshot, so that an older change cannot bring the device back.
+    fn remove(&self, device: DeviceId, pos: u64) {
+        let Some(shard) = self.shard(device) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(shard.get(&device), Some(Known::Here(view)) if view.as_of > pos) {
+            shard.insert(device, Known::Removed { pos });
         }
     }
 
@@ -235,11 +265,11 @@ impl State {
             return Err(FeedFault::WentBack { heard, told: snapshot.pos });
         }
         let token_keys = TokenKeys::from_jwks(&snapshot.jwks).map_err(|e| FeedFault::Keys(e.to_string()))?;
-        let mut fresh: Vec<HashMap<DeviceId, Arc<DeviceView>>> = vec![HashMap::new(); SHARDS];
+        let mut fresh: Vec<HashMap<DeviceId, Known>> = vec![HashMap::new(); SHARDS];
         for view in snapshot.devices.iter().filter(|v| v.site == self.site) {
             let [first, ..] = *view.device.as_bytes();
             if let Some(shard) = fresh.get_mut(usize::from(first) % SHARDS) {
-                shard.insert(view.device, Arc::new(view.clone()));
+                shard.insert(view.device, Known::Here(Arc::new(view.clone())));
             }
         }
         let facts = SiteFacts {
