@@ -1,0 +1,108 @@
+//! Certificates: each was intended first, is the one intended, names the device, and chains to the log's authorities.
+
+use lanyard_domain::event::Event;
+use lanyard_domain::text::Digest;
+use lanyard_pki::certificate::{Certificate, PeerIdentity};
+use lanyard_pki::path::{Anchors, Purpose, validate};
+
+use super::{Case, Finding, Line, passed};
+use crate::digest::sha256;
+
+/// All that are shown.
+pub(super) fn certificates(case: &Case<'_>) -> Finding {
+    let mut count = 0usize;
+    for (line, event) in case.events() {
+        if let Event::CertificateIssued { .. } = event {
+            check(case, line, event)
+                .map_err(|why| format!("the certificate at position {}: {why}", line.pos()))?;
+            count += 1;
+        }
+    }
+    passed(format!(
+        "{count} issued to this device, each intended first and chaining to the log's authorities"
+    ))
+}
+
+fn check(case: &Case<'_>, line: &Line, event: &Event) -> Result<(), String> {
+    let Event::CertificateIssued {
+        issuance,
+        serial,
+        certificate,
+        certificate_sha256,
+        spki_sha256,
+        not_before,
+        not_after,
+    } = event
+    else {
+        return Ok(());
+    };
+    if sha256(&certificate.0) != *certificate_sha256 {
+        return Err("it has another digest than recorded".to_owned());
+    }
+    let parsed = Certificate::parse(&certificate.0).map_err(|e| e.to_string())?;
+    let says =
+        (parsed.serial().to_string(), Digest(parsed.spki_sha256()), parsed.not_before(), parsed.not_after());
+    if says != (serial.clone(), *spki_sha256, *not_before, *not_after) {
+        return Err("it says otherwise than recorded about serial, key or validity".to_owned());
+    }
+    let signed = tbs(&certificate.0).map(sha256).ok_or("it is not DER")?;
+    let intended = case.chain().filter(|l| l.pos() < line.pos()).any(|l| match &l.event {
+        Some(Event::IssuanceIntended { issuance: i, serial: s, spki_sha256: k, tbs_sha256: t, .. }) => {
+            (i, s, k, *t) == (issuance, serial, spki_sha256, signed)
+        }
+        // What was erased cannot be held against it; the report says that something was.
+        None => l.header.kind == INTENDED,
+        Some(_) => false,
+    });
+    if !intended {
+        return Err("no intent to sign exactly this was recorded before".to_owned());
+    }
+    chains(case, line, parsed)
+}
+
+/// Kind of an intent (`Event::kind`).
+const INTENDED: u16 = 4;
+
+/// The path to the root that the log had at that time, at that time.
+fn chains(case: &Case<'_>, line: &Line, leaf: Certificate) -> Result<(), String> {
+    let (mut roots, mut issuers) = (Vec::new(), Vec::new());
+    for earlier in case.main.lines().iter().filter(|l| l.pos() < line.pos()) {
+        let Some(Event::AuthorityCreated { name, certificate, certificate_sha256 }) = &earlier.event else {
+            continue;
+        };
+        let parsed = Certificate::parse(&certificate.0).map_err(|e| format!("authority `{name}`: {e}"))?;
+        if sha256(&certificate.0) != *certificate_sha256 {
+            return Err(format!("authority `{name}` has another digest than recorded"));
+        }
+        match name.starts_with("root") {
+            true => roots.push(parsed),
+            false if parsed.subject_der() == leaf.issuer_der() => issuers.push(parsed),
+            false => {}
+        }
+    }
+    let anchors = Anchors::new(roots).map_err(|e| e.to_string())?;
+    let chain: Vec<_> = std::iter::once(&leaf).chain(&issuers).map(|c| c.der().clone()).collect();
+    let verified = validate(&chain, &anchors, Purpose::Client, line.time()).map_err(|e| e.to_string())?;
+    match verified.identity() {
+        PeerIdentity::Device(id) if id == case.claim.device => Ok(()),
+        other => Err(format!("it names {other}")),
+    }
+}
+
+/// The signed part of a certificate: the first element of the outer SEQUENCE (RFC 5280 4.1).
+fn tbs(der: &[u8]) -> Option<&[u8]> {
+    let (header, _) = sequence(der)?;
+    let body = der.get(header..)?;
+    let (header, length) = sequence(body)?;
+    body.get(..header.checked_add(length)?)
+}
+
+/// Lengths of header and content of the SEQUENCE at the start (X.690 8.1.3).
+fn sequence(der: &[u8]) -> Option<(usize, usize)> {
+    match der {
+        [0x30, n, ..] if *n < 0x80 => Some((2, usize::from(*n))),
+        [0x30, 0x81, n, ..] => Some((3, usize::from(*n))),
+        [0x30, 0x82, h, l, ..] => Some((4, usize::from(u16::from_be_bytes([*h, *l])))),
+        _ => None,
+    }
+}

@@ -1,0 +1,187 @@
+//! Signatures: whoever decided something signed exactly that, with the key that the log admitted for them.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::{DeviceId, OperatorId, ReleaseId};
+use lanyard_domain::operator::Role;
+use lanyard_domain::statement::{Action, SignedStatement};
+
+use super::super::history::{OPERATOR_REMOVED, operators};
+use super::{Case, Finding, Line, not_proven, passed};
+
+/// Who signed the statement in this line, by its own words.
+pub(crate) fn signed_by(line: &Line) -> Option<OperatorId> {
+    line.event.as_ref().and_then(carried)?.parse().ok().map(|statement| statement.operator)
+}
+
+/// Every statement shown.
+pub(super) fn signatures(case: &Case<'_>) -> Finding {
+    let operators = operators(&case.main);
+    one_key_one_person(&operators)?;
+    let mut seen = HashSet::new();
+    let mut erased = Vec::new();
+    let mut count = 0usize;
+    for line in case.main.lines() {
+        let Some((event, signed)) = line.event.as_ref().and_then(|e| Some((e, carried(e)?))) else {
+            continue;
+        };
+        let good = check(case, &operators, line, event, signed)
+            .map_err(|why| format!("statement at position {}: {why}", line.pos()))?;
+        match good {
+            Signer::Known => count += 1,
+            Signer::Erased => erased.push(line.pos()),
+        }
+        if !seen.insert(&signed.text) {
+            return Err(format!("statement at position {}: it was carried out before", line.pos()));
+        }
+    }
+    if !erased.is_empty() {
+        return not_proven(format!(
+            "the signers' keys of the statements at {erased:?} were erased or are withheld"
+        ));
+    }
+    passed(format!("{count} statements, each signed by the person who decided"))
+}
+
+/// One key, one person (I1); and one person at most came in without another's signature.
+fn one_key_one_person(operators: &HashMap<OperatorId, &Line>) -> Result<(), String> {
+    let mut keys = HashSet::new();
+    let mut first = 0;
+    for line in operators.values() {
+        let Some(Event::OperatorAdded { public_key, statement, .. }) = &line.event else { continue };
+        if !keys.insert(public_key) {
+            return Err(format!("the operator added at position {} has another operator's key", line.pos()));
+        }
+        first += usize::from(statement.is_none());
+    }
+    if first > 1 {
+        return Err("more than one operator was added without an admin's signature".to_owned());
+    }
+    Ok(())
+}
+
+enum Signer {
+    Known,
+    Erased,
+}
+
+fn check(
+    case: &Case<'_>,
+    operators: &HashMap<OperatorId, &Line>,
+    line: &Line,
+    event: &Event,
+    signed: &SignedStatement,
+) -> Result<Signer, String> {
+    let statement = signed.parse().map_err(|e| e.to_string())?;
+    let id = statement.operator;
+    if statement.log != case.claim.origin {
+        return Err(format!("it is meant for log `{}`", statement.log));
+    }
+    if line.actor() != id {
+        return Err(format!("operator {id} signed it, but the leaf says that {} acted", line.actor()));
+    }
+    if !decides(line, event, &statement.action) {
+        return Err("what was signed is not what was recorded".to_owned());
+    }
+    let added = operators.get(&id).ok_or(format!("the bundle does not show who operator {id} is"))?;
+    if added.pos() >= line.pos() {
+        return Err(format!("operator {id} was added only later"));
+    }
+    let removed = |l: &&Line| l.header.kind == OPERATOR_REMOVED && l.pos() < line.pos();
+    if case.main.stream(StreamKind::Operator, id).any(|l| removed(&l)) {
+        return Err(format!("operator {id} had no rights any more"));
+    }
+    let Some(Event::OperatorAdded { roles, public_key, .. }) = &added.event else {
+        return Ok(Signer::Erased);
+    };
+    if !roles.iter().any(|role| needed(event).contains(role)) {
+        return Err(format!("operator {id} holds no role that may decide this"));
+    }
+    UnparsedPublicKey::new(&ED25519, public_key.0)
+        .verify(&signed.signed_bytes(), &signed.signature.0)
+        .map_err(|_| format!("the signature is not by operator {id}"))?;
+    Ok(Signer::Known)
+}
+
+fn carried(event: &Event) -> Option<&SignedStatement> {
+    match event {
+        Event::DeviceRegistered { statement, .. }
+        | Event::DeviceApproved { statement, .. }
+        | Event::QuarantineReleased { statement }
+        | Event::RetirementBegun { statement }
+        | Event::EvidenceExported { statement, .. }
+        | Event::ReleaseProposed { statement, .. }
+        | Event::ReleaseApproved { statement }
+        | Event::ReleaseWithdrawn { statement }
+        | Event::OperatorRemoved { statement }
+        | Event::EndorsementAdded { statement, .. }
+        | Event::PayloadErased { statement, .. } => Some(statement),
+        Event::DeviceQuarantined { statement, .. }
+        | Event::OperatorAdded { statement, .. }
+        | Event::GatewayAdded { statement, .. } => statement.as_ref(),
+        _ => None,
+    }
+}
+
+/// Whether the event records exactly this decision, about the object whose stream it stands in.
+fn decides(line: &Line, event: &Event, action: &Action) -> bool {
+    let device = |id: &DeviceId| line.is_of(StreamKind::Device, *id);
+    let release = |id: &ReleaseId| line.is_of(StreamKind::Release, *id);
+    let operator = |id: &OperatorId| line.is_of(StreamKind::Operator, *id);
+    match (event, action) {
+        (Event::DeviceRegistered { record, .. }, Action::RegisterDevice { device: id, record: r }) => {
+            device(id) && record == r
+        }
+        (Event::DeviceApproved { role, .. }, Action::ApproveDevice { device: id, role: r }) => {
+            device(id) && role == r
+        }
+        (Event::DeviceQuarantined { .. }, Action::QuarantineDevice { device: id })
+        | (Event::QuarantineReleased { .. }, Action::ReleaseDevice { device: id })
+        | (Event::RetirementBegun { .. }, Action::RetireDevice { device: id }) => device(id),
+        (
+            Event::EvidenceExported { claim_sha256, .. },
+            Action::ExportEvidence { device: id, claim_sha256: claim },
+        ) => device(id) && claim_sha256 == claim,
+        (Event::ReleaseProposed { record, .. }, Action::ProposeRelease { release: id, record: r }) => {
+            release(id) && record == r
+        }
+        (Event::ReleaseApproved { .. }, Action::ApproveRelease { release: id })
+        | (Event::ReleaseWithdrawn { .. }, Action::WithdrawRelease { release: id }) => release(id),
+        (
+            Event::OperatorAdded { name, roles, public_key, .. },
+            Action::AddOperator { operator: id, name: n, roles: r, public_key: k },
+        ) => operator(id) && (name, roles, public_key) == (n, r, k),
+        (Event::OperatorRemoved { .. }, Action::RemoveOperator { operator: id }) => operator(id),
+        (
+            Event::EndorsementAdded { certificate, grade, .. },
+            Action::AddEndorsement { certificate: c, grade: g },
+        ) => (certificate, grade) == (c, g),
+        (
+            Event::GatewayAdded { site, vkey, spki_sha256, names, .. },
+            Action::AddGateway { gateway: id, site: s, spki_sha256: k, vkey: v, names: n },
+        ) => line.is_of(StreamKind::Gateway, *id) && (site, vkey, spki_sha256, names) == (s, v, k, n),
+        (Event::PayloadErased { pos, legal_basis, .. }, Action::ErasePayload { pos: p, legal_basis: b }) => {
+            (pos, legal_basis) == (p, b)
+        }
+        _ => false,
+    }
+}
+
+/// Roles of which the signer must hold one; the same as the use cases ask for.
+fn needed(event: &Event) -> &[Role] {
+    match event {
+        Event::DeviceRegistered { .. } | Event::ReleaseProposed { .. } => {
+            &[Role::Registrar, Role::Security, Role::Biomedical]
+        }
+        Event::DeviceApproved { role, .. } => std::slice::from_ref(role),
+        Event::OperatorAdded { .. }
+        | Event::OperatorRemoved { .. }
+        | Event::GatewayAdded { .. }
+        | Event::PayloadErased { .. } => &[Role::Admin],
+        Event::EndorsementAdded { .. } => &[Role::Security, Role::Admin],
+        Event::EvidenceExported { .. } => &Role::ALL,
+        _ => &[Role::Security, Role::Biomedical],
+    }
+}
