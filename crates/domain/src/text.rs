@@ -121,6 +121,24 @@ impl Serialize for Blob {
 impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
-        BASE64.decode(text.as_bytes()).map(Blob).map_err(serde::de::Error::custom)
+        let bytes = BASE64.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
+        // The decoder also takes padded pieces joined together: one blob would have many spellings.
+        if BASE64.encode(&bytes) != *text {
+            return Err(serde::de::Error::custom("expected base64 in its canonical spelling"));
+        }
+        Ok(Blob(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_has_one_spelling() {
+        assert_eq!(serde_json::from_str::<Blob>(r#""YWJj""#).unwrap().0, b"abc");
+        for text in [r#""YWI=Yw==""#, r#""YWJj=""#, r#""YWI""#, r#""YWK=""#] {
+            assert!(serde_json::from_str::<Blob>(text).is_err(), "{text}");
+        }
     }
 }

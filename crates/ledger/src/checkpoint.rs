@@ -7,6 +7,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
+use crate::base64;
 use crate::hash::Hash;
 use crate::note::{MAX_NAME_LEN, Note, NoteError, NoteSigner, NoteVerifier};
 
@@ -61,9 +62,7 @@ impl Checkpoint {
             return Err(bad("origin is empty, too long or has control characters"));
         }
         let size = decimal(size).ok_or(bad("size is not a decimal number without leading zeroes"))?;
-        let root = BASE64
-            .decode(root.as_bytes())
-            .ok()
+        let root = base64::decode(root)
             .and_then(|b| Hash::from_slice(&b))
             .ok_or(bad("root is not 32 bytes in canonical base64"))?;
         Ok(Checkpoint { origin: origin.to_owned(), size, root })

@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+mod base64;
 pub mod bundle;
 pub mod checkpoint;
 pub mod cosign;

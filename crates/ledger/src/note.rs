@@ -9,6 +9,7 @@ use std::fmt;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use data_encoding::{BASE64, HEXLOWER};
 
+use crate::base64;
 use crate::hash::sha256;
 
 /// A note with 64 post-quantum signatures (2,420 bytes each in base64, plus names) stays below this.
@@ -180,7 +181,7 @@ fn parse_signature(line: &str) -> Result<Signature, NoteError> {
         .and_then(|rest| rest.split_once(' '))
         .ok_or(bad("signature line is not dash, name, base64"))?;
     check_name(name)?;
-    let blob = BASE64.decode(blob.as_bytes()).map_err(|_| bad("signature is not canonical base64"))?;
+    let blob = base64::decode(blob).ok_or(bad("signature is not canonical base64"))?;
     let (key_id, bytes) = blob.split_first_chunk::<4>().ok_or(bad("signature is shorter than a key id"))?;
     if bytes.is_empty() {
         return Err(bad("signature is empty"));
@@ -233,7 +234,7 @@ impl NoteVerifier {
         let (Some(name), Some(id), Some(blob)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(bad("expected name+keyid+base64"));
         };
-        let blob = BASE64.decode(blob.as_bytes()).map_err(|_| bad("key is not canonical base64"))?;
+        let blob = base64::decode(blob).ok_or(bad("key is not canonical base64"))?;
         let (kind, key) = blob.split_first().ok_or(bad("key is empty"))?;
         let kind = SignatureType::from_byte(*kind).ok_or(bad("unknown signature type"))?;
         let verifier = NoteVerifier::new(name, kind, key)?;

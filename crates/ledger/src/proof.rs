@@ -7,6 +7,7 @@ use std::fmt;
 
 use data_encoding::BASE64;
 
+use crate::base64;
 use crate::checkpoint::{Checkpoint, CheckpointError, decimal};
 use crate::hash::Hash;
 use crate::note::{MAX_NOTE_LEN, Note, NoteVerifier};
@@ -60,7 +61,7 @@ impl TlogProof {
         }
         let mut extra = None;
         if let Some(value) = lines.peek().and_then(|line| line.strip_prefix("extra ")) {
-            let data = BASE64.decode(value.as_bytes()).map_err(|_| bad("extra is not canonical base64"))?;
+            let data = base64::decode(value).ok_or(bad("extra is not canonical base64"))?;
             if data.len() > MAX_EXTRA_LEN {
                 return Err(bad("extra is longer than 64 KiB"));
             }
@@ -73,7 +74,7 @@ impl TlogProof {
             .and_then(decimal)
             .ok_or(bad("no index line with a decimal number without leading zeroes"))?;
         let hashes = lines
-            .map(|line| BASE64.decode(line.as_bytes()).ok().and_then(|b| Hash::from_slice(&b)))
+            .map(|line| base64::decode(line).and_then(|b| Hash::from_slice(&b)))
             .collect::<Option<Vec<_>>>()
             .ok_or(bad("a hash is not 32 bytes in canonical base64"))?;
         if hashes.len() > MAX_PROOF_LEN {

@@ -184,7 +184,8 @@ fn names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
         return Err(D::Error::custom(format!("must list 1 to {MAX_NAMES} names; found {}", names.len())));
     }
     for name in names.iter().filter(|n| n.parse::<IpAddr>().is_err()) {
-        name.parse::<DnsName>().map_err(|e| D::Error::custom(format!("`{name}` is no address and no name: {e}")))?;
+        name.parse::<DnsName>()
+            .map_err(|e| D::Error::custom(format!("`{name}` is no address and no name: {e}")))?;
     }
     Ok(names)
 }
@@ -198,7 +199,8 @@ fn slug<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
 /// C2SP signed-note: a key's name has no space and no `+`; ours is also a URL without scheme.
 fn origin<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
-    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && !b"+\"\\".contains(&b));
+    let fits = (1..=255).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic() && !b"+\"\\".contains(&b));
     if fits {
         return Ok(text);
     }
@@ -218,7 +220,8 @@ fn log_filter<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
 fn upstream<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
     let uri: http::Uri = text.parse().map_err(|e| D::Error::custom(format!("`{text}` is not a URL: {e}")))?;
-    let known = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
+    let known =
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
     if known {
         return Ok(text);
     }
@@ -243,13 +246,21 @@ mod tests {
 
     /// The reference with its commented-out keys switched on.
     fn uncommented() -> String {
-        let key = |line: &str| line.strip_prefix("#").filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase())).map(str::to_owned);
+        let key = |line: &str| {
+            line.strip_prefix("#")
+                .filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase()))
+                .map(str::to_owned)
+        };
         REFERENCE.lines().map(|l| key(l).unwrap_or_else(|| l.to_owned())).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
     fn the_reference_has_every_key_with_its_default() {
-        assert_eq!(Settings::parse(REFERENCE).unwrap(), Settings::default(), "the reference shows the defaults");
+        assert_eq!(
+            Settings::parse(REFERENCE).unwrap(),
+            Settings::default(),
+            "the reference shows the defaults"
+        );
         let whole = uncommented();
         let mut found = Vec::new();
         keys_of(&whole.parse().unwrap(), "", &mut found);

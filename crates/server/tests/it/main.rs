@@ -1,0 +1,9 @@
+//! The control plane as its users meet it: over TLS, with the real agent on a software TPM and operators with keys.
+//! Nothing here knows the inside of a crate.
+
+#![cfg(test)]
+
+mod enrollment;
+mod hospital;
+mod operators;
+mod restart;

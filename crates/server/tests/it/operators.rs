@@ -1,0 +1,171 @@
+//! What people decide: who may, once, and never in another's name.
+
+use lanyard_api::operator::{Bootstrap, DeviceLine, Recorded, StatementRequest};
+use lanyard_api::signing::sign_statement;
+use lanyard_domain::id::DeviceId;
+use lanyard_domain::operator::Role;
+use lanyard_domain::statement::Action;
+
+use crate::hospital::{Hospital, random, record, refusal};
+
+// R32, R99, I1
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_decides_in_two_roles_or_in_anothers_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let device = hospital.register(record("P-1")).await.unwrap();
+
+    let by_registrar =
+        hospital.decide(&hospital.registrar, Action::ApproveDevice { device, role: Role::Security }).await;
+    assert_eq!(by_registrar.unwrap_err().code(), "role_missing");
+
+    // Signed by one, sent as another's.
+    let mut statement =
+        hospital.statement(&hospital.biomed, Action::ApproveDevice { device, role: Role::Biomedical });
+    let forged = sign_statement(&statement, &hospital.security.key).unwrap();
+    let refused = hospital.send(&StatementRequest { statement: forged }).await.unwrap_err();
+    assert_eq!((refused.code(), refused.status), ("signature_invalid", 401));
+
+    // Meant for another hospital's log.
+    statement.log = "other.hospital/main".into();
+    let foreign = sign_statement(&statement, &hospital.biomed.key).unwrap();
+    assert_eq!(
+        hospital.send(&StatementRequest { statement: foreign }).await.unwrap_err().code(),
+        "other_log"
+    );
+
+    // Signed long ago.
+    let mut old =
+        hospital.statement(&hospital.biomed, Action::ApproveDevice { device, role: Role::Biomedical });
+    old.at = old.at.plus_seconds(-301);
+    let old = sign_statement(&old, &hospital.biomed.key).unwrap();
+    assert_eq!(
+        hospital.send(&StatementRequest { statement: old }).await.unwrap_err().code(),
+        "statement_stale"
+    );
+
+    // Changed after signing.
+    let good = hospital.statement(&hospital.biomed, Action::ApproveDevice { device, role: Role::Biomedical });
+    let mut changed = sign_statement(&good, &hospital.biomed.key).unwrap();
+    changed.text = changed.text.replace("test", "best");
+    let refused = hospital.send(&StatementRequest { statement: changed }).await.unwrap_err();
+    assert_eq!(refused.code(), "signature_invalid");
+    hospital.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_works_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let device = hospital.admitted("P-1").await;
+    let statement = sign_statement(
+        &hospital.statement(&hospital.security, Action::QuarantineDevice { device }),
+        &hospital.security.key,
+    )
+    .unwrap();
+    let request = StatementRequest { statement };
+    hospital.send(&request).await.unwrap();
+    hospital.decide(&hospital.security, Action::ReleaseDevice { device }).await.unwrap();
+    let refused = hospital.send(&request).await.unwrap_err();
+    assert_eq!((refused.code(), refused.status), ("statement_replayed", 409));
+    hospital.running.shutdown().await;
+}
+
+// I2, R6
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serial_number_is_registered_once_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    hospital.register(record("P-1")).await.unwrap();
+    let again = hospital.register(record("P-1")).await.unwrap_err();
+    assert_eq!((again.code(), again.status), ("label_taken", 409));
+    hospital.running.shutdown().await;
+}
+
+// R10, I12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_record_is_refused_with_field_and_rule_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    for (field, change) in [
+        (
+            "site",
+            Box::new(|r: &mut lanyard_domain::record::DeviceRecord| r.site = "North Campus".into())
+                as Box<dyn Fn(&mut _)>,
+        ),
+        ("zone", Box::new(|r: &mut lanyard_domain::record::DeviceRecord| r.zone = "-x".into())),
+        ("serial", Box::new(|r: &mut lanyard_domain::record::DeviceRecord| r.serial = String::new())),
+        (
+            "ae_title",
+            Box::new(|r: &mut lanyard_domain::record::DeviceRecord| {
+                r.ae_title = Some("SEVENTEEN_LETTERS".into())
+            }),
+        ),
+    ] {
+        let mut bad = record("P-9");
+        change(&mut bad);
+        let refused = hospital.register(bad).await.unwrap_err();
+        assert!(refused.detail.starts_with(field), "{refused:?}");
+    }
+    let devices: Vec<DeviceLine> = hospital.look(&hospital.security, "/v1/devices").await.unwrap();
+    assert!(devices.is_empty());
+    hospital.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bootstrap_secret_admits_one_operator() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let request = Bootstrap {
+        secret: hospital.running.bootstrap_secret.clone().unwrap(),
+        operator: lanyard_domain::id::OperatorId::from_random(random()),
+        name: "Mallory".into(),
+        roles: vec![Role::Admin],
+        public_key: lanyard_domain::text::Digest([9; 32]),
+    };
+    let mut channel = hospital.channel().await;
+    let answer = channel.call::<_, Recorded>(http::Method::POST, "/v1/bootstrap", Some(&request)).await;
+    assert_eq!(refusal(answer).unwrap_err().code(), "bootstrap_refused");
+    hospital.running.shutdown().await;
+}
+
+// R100
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_need_a_fresh_signature_of_a_known_operator_and_work_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let mut channel = hospital.channel().await;
+    let bare = channel.call::<(), Vec<DeviceLine>>(http::Method::GET, "/v1/devices", None).await;
+    assert_eq!(refusal(bare).unwrap_err().status, 401);
+    let headers = hospital.signed(&hospital.security, "/v1/devices");
+    let call = async |path: &str| {
+        let mut channel = hospital.channel().await;
+        refusal(channel.call_with::<(), Vec<DeviceLine>>(http::Method::GET, path, &headers, None).await)
+    };
+    assert_eq!(call("/v1/devices?limit=5").await.unwrap_err().code(), "signature_invalid");
+    call("/v1/devices").await.unwrap();
+    assert_eq!(call("/v1/devices").await.unwrap_err().code(), "request_replayed");
+    hospital.running.shutdown().await;
+}
+
+// R42
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_still_holds_state_cannot_be_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let device: DeviceId = hospital.register(record("P-1")).await.unwrap();
+    let events: Vec<lanyard_api::operator::EventLine> =
+        hospital.look(&hospital.security, &format!("/v1/devices/{device}/events")).await.unwrap();
+    let action = Action::ErasePayload { pos: events[0].pos, legal_basis: "GDPR Art. 17".into() };
+    assert_eq!(hospital.decide(&hospital.admin, action).await.unwrap_err().code(), "payload_in_use");
+    let removed = Action::RemoveOperator { operator: hospital.registrar.id };
+    hospital.decide(&hospital.admin, removed).await.unwrap();
+    let pos = hospital.running.state.control.world().operator_pos[&hospital.registrar.id];
+    let action = Action::ErasePayload { pos, legal_basis: "GDPR Art. 17".into() };
+    hospital.decide(&hospital.admin, action).await.unwrap();
+    let store = hospital.running.state.control.journal.store().clone();
+    assert!(store.event(pos).await.unwrap().unwrap().payload.is_none());
+    hospital.running.shutdown().await;
+    let report = lanyard_store::check(&dir.path().join("log"), &lanyard_store::Trust::default());
+    assert!(report.is_ok(), "{:?}", report.err());
+}
