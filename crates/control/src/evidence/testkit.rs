@@ -26,7 +26,7 @@ use lanyard_domain::tier::Tier;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::Verdict;
 use lanyard_ledger::Hash;
-use lanyard_ledger::bundle::TrustPolicy;
+use lanyard_ledger::bundle::{Builder, Opening, TrustPolicy};
 use lanyard_ledger::checkpoint::Checkpoint;
 use lanyard_ledger::cosign::Cosigner;
 use lanyard_ledger::leaf::{self, LeafHeader, Prev};
@@ -679,6 +679,27 @@ impl Story {
         })
     }
 
+    /// A file of all leaves of the main log, for stories that the collector itself refuses.
+    pub fn raw_bundle(&self, claim: &str) -> Vec<u8> {
+        self.raw_builder(claim).build().unwrap()
+    }
+
+    /// The same with the gateway's log.
+    pub fn raw_bundle_with_gateway(&self, claim: &str) -> Vec<u8> {
+        let log = self.sealed_gateway();
+        let mut builder = self.raw_builder(claim);
+        let index = builder.sub_log(&log.vkey(), &log.note().to_string(), &[]).unwrap();
+        add_all(&mut builder, index, &log);
+        builder.build().unwrap()
+    }
+
+    fn raw_builder(&self, claim: &str) -> Builder {
+        let main = self.sealed(claim, &PEOPLE.sam);
+        let mut builder = Builder::new(claim.as_bytes().to_vec(), &main.vkey(), &main.note(), &[]).unwrap();
+        add_all(&mut builder, 0, &main);
+        builder
+    }
+
     pub fn with_parts<T>(&self, claim: &str, main: &Sealed, then: impl FnOnce(Parts<'_>) -> T) -> T {
         let gateway_log = self.sealed_gateway();
         let mut note = main.note();
@@ -725,6 +746,14 @@ impl Story {
             Event::AccessDecided(record) => record,
             _ => unreachable!(),
         }
+    }
+}
+
+fn add_all(builder: &mut Builder, log: usize, sealed: &Sealed) {
+    for leaf in &sealed.leaves {
+        let opening = Opening { salt: &leaf.salt.unwrap(), payload: leaf.payload.as_ref().unwrap() };
+        let proof = sealed.proof(leaf.header.pos).unwrap();
+        builder.leaf(log, &leaf.entry, Some(opening), proof).unwrap();
     }
 }
 
