@@ -29,8 +29,18 @@ pub(super) enum Storage {
         dir: PathBuf,
         /// The chip's file, locked until this is dropped. It is never replaced, so the lock stays on the
         /// right file.
-        _lock: std::fs::File,
+        _lock: Lock,
     },
+}
+
+pub(super) struct Lock(std::fs::File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is being started at this moment holds a copy of the
+        // descriptor until it has become another program, and the lock with it.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Storage {
@@ -56,7 +66,7 @@ impl Storage {
             Err(e) => return Err(TpmError::io(path)(e)),
         };
         match lock.try_lock() {
-            Ok(()) => Ok(Storage::Files { dir: dir.to_path_buf(), _lock: lock }),
+            Ok(()) => Ok(Storage::Files { dir: dir.to_path_buf(), _lock: Lock(lock) }),
             Err(TryLockError::WouldBlock) => {
                 Err(TpmError::Locked(format!("another process uses `{}`", dir.display())))
             }

@@ -13,6 +13,9 @@
 //! libtss2 writes its own warnings to standard error, also for refusals that are expected here;
 //! `TSS2_LOG=all+none` in the environment silences it.
 //!
+//! libtss2 also opens the TPM without close-on-exec: a program that is started while the TPM is open inherits the
+//! connection, and a TPM without resource manager then stays busy for as long as that program runs.
+//!
 //! In scope: commands, sessions, handles. Out of scope: provisioning of a chip (endorsement certificate,
 //! passwords). One file per concern: `worker` (the thread and its deadline), `device` (connection, parents,
 //! handles), `errors`.

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::*;
@@ -10,6 +11,14 @@ use crate::tpm::der;
 use lanyard_attest::tpm::structures::{Attest, Key, Public, spki_der};
 
 const MISSING: &str = "run `cargo xtask peers`";
+
+/// libtss2 opens its sockets without close-on-exec. Were two tests to run at once, the swtpm that one of them starts
+/// would inherit the connection of the other and keep it open.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One simulated device: an EK certified by its own local CA, state in a directory of its own.
 struct Swtpm {
@@ -69,8 +78,8 @@ impl Swtpm {
     /// swtpm takes a port for commands and the next one for control.
     fn power_on(&mut self) {
         // After a power cut it is where it was, as a chip is.
-        for attempt in 0..20 {
-            let port = if attempt == 0 && self.port != 0 { self.port } else { free_pair() };
+        for _ in 0..20 {
+            let port = if self.port == 0 { free_pair() } else { self.port };
             let log = self.dir.path().join("swtpm.log");
             let state = format!("dir={}", self.dir.path().join("state").display());
             let mut process = Command::new("swtpm")
@@ -87,7 +96,8 @@ impl Swtpm {
                 if process.try_wait().unwrap().is_some() {
                     break;
                 }
-                if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port + 1)).is_ok() {
+                let listens = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port + 1)).is_ok();
+                if listens && process.try_wait().unwrap().is_none() {
                     (self.port, self.process) = (port, Some(process));
                     return;
                 }
@@ -149,6 +159,7 @@ fn tpm2(tcti: &str, program: &str, args: &[&str]) {
 // R33, R34
 #[test]
 fn swtpm_keeps_the_contract_and_survives_restarts_of_the_agent() {
+    let _alone = alone();
     let swtpm = Swtpm::manufacture();
     contract::of_one_tpm(&swtpm.open());
     contract::of_a_restart(|| Box::new(swtpm.open()));
@@ -157,6 +168,7 @@ fn swtpm_keeps_the_contract_and_survives_restarts_of_the_agent() {
 // R34, I2
 #[test]
 fn two_swtpms_do_not_open_each_others_credentials_or_key_files() {
+    let _alone = alone();
     let (one, other) = (Swtpm::manufacture(), Swtpm::manufacture());
     {
         let (tpm, other_tpm) = (one.open(), other.open());
@@ -183,6 +195,7 @@ fn two_swtpms_do_not_open_each_others_credentials_or_key_files() {
 
 #[test]
 fn ek_certificate_of_swtpm_setup_is_read_and_is_of_the_endorsement_key() {
+    let _alone = alone();
     let swtpm = Swtpm::manufacture();
     let tpm = swtpm.open();
     let ek = Public::parse(&tpm.ek_public().unwrap()).unwrap();
@@ -197,6 +210,7 @@ fn ek_certificate_of_swtpm_setup_is_read_and_is_of_the_endorsement_key() {
 // tpm2-tools make the P-256 endorsement key of template L-2 and store its certificate, as a maker would.
 #[test]
 fn p256_endorsement_key_with_certificate_is_preferred_and_keeps_the_contract() {
+    let _alone = alone();
     let swtpm = Swtpm::manufacture();
     let tcti = swtpm.options().tcti;
     let maker = crate::tpm::soft::MakerCa::new("Maker", Default::default()).unwrap();
@@ -231,6 +245,7 @@ fn p256_endorsement_key_with_certificate_is_preferred_and_keeps_the_contract() {
 // I7: a chosen endorsement key stays, also when a certificate for another one appears later.
 #[test]
 fn attestation_key_keeps_its_endorsement_key() {
+    let _alone = alone();
     let swtpm = Swtpm::manufacture();
     let tcti = swtpm.options().tcti;
     let (ek, ak) = {
@@ -248,6 +263,7 @@ fn attestation_key_keeps_its_endorsement_key() {
 
 #[test]
 fn power_cut_is_told_by_counters_and_the_same_keys_serve_again() {
+    let _alone = alone();
     let mut swtpm = Swtpm::manufacture();
     let clock = |tpm: &HardwareTpm| Attest::parse(&tpm.quote(b"n", &[0]).unwrap().attest).unwrap().clock;
     let (ak, tls, before) = {
@@ -269,6 +285,7 @@ fn power_cut_is_told_by_counters_and_the_same_keys_serve_again() {
 
 #[test]
 fn vanished_tpm_is_unavailable_and_serves_again_when_it_is_back() {
+    let _alone = alone();
     let mut swtpm = Swtpm::manufacture();
     let tpm = swtpm.open();
     let ak = tpm.ensure_ak().unwrap();
@@ -282,6 +299,7 @@ fn vanished_tpm_is_unavailable_and_serves_again_when_it_is_back() {
 
 #[test]
 fn silent_tpm_is_unavailable_after_the_deadline() {
+    let _alone = alone();
     // Takes connections and never answers, as swtpm does while it serves another client.
     let port = free_pair();
     let _silent = [port, port + 1].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
@@ -295,6 +313,7 @@ fn silent_tpm_is_unavailable_after_the_deadline() {
 
 #[test]
 fn wrong_tcti_and_damaged_blobs_are_typed_errors() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let wrong = HardwareTpm::open(HardwareOptions::new("usb:0", dir.path()));
     assert!(matches!(wrong, Err(TpmError::Malformed { .. })));
