@@ -16,30 +16,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pki", &["domain"]),
     ("api", &["domain"]),
     ("attest", &["pki", "domain"]),
-    ("enroll", &["attest", "pki", "domain"]),
     ("store", &["domain", "ledger"]),
-    // enroll: every protocol ends in its EnrollmentRequest, which is what the use case takes.
-    ("control", &["enroll", "attest", "pki", "ledger", "domain"]),
-    ("agent", &["enroll", "attest", "api", "pki", "domain"]),
+    ("control", &["attest", "pki", "ledger", "domain"]),
+    ("agent", &["attest", "api", "pki", "domain"]),
     // store: the gateway keeps its own log of access decisions, in the same event log as the control plane's.
     ("gateway", &["store", "api", "pki", "ledger", "domain"]),
-    ("server", &["control", "store", "enroll", "api", "attest", "pki", "ledger", "domain"]),
-    ("sim", &["agent", "enroll", "attest", "api", "pki", "domain"]),
+    ("server", &["control", "store", "api", "attest", "pki", "ledger", "domain"]),
+    ("sim", &["agent", "attest", "api", "pki", "domain"]),
     // control: `lanyard verify` and the server make and judge evidence with the same code.
     ("cli", &["server", "gateway", "agent", "sim", "control", "api", "pki", "ledger", "domain"]),
     // Development only; nothing may depend on these.
     (
         "bench",
         &[
-            "server", "gateway", "agent", "sim", "control", "store", "enroll", "attest", "api", "pki",
-            "ledger", "domain",
+            "server", "gateway", "agent", "sim", "control", "store", "attest", "api", "pki", "ledger",
+            "domain",
         ],
     ),
-    ("fuzz", &["gateway", "enroll", "attest", "api", "pki", "ledger", "domain"]),
+    ("fuzz", &["gateway", "attest", "api", "pki", "ledger", "domain"]),
 ];
 
 /// Crates without IO: rules and formats. None of these libraries may be in their trees.
-const PURE: &[&str] = &["domain", "pki", "attest", "ledger", "enroll", "control"];
+const PURE: &[&str] = &["domain", "pki", "attest", "ledger", "control"];
 const IMPURE: &[&str] =
     &["tokio", "axum", "hyper", "rusqlite", "sqlx", "mio", "socket2", "reqwest", "tokio-rustls"];
 
