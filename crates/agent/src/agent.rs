@@ -1,15 +1,13 @@
 //! The agent itself: its parts, put together once; all tasks share it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lanyard_api::client::{Client, Server};
 use lanyard_api::clock::Clock;
 use lanyard_api::device::Standing;
-use rustls::client::Resumption;
-use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::UnixTime;
+use lanyard_pki::certificate::PeerIdentity;
+use lanyard_pki::tls::{AnchorStore, Gate, IdentityStore, Peers, Refusal, client_config};
+use rustls::ClientConfig;
 use tokio::sync::{Notify, watch};
 
 use crate::config::{AgentConfig, ConfigError};
@@ -38,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) mutual: Client,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) nudge: Notify,
-    mutual_tls: Arc<ClientConfig>,
+    data_tls: Arc<ClientConfig>,
 }
 
 impl Agent {
@@ -52,8 +50,9 @@ impl Agent {
         config.check()?;
         let servers = config.servers()?;
         let identities = Arc::new(Identities::open(root.clone(), config.state_dir.as_deref())?);
-        let anonymous_tls = Arc::new(tls(&config, &clock, None)?);
-        let mutual_tls = Arc::new(tls(&config, &clock, Some(identities.clone()))?);
+        let anonymous_tls = tls(&config, &clock, Whom::Control, None)?;
+        let mutual_tls = tls(&config, &clock, Whom::Control, Some(identities.clone()))?;
+        let data_tls = tls(&config, &clock, Whom::Any, Some(identities.clone()))?;
         let kept = match &config.state_dir {
             Some(dir) => Status::read(dir)?.unwrap_or_default(),
             None => Status::default(),
@@ -64,10 +63,10 @@ impl Agent {
             clock,
             identities,
             anonymous: Client::new(servers.clone(), anonymous_tls),
-            mutual: Client::new(servers, mutual_tls.clone()),
+            mutual: Client::new(servers, mutual_tls),
             status: watch::Sender::new(kept),
             nudge: Notify::new(),
-            mutual_tls,
+            data_tls,
             config,
         };
         Ok(Self { parts: Arc::new(parts) })
@@ -100,7 +99,7 @@ impl Agent {
 
     /// A way for data to `gateways`, with this device's identity.
     pub fn data_path(&self, gateways: Vec<Server>) -> DataPath {
-        let client = Client::new(gateways, self.parts.mutual_tls.clone());
+        let client = Client::new(gateways, self.parts.data_tls.clone());
         DataPath::new(client, self.parts.identities.clone())
     }
 
@@ -129,37 +128,38 @@ impl Agent {
     }
 }
 
+/// Whom a connection may lead to.
+#[derive(Clone, Copy, PartialEq)]
+enum Whom {
+    /// The control plane and nobody else: not even a gateway of the same hospital may hand out checkpoints.
+    Control,
+    /// Any server of the hospital; a small site's gateway and control plane may be one.
+    Any,
+}
+
 fn tls(
     config: &AgentConfig,
     clock: &Clock,
+    whom: Whom,
     identity: Option<Arc<Identities>>,
-) -> Result<ClientConfig, AgentError> {
-    let refused = |e: rustls::Error| ConfigError::Anchors(e.to_string());
-    let mut roots = RootCertStore::empty();
-    for anchor in config.anchors()? {
-        roots.add(anchor).map_err(refused)?;
+) -> Result<Arc<ClientConfig>, AgentError> {
+    let gate = Gate::new(move |chain| match chain.identity() {
+        PeerIdentity::Control => Ok(()),
+        _ if whom == Whom::Any => Ok(()),
+        other => Err(Refusal(format!("`{other}` is not the control plane"))),
+    });
+    let clock = clock.clone();
+    let mut tls = client_config(
+        IdentityStore::empty(),
+        Peers { anchors: AnchorStore::new(config.anchors()?), gate },
+        // rustls asks our clock, so that simulated time is one time.
+        lanyard_pki::tls::Clock::new(move || clock.now()),
+    )
+    .map_err(|e| ConfigError::Anchors(e.to_string()))?;
+    // Every proof is bound to the channel; with TLS 1.2 only this makes the binding unique (RFC 9266 4.2).
+    tls.require_ems = true;
+    if let Some(identity) = identity {
+        tls.client_auth_cert_resolver = identity;
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_details(provider, Arc::new(TlsClock(clock.clone())))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(refused)?
-        .with_root_certificates(roots);
-    let mut tls = match identity {
-        Some(identity) => builder.with_client_cert_resolver(identity),
-        None => builder.with_no_client_auth(),
-    };
-    // A resumed session would carry the certificate of the session that it resumes, not the newest.
-    tls.resumption = Resumption::disabled();
-    Ok(tls)
-}
-
-/// rustls asks our clock, so that simulated time is one time.
-#[derive(Debug)]
-struct TlsClock(Clock);
-
-impl TimeProvider for TlsClock {
-    fn current_time(&self) -> Option<UnixTime> {
-        let micros = u64::try_from(self.0.now().as_micros()).ok()?;
-        Some(UnixTime::since_unix_epoch(Duration::from_micros(micros)))
-    }
+    Ok(Arc::new(tls))
 }

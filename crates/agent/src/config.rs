@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use lanyard_api::client::{BadServer, Server};
 use lanyard_domain::text::{FieldError, check_text};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use lanyard_pki::certificate::chain_from_pem;
+use lanyard_pki::path::Anchors;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{BIOS_LOG, ModelFile};
@@ -102,14 +102,10 @@ impl AgentConfig {
     }
 
     /// The trust anchors.
-    pub fn anchors(&self) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-        let anchors: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(self.anchors_pem.as_bytes()).collect();
+    pub fn anchors(&self) -> Result<Anchors, ConfigError> {
+        let anchors = chain_from_pem(self.anchors_pem.as_bytes());
         let anchors = anchors.map_err(|e| ConfigError::Anchors(e.to_string()))?;
-        if anchors.is_empty() {
-            return Err(ConfigError::Anchors("it holds no certificate".to_owned()));
-        }
-        Ok(anchors)
+        Anchors::new(anchors).map_err(|e| ConfigError::Anchors(e.to_string()))
     }
 }
 

@@ -8,7 +8,7 @@
 //! Everything shown to people is in [`status::Status`]; everything kept is listed in [`state`].
 //! To add a call: a file beside `attest.rs` with one method of [`Agent`], and its place in [`run`]'s plan.
 
-mod agent;
+pub mod agent;
 pub mod attest;
 pub mod config;
 pub mod enroll;

@@ -10,7 +10,7 @@ use super::*;
 use crate::config::AgentConfig;
 use crate::measure::MeasureError;
 use crate::status::Status;
-use crate::testkit::{DEVICE, Fail, Plane, anchors_pem, soft_tpm};
+use crate::testkit::{DEVICE, Fail, Plane, Role, anchors_pem, soft_tpm};
 use crate::tpm::{KeySlot, RootOfTrust, TpmError};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -74,6 +74,39 @@ async fn a_device_without_identity_says_so_and_calls_nobody() {
     assert!(matches!(agent.attest().await, Err(AgentError::NotEnrolled)));
     assert!(matches!(agent.renew().await, Err(AgentError::NotEnrolled)));
     assert!(matches!(agent.token(None).await, Err(AgentError::NotEnrolled)));
+}
+
+// R99: a gateway of the same hospital is not the control plane, but takes data.
+#[tokio::test]
+async fn only_the_control_plane_is_asked_for_an_identity() {
+    let (_plane, enrolled) = enrolled().await;
+    let gateway = Plane::start_as(Role::Gateway).await;
+    let misled = agent(&[&gateway.address], Arc::new(soft_tpm()), None);
+    let refused = misled.enroll().await.unwrap_err();
+    let invalid = rustls::Error::InvalidCertificate(rustls::CertificateError::ApplicationVerificationFailure);
+    assert!(
+        matches!(&refused, AgentError::Call(CallError::Tls { source, .. }) if *source == invalid),
+        "{refused:?}"
+    );
+    assert!(!refused.is_refusal());
+    let path = enrolled.data_path(vec![gateway.address.parse().unwrap()]);
+    assert_eq!(path.post("/fhir/Observation", "{}", None).await.unwrap().status, StatusCode::CREATED);
+}
+
+// I7: a certificate that the server does not know yet, or never will, does not lock the device out.
+#[tokio::test]
+async fn a_new_certificate_that_tls_refuses_gives_way_to_the_old_one() {
+    let (plane, agent) = enrolled().await;
+    let old = agent.identities().leaf();
+    agent.renew().await.unwrap();
+    plane.refuse(agent.identities().leaf().as_deref());
+    let error = agent.attest().await.unwrap_err();
+    assert!(error.is_refusal(), "{error:?}");
+    assert_eq!(agent.identities().leaf(), old);
+    agent.attest().await.unwrap();
+    assert!(agent.identities().current().unwrap().renew_at <= Clock::system().now());
+    agent.renew().await.unwrap();
+    agent.attest().await.unwrap();
 }
 
 // A restart of either side changes nothing.

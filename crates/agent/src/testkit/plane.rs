@@ -22,11 +22,12 @@ use lanyard_attest::tpm::structures::{Attest, Public, Signature};
 use lanyard_attest::tpm::{certify, signature};
 use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::time::Timestamp;
+use lanyard_pki::tls::{Gate, Refusal};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{DEVICE, issued, server_config, standing};
+use super::{DEVICE, Role, issued, server_config, standing};
 
 const SECRET: &[u8] = b"the secret that one TPM can open";
 
@@ -58,11 +59,16 @@ struct State {
     next_in_seconds: Mutex<u32>,
     renew_at: Mutex<Timestamp>,
     ak: Mutex<Option<Public>>,
+    refused: Mutex<Option<Vec<u8>>>,
     told: mpsc::UnboundedSender<Seen>,
 }
 
 impl Plane {
     pub(crate) async fn start() -> Self {
+        Self::start_as(Role::Control).await
+    }
+
+    pub(crate) async fn start_as(role: Role) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (told, seen) = mpsc::unbounded_channel();
@@ -71,9 +77,15 @@ impl Plane {
             next_in_seconds: Mutex::new(300),
             renew_at: Mutex::new(Timestamp::from_seconds(2_000_000_000)),
             ak: Mutex::default(),
+            refused: Mutex::default(),
             told,
         });
-        let (config, stop) = (Arc::new(server_config()), CancellationToken::new());
+        let asked = state.clone();
+        let gate = Gate::new(move |chain| match asked.refused.lock().unwrap().as_deref() {
+            Some(der) if **chain.leaf().der() == *der => Err(Refusal("distrusted".into())),
+            _ => Ok(()),
+        });
+        let (config, stop) = (Arc::new(server_config(role, gate)), CancellationToken::new());
         let shared = state.clone();
         let service = service_fn(move |request| {
             let state = shared.clone();
@@ -86,6 +98,11 @@ impl Plane {
     /// The next calls fail like this, one each.
     pub(crate) fn fail(&self, failures: impl IntoIterator<Item = Fail>) {
         self.state.failures.lock().unwrap().extend(failures);
+    }
+
+    /// Refuses this certificate in the handshake.
+    pub(crate) fn refuse(&self, leaf: Option<&[u8]>) {
+        *self.state.refused.lock().unwrap() = leaf.map(<[u8]>::to_vec);
     }
 
     pub(crate) fn pace(&self, next_in_seconds: u32) {
@@ -242,7 +259,7 @@ impl State {
             certify::verify(&ak, &proof.certify.0, &proof.certify_signature.0, &nonce, &key).unwrap();
         let csr = lanyard_pki::csr::verify(&proof.csr.0).unwrap();
         assert_eq!(csr.spki_der(), certified.spki_der());
-        let mut issued = issued(csr.spki_der(), standing(*self.next_in_seconds.lock().unwrap()));
+        let mut issued = issued(&csr, standing(*self.next_in_seconds.lock().unwrap()));
         issued.renew_at = *self.renew_at.lock().unwrap();
         json(200, "application/json", &issued)
     }
