@@ -4,10 +4,17 @@
 //! Out of scope: verdicts (they come from the control plane and only age here), patients (the EHR is authoritative).
 //! To add a protocol: a folder beside `fhir/` with a sans-IO guard that ends in `access::decide`, its socket in `relay/`.
 
+mod certificate;
+pub mod config;
 pub mod cut;
+pub mod feed;
 pub mod fhir;
 pub mod gate;
 pub mod log;
 pub mod relay;
+mod running;
 pub mod state;
 pub mod token;
+
+pub use config::{GatewayConfig, GatewayKeys};
+pub use running::{Gateway, RunningGateway, StartError, Status};

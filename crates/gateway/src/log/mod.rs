@@ -159,6 +159,12 @@ impl DecisionLog {
         })
     }
 
+    /// Size of the first checkpoint over more than `size` events.
+    pub async fn sealed_after(&self, size: u64) -> Result<Option<u64>, LogError> {
+        let next = self.store.checkpoint_covering(size.saturating_add(1)).await?;
+        Ok(next.map(|checkpoint| checkpoint.size))
+    }
+
     /// Proof that the log at `old` is a prefix of the log at `new`.
     pub async fn consistency(&self, old: u64, new: u64) -> Result<Vec<Digest>, LogError> {
         let proof = self.store.consistency_proof(old, new).await?;

@@ -2,12 +2,12 @@
 //!
 //! Distrust acts before it is saved; a crash in between is a roll-back of milliseconds (see `journal`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use lanyard_api::gateway::FeedItem;
 use lanyard_domain::time::Timestamp;
+use tokio::sync::watch;
 
 use super::State;
 use super::journal::{Entry, Journal, JournalError};
@@ -20,14 +20,14 @@ const COMPACT_BYTES: u64 = 64 << 20;
 pub struct Saver {
     queue: Option<mpsc::Sender<Entry>>,
     thread: Option<thread::JoinHandle<()>>,
-    healthy: Arc<AtomicBool>,
+    healthy: watch::Sender<bool>,
 }
 
 impl Saver {
     /// Starts with a journal whose entries `state` already holds.
     pub fn start(journal: Journal, state: Arc<State>) -> std::io::Result<Saver> {
         let (queue, jobs) = mpsc::channel();
-        let healthy = Arc::new(AtomicBool::new(true));
+        let healthy = watch::channel(true).0;
         let seen = healthy.clone();
         let thread = thread::Builder::new()
             .name("gateway-state".to_owned())
@@ -43,13 +43,13 @@ impl Saver {
         // The receiver is gone only when its thread died, which `healthy` reports.
         let sent = self.queue.as_ref().is_some_and(|queue| queue.send(Entry { at, item }).is_ok());
         if !sent {
-            self.healthy.store(false, Ordering::Release);
+            self.healthy.send_replace(false);
         }
     }
 
     /// Whether the last write succeeded.
-    pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Acquire)
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.healthy.subscribe()
     }
 }
 
@@ -63,7 +63,7 @@ impl Drop for Saver {
     }
 }
 
-fn run(mut journal: Journal, state: &State, jobs: &mpsc::Receiver<Entry>, healthy: &AtomicBool) {
+fn run(mut journal: Journal, state: &State, jobs: &mpsc::Receiver<Entry>, healthy: &watch::Sender<bool>) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         batch.extend(jobs.try_iter().take(1023));
@@ -71,7 +71,7 @@ fn run(mut journal: Journal, state: &State, jobs: &mpsc::Receiver<Entry>, health
         if let Err(error) = &outcome {
             tracing::error!(%error, "the gateway's state is not saved; a restart would start from older state");
         }
-        healthy.store(outcome.is_ok(), Ordering::Release);
+        healthy.send_replace(outcome.is_ok());
     }
 }
 
