@@ -36,7 +36,7 @@ mod tiles;
 mod writer;
 
 pub use append::{Append, AppendError, Appended, Claim, NewEvent, OutboxItem};
-pub use check::{CheckError, CheckReport, FirstDifference, Trust, check};
+pub use check::{CheckError, CheckReport, FirstDifference, Trust, check, check_each};
 pub use event::{Level, StoredEvent};
 pub use open::{LostAnchor, OpenError, Options};
 pub use outbox::OutboxRow;

@@ -37,7 +37,11 @@ pub(super) struct StreamEnd {
     pub(super) last: Prev,
 }
 
-pub(super) fn walk(db: &Connection, log: &NoteVerifier) -> Result<Walked, CheckError> {
+pub(super) fn walk(
+    db: &Connection,
+    log: &NoteVerifier,
+    each: &mut dyn FnMut(&LeafHeader, Option<&[u8]>),
+) -> Result<Walked, CheckError> {
     let mut walked = Walked {
         size: 0,
         erased: 0,
@@ -56,7 +60,8 @@ pub(super) fn walk(db: &Connection, log: &NoteVerifier) -> Result<Walked, CheckE
     let mut query = db.prepare(sql)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        let leaf = walked.event(row)?;
+        let (header, leaf) = walked.event(row)?;
+        each(&header, row.get_ref(3)?.as_blob_or_null().unwrap_or_default());
         walked.append(db, leaf)?;
         while let Some(checkpoint) = checkpoints.next_if(|c| c.size == walked.size) {
             let root = walked.tree.root();
@@ -100,7 +105,7 @@ fn all_checkpoints(db: &Connection, log: &NoteVerifier) -> Result<Vec<SealedChec
 }
 
 impl Walked {
-    fn event(&mut self, row: &Row<'_>) -> Result<Hash, CheckError> {
+    fn event(&mut self, row: &Row<'_>) -> Result<(LeafHeader, Hash), CheckError> {
         let (pos, entry) = (unsigned(row, 0)?, row.get_ref(1)?.as_blob().unwrap_or_default());
         if pos != self.size {
             return differs("position of the next event", self.size, self.size, pos);
@@ -120,7 +125,7 @@ impl Walked {
         let leaf = leaf::leaf_hash(entry);
         self.chain(&header, leaf)?;
         self.size += 1;
-        Ok(leaf)
+        Ok((header, leaf))
     }
 
     fn payload(&mut self, pos: u64, row: &Row<'_>, commitment: Hash) -> Result<(), CheckError> {

@@ -2,7 +2,7 @@
 //!
 //! In scope: leaf hashes, payload commitments, stream chains, tiles, roots, head, checkpoints with their signatures,
 //! stream heads, marks, claims, the anchor. Out of scope: what payloads mean; projections are checked by those who fold
-//! them. It only reads, in one snapshot, and may run beside the writer.
+//! them, from the events that [`check_each`] shows once each is known to be good. It only reads, in one snapshot, and may run beside the writer.
 //! To check one more table: a function in `tables` and a line in [`check`].
 
 mod events;
@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use lanyard_ledger::Hash;
+use lanyard_ledger::leaf::LeafHeader;
 use lanyard_ledger::note::NoteVerifier;
 use rusqlite::Connection;
 
@@ -87,6 +88,16 @@ pub enum CheckError {
 
 /// Checks the log in a directory.
 pub fn check(dir: &Path, trust: &Trust) -> Result<CheckReport, CheckError> {
+    check_each(dir, trust, &mut |_, _| {})
+}
+
+/// As [`check`], and shows each event in log order with its payload (none once erased), after its entry, commitment and
+/// chain were found good. What was shown is proven only when the whole check has passed.
+pub fn check_each(
+    dir: &Path,
+    trust: &Trust,
+    each: &mut dyn FnMut(&LeafHeader, Option<&[u8]>),
+) -> Result<CheckReport, CheckError> {
     if !dir.join(schema::FILE).exists() {
         return Err(CheckError::NoLog(dir.to_owned()));
     }
@@ -96,7 +107,7 @@ pub fn check(dir: &Path, trust: &Trust) -> Result<CheckReport, CheckError> {
         return differs("database pages", 0, "no complaint", complaint);
     }
     let log = key(&snapshot, trust)?;
-    let walked = events::walk(&snapshot, &log)?;
+    let walked = events::walk(&snapshot, &log, each)?;
     tables::head(&snapshot, &walked)?;
     tables::tiles(&snapshot, &walked)?;
     let streams = tables::streams(&snapshot, &walked)?;
