@@ -283,7 +283,10 @@ impl State {
         let mut touched = Vec::new();
         for (shard, fresh) in self.shards.iter().zip(fresh) {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            touched.extend(shard.iter().filter(|(id, view)| fresh.get(id) != Some(view)).map(|(id, _)| *id));
+            let gone = |(id, known): &(&DeviceId, &Known)| {
+                matches!(known, Known::Here(_)) && fresh.get(*id) != Some(*known)
+            };
+            touched.extend(shard.iter().filter(gone).map(|(id, _)| *id));
             *shard = fresh;
         }
         self.heard_pos.store(snapshot.pos, Ordering::Release);
