@@ -4,10 +4,12 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use lanyard_attest::tpm::credential::{Credential, make_credential};
+use lanyard_attest::tpm::endorsement::EndorsementCa;
 use lanyard_attest::tpm::keys::{check_ak, check_ek, check_tls_key};
 use lanyard_attest::tpm::quote::Expected;
 use lanyard_attest::tpm::structures::{Attest, Public};
-use lanyard_attest::tpm::{certify, quote};
+use lanyard_attest::tpm::{certify, endorsement, quote};
+use lanyard_domain::time::Timestamp;
 
 use super::*;
 
@@ -25,6 +27,20 @@ pub(super) fn of_one_tpm(tpm: &dyn RootOfTrust) {
     bad_arguments_are_refused(tpm);
     several_threads_are_served(tpm);
     forgotten_keys_are_gone(tpm);
+}
+
+/// The maker's certificate is of this TPM's endorsement key, and another maker's root does not vouch for it.
+pub(super) fn of_an_endorsed_tpm(tpm: &dyn RootOfTrust, maker: &[u8], (other, refusal): (&[u8], &str)) {
+    let ek = Public::parse(&tpm.ek_public().unwrap()).unwrap();
+    let chain = tpm.ek_certificate_chain().unwrap();
+    let (leaf, between) = chain.split_first().unwrap();
+    let now = Timestamp::from_seconds(4_000_000_000);
+    let verify = |root: &[u8]| {
+        let registered = EndorsementCa { name: "maker".to_owned(), certificate: root.to_vec() };
+        endorsement::verify(&ek, leaf, between, &[registered], now)
+    };
+    assert_eq!(verify(maker).unwrap().public(), &ek);
+    assert_eq!(verify(other).unwrap_err().code(), refusal);
 }
 
 /// `open` gives the same TPM again, after the one before was dropped.

@@ -7,26 +7,23 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use lanyard_attest::tpm::keys::{EK_POLICY_A, ek_template_p256, ek_template_rsa2048};
-use lanyard_attest::tpm::structures::{self, Body, HashAlg};
+use lanyard_attest::tpm::structures::{self, Body};
 use tss_esapi::Context;
 use tss_esapi::abstraction::nv;
-use tss_esapi::constants::{CapabilityType, SessionType};
-use tss_esapi::handles::{
-    AuthHandle, KeyHandle, NvIndexTpmHandle, ObjectHandle, PcrHandle, SessionHandle, TpmHandle,
-};
+use tss_esapi::handles::{KeyHandle, NvIndexTpmHandle, PcrHandle, TpmHandle};
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
-use tss_esapi::interface_types::resource_handles::{Hierarchy, NvAuth};
-use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
+use tss_esapi::interface_types::resource_handles::NvAuth;
+use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::{
-    CapabilityData, Data, Digest, DigestValues, EncryptedSecret, HashcheckTicket, IdObject, PcrSelectionList,
-    PcrSelectionListBuilder, PcrSlot, Private, Public, Signature, SignatureScheme, SymmetricDefinition,
+    Data, Digest, DigestValues, EncryptedSecret, HashcheckTicket, IdObject, PcrSelectionList,
+    PcrSelectionListBuilder, PcrSlot, Private, Public, Signature, SignatureScheme,
 };
 use tss_esapi::tcti_ldr::TctiNameConf;
 use tss_esapi::traits::{Marshall, UnMarshall};
 use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 
 use super::errors::{failed, is_failure, is_foreign_blob};
+use super::parents::{Endorsement, endorsement_public, handles, with_ek, with_srk};
 use super::{AkHandle, Certified, KeySlot, PcrValue, Quote, TpmError};
 use crate::tpm::container::{self, Kind};
 use crate::tpm::{der, pcr_digest, templates};
@@ -40,44 +37,6 @@ const QUOTE_TRIES: usize = 5;
 /// TCG EK credential profile 2.2.1.4 and the 24 indices from 2.2.1.2 on for the intermediate certificates.
 const EK_CHAIN_FIRST: u32 = 0x01c0_0100;
 const EK_CHAIN_LAST: u32 = 0x01c0_01ff;
-
-/// Which endorsement key serves. Once an attestation key exists its parent is fixed, so this is kept with its
-/// blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Endorsement {
-    P256,
-    Rsa2048,
-}
-
-impl Endorsement {
-    const ALL: [Endorsement; 2] = [Endorsement::P256, Endorsement::Rsa2048];
-
-    fn template(self) -> structures::Public {
-        match self {
-            Endorsement::P256 => ek_template_p256(),
-            Endorsement::Rsa2048 => ek_template_rsa2048(),
-        }
-    }
-
-    /// NV index of the certificate: TCG EK credential profile, low range.
-    const fn certificate_index(self) -> u32 {
-        match self {
-            Endorsement::P256 => 0x01c0_000a,
-            Endorsement::Rsa2048 => 0x01c0_0002,
-        }
-    }
-
-    const fn tag(self) -> u8 {
-        match self {
-            Endorsement::P256 => 1,
-            Endorsement::Rsa2048 => 2,
-        }
-    }
-
-    fn from_tag(field: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|e| field == [e.tag()])
-    }
-}
 
 /// A wrapped key as it lies on disk.
 struct Blob {
@@ -334,11 +293,7 @@ impl Device {
             }
         }
         let choice = choice.unwrap_or(Endorsement::P256);
-        let public = with_primary(context, Hierarchy::Endorsement, &choice.template(), |context, ek| {
-            context.read_public(ek).map(|(public, _, _)| public)
-        })
-        .and_then(|public| public.marshall())
-        .map_err(failed("read_public"))?;
+        let public = endorsement_public(context, choice).map_err(failed("read_public"))?;
         Ok(self.endorsement.insert((choice, public)).clone())
     }
 
@@ -423,106 +378,6 @@ fn connect(tcti: &TctiNameConf) -> Result<Context, TpmError> {
 }
 
 const FIRST_TRANSIENT: u32 = 0x8000_0000;
-
-/// Handles of the same kind as `first` that exist in the TPM, from `first` on.
-fn handles(context: &mut Context, first: u32) -> Result<Vec<u32>, TpmError> {
-    // 254 is what fits one answer (MAX_CAP_HANDLES); no TPM has as many of any kind.
-    match context.get_capability(CapabilityType::Handles, first, 254).map_err(failed("get_capability"))?.0 {
-        CapabilityData::Handles(list) => Ok(list.iter().map(|h| u32::from(*h)).collect()),
-        _ => Err(TpmError::malformed("get_capability", "asked for handles, got something else")),
-    }
-}
-
-/// The primary key of `template`, for the time of `f`. Primary keys are derived from the seed of their
-/// hierarchy: the same template gives the same key each time.
-fn with_primary<T>(
-    context: &mut Context,
-    hierarchy: Hierarchy,
-    template: &structures::Public,
-    f: impl FnOnce(&mut Context, KeyHandle) -> tss_esapi::Result<T>,
-) -> tss_esapi::Result<T> {
-    let template = Public::unmarshall(&template.encode())?;
-    let primary = context
-        .execute_with_session(Some(AuthSession::Password), |c| {
-            c.create_primary(hierarchy, template, None, None, None, None)
-        })?
-        .key_handle;
-    context.execute_with_temporary_object(primary.into(), |context, _| f(context, primary))
-}
-
-fn with_srk<T>(
-    context: &mut Context,
-    f: impl FnOnce(&mut Context, KeyHandle) -> tss_esapi::Result<T>,
-) -> tss_esapi::Result<T> {
-    with_primary(context, Hierarchy::Owner, &templates::storage_root_key(), f)
-}
-
-/// The endorsement key with a session that satisfies its policy, for the time of `f`.
-fn with_ek<T>(
-    context: &mut Context,
-    endorsement: Endorsement,
-    f: impl FnOnce(&mut Context, KeyHandle, AuthSession) -> tss_esapi::Result<T>,
-) -> tss_esapi::Result<T> {
-    let run = |context: &mut Context, ek: KeyHandle| {
-        let session = context
-            .start_auth_session(
-                None,
-                None,
-                None,
-                SessionType::Policy,
-                SymmetricDefinition::AES_128_CFB,
-                HashingAlgorithm::Sha256,
-            )?
-            .ok_or(tss_esapi::Error::WrapperError(tss_esapi::WrapperErrorKind::WrongValueFromTpm))?;
-        context.execute_with_temporary_object(SessionHandle::from(session).into(), |context, _| {
-            let policy = PolicySession::try_from(session)?;
-            // TCG EK credential profile, PolicyA: TPM2_PolicySecret(TPM_RH_ENDORSEMENT).
-            context.execute_with_session(Some(AuthSession::Password), |c| {
-                let none = Default::default;
-                c.policy_secret(policy, AuthHandle::Endorsement, none(), Default::default(), none(), None)
-            })?;
-            f(context, ek, session)
-        })
-    };
-    match persistent_ek(context, endorsement)? {
-        Some(ek) => {
-            let result = run(context, ek);
-            context.tr_close(&mut ObjectHandle::from(ek))?;
-            result
-        }
-        None => with_primary(context, Hierarchy::Endorsement, &endorsement.template(), run),
-    }
-}
-
-/// Where makers and provisioning tools keep the endorsement key, which saves the seconds of making an RSA
-/// key. It is used only if it was made from the template, since then it is the very key that the template
-/// gives.
-const PERSISTENT_EKS: [u32; 2] = [0x8101_0001, 0x8101_000a];
-
-fn persistent_ek(context: &mut Context, endorsement: Endorsement) -> tss_esapi::Result<Option<KeyHandle>> {
-    let (data, _) = context.get_capability(CapabilityType::Handles, 0x8101_0000, 254)?;
-    let CapabilityData::Handles(list) = data else { return Ok(None) };
-    for handle in list.iter().filter(|h| PERSISTENT_EKS.contains(&u32::from(**h))) {
-        let mut object = context.tr_from_tpm_public(*handle)?;
-        let (public, _, _) = context.read_public(KeyHandle::from(object))?;
-        if is_from_template(&public.marshall()?, &endorsement.template()) {
-            return Ok(Some(KeyHandle::from(object)));
-        }
-        context.tr_close(&mut object)?;
-    }
-    Ok(None)
-}
-
-fn is_from_template(public: &[u8], template: &structures::Public) -> bool {
-    structures::Public::parse(public).is_ok_and(|public| {
-        public.alg() == template.alg()
-            && public.name_alg == HashAlg::Sha256
-            && public.attributes == template.attributes
-            && public.auth_policy == EK_POLICY_A
-            && public.symmetric() == template.symmetric()
-            && public.encode().len() == template.encode().len()
-    })
-}
 
 fn load_failed(name: &str, error: tss_esapi::Error) -> TpmError {
     if is_foreign_blob(error) { TpmError::KeyNotOfThisTpm(name.to_owned()) } else { failed("load")(error) }

@@ -23,6 +23,7 @@
 
 mod device;
 mod errors;
+mod parents;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::*;
 use crate::tpm::contract;
 use crate::tpm::der;
-use lanyard_attest::tpm::structures::{Attest, Key, Public, spki_der};
+use lanyard_attest::tpm::structures::{Attest, Key, Public};
 
 const MISSING: &str = "run `cargo xtask peers`";
 
@@ -193,6 +193,7 @@ fn two_swtpms_do_not_open_each_others_credentials_or_key_files() {
     contract::of_two_tpms(&soft, &one.open());
 }
 
+// R34
 #[test]
 fn ek_certificate_of_swtpm_setup_is_read_and_is_of_the_endorsement_key() {
     let _alone = alone();
@@ -203,8 +204,11 @@ fn ek_certificate_of_swtpm_setup_is_read_and_is_of_the_endorsement_key() {
     let chain = tpm.ek_certificate_chain().unwrap();
     let [leaf] = chain.as_slice() else { panic!("{} certificates", chain.len()) };
     assert_eq!(der::certificates(leaf), chain);
-    let spki = spki_der(&ek);
-    assert!(leaf.windows(spki.len()).any(|part| part == spki));
+    let text = std::fs::read_to_string(swtpm.dir.path().join("ca/issuercert.pem")).unwrap();
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    let issuer = data_encoding::BASE64.decode(body.as_bytes()).unwrap();
+    let other = crate::tpm::soft::MakerCa::new("Maker", Default::default()).unwrap();
+    contract::of_an_endorsed_tpm(&tpm, &issuer, (other.root_der(), "ek_unknown_ca"));
 }
 
 // tpm2-tools make the P-256 endorsement key of template L-2 and store its certificate, as a maker would.
