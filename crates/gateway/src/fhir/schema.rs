@@ -318,7 +318,7 @@ fn is_decimal(number: &str) -> bool {
 
 fn is_time(text: &str) -> bool {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let mut parts = clock.split(':').map(|part| two_digits(part));
+    let mut parts = clock.split(':').map(two_digits);
     let (h, m, s, end) =
         (parts.next().flatten(), parts.next().flatten(), parts.next().flatten(), parts.next());
     h.is_some_and(|h| h < 24)
