@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Independent verifier of Lanyard evidence bundles, written from docs/evidence-bundle.md alone.
 
-Usage: verify.py [--log-vkey VKEY]... [--witness VKEY]... [--quorum N] FILE...
+Usage: verify.py [--structure-only] [--log-vkey VKEY]... [--witness VKEY]... [--quorum N] FILE...
 
 Prints one JSON object per file: {"file", "outcome", "part", "where", "rule"}; the last three are null unless
-the outcome is "contradicted". Exit code 0 if no file is contradicted, 1 if one is, 2 for wrong usage.
+the outcome is "contradicted". `--structure-only` leaves chapter 9 (meaning) out. Exit code 0 if no file is contradicted, 1 if one is, 2 for wrong usage.
 Section numbers in comments are those of the page. Needs Python 3.11 and the package `cryptography`.
 """
 
@@ -17,9 +17,13 @@ import re
 import struct
 import sys
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 MIB = 1 << 20
 FORMAT = "lanyard-evidence/1"
@@ -473,14 +477,10 @@ def check_attachments(bundle, leaves):
         last = digest
 
 
-# --- section 9: meaning ---
+# --- section 7, the claim ---
 
-def semantics(claim, leaves, named):
-    """Step 10 and what stands above it: what the claim says, on opened leaves only. Returns the closing segment.
-
-    The closing leaf holds the claim's digest, and the stream of the claimed device runs without a gap from the first
-    leaf here, which establishes the claimed state, to the closing leaf. The event catalogue adds its rules at the end.
-    """
+def check_claim(claim, leaves, named):
+    """Step 10: the closing leaf holds the claim's digest, and its stream runs without a gap up to it. Returns it."""
     found = holders(leaves, member("claim_sha256", sha256(claim).hex()))
     if not found:
         raise Flaw("claim", "claim", "no opened leaf of the main log holds its digest")
@@ -491,12 +491,561 @@ def semantics(claim, leaves, named):
     for leaf in segment[:-1]:
         if (leaf.log, leaf.pos) not in named:
             raise Flaw("chain", closing.where, f"leaves are missing after position {leaf.pos} of its stream")
-    return segment
+    return closing
+
+
+# --- section 9: meaning ---
+
+SYSTEM, DEVICE, RELEASE, OPERATOR, GATEWAY = range(5)
+CLAIM = ["format", "origin", "device", "at", "as_of_pos", "state", "reading"]
+STATE = ["vendor", "model", "serial", "stage", "verdict", "strength", "reasons", "firmware", "ai_model", "evidence_pos",
+         "evidence_sha256", "certificates"]
+READING = ["gateway", "location", "decision", "decided_at", "allowed", "verdict", "certificate_sha256", "request_sha256",
+           "forwarded_sha256", "response_sha256", "status"]
+WORSE = ["trusted", "degraded", "untrusted"]
+KINDS = {
+    1: "device_registered", 2: "device_approved", 3: "identity_bound", 4: "issuance_intended", 5: "certificate_issued",
+    6: "issuance_abandoned", 7: "certificate_revoked", 8: "evidence_appraised", 9: "device_validated",
+    10: "device_in_service", 11: "trust_changed", 12: "device_quarantined", 13: "quarantine_released",
+    14: "retirement_begun", 15: "refusal_probed", 16: "device_retired", 17: "alarm_raised", 18: "token_granted",
+    19: "evidence_exported", 40: "release_proposed", 41: "release_approved", 42: "release_withdrawn",
+    60: "operator_added", 61: "operator_removed", 80: "gateway_added", 81: "gateway_certified",
+    82: "gateway_checkpoint_anchored", 100: "ledger_started", 101: "authority_created", 102: "endorsement_added",
+    103: "payload_erased", 104: "epoch_sealed", 120: "access_decided", 121: "access_completed",
+}
+AUDIT_ONLY = (15, 17, 18, 19)
+
+
+def no_duplicates(pairs):
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a member occurs twice")
+    return dict(pairs)
+
+
+def read_json(data):
+    return json.loads(data, object_pairs_hook=no_duplicates)
+
+
+def identifier(text):
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def micros(text):
+    match = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?Z", text)
+    if not match:
+        raise ValueError(f"not a time: {text}")
+    *whole, fraction = match.groups()
+    time = datetime(*map(int, whole), tzinfo=timezone.utc)
+    return int(time.timestamp()) * 1_000_000 + int((fraction or "0").ljust(6, "0"))
+
+
+@dataclass
+class Line:
+    leaf: Opened
+    event: dict | None
+
+    def __getattr__(self, name):
+        return getattr(self.leaf, name)
+
+    def named(self, *names):
+        return self.event is not None and self.event["event"] in names
+
+    def of(self, kind, stream):
+        return self.stream[1:] == (kind, stream)
+
+
+def home(kind):
+    for first, last, stream in ((1, 19, DEVICE), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 82, GATEWAY),
+                                (100, 104, SYSTEM), (120, 121, DEVICE)):
+        if first <= kind <= last:
+            return stream
+    return None
+
+
+def read_events(leaves):
+    """9.1"""
+    lines = []
+    for leaf in leaves:
+        event = None
+        if leaf.payload is not None:
+            try:
+                event = read_json(leaf.payload)
+                if event["event"] != KINDS.get(leaf.kind):
+                    raise ValueError("another event than its header says")
+            except (ValueError, KeyError, TypeError) as error:
+                raise Flaw("events", leaf.where, str(error))
+        at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind == 4 and leaf.stream[1] == GATEWAY)
+        if not at_home or (leaf.log == 0) != (leaf.kind < 120) or leaf.log > 1:
+            raise Flaw("events", leaf.where, "an event that does not belong here")
+        lines.append(Line(leaf, event))
+    return lines
+
+
+class Case:
+    """The claim, and what the opened leaves say about it."""
+
+    def __init__(self, bundle, log_keys, checkpoints, lines, closing):
+        self.bundle, self.log_keys, self.checkpoints, self.closing = bundle, log_keys, checkpoints, closing
+        try:
+            self.claim = read_json(bundle.claim)
+            self.state, self.reading = self.claim["state"], self.claim["reading"]
+            shape = (list(self.claim), list(self.state), list(self.reading or dict.fromkeys(READING)))
+            if [sorted(s) for s in shape] != [sorted(s) for s in (CLAIM, STATE, READING)]:
+                raise ValueError("its members are not those of the format")
+            if self.claim["format"] != "lanyard-claim/1":
+                raise ValueError("another format")
+            self.device = identifier(self.claim["device"])
+            self.at = micros(self.claim["at"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise Flaw("claim", "claim", str(error))
+        self.main = [line for line in lines if line.log == 0]
+        self.gateway = [line for line in lines if line.log == 1]
+        self.chain = [line for line in self.main if line.of(DEVICE, self.device)]
+        self.decision = self.find_decision()
+
+    def find_decision(self):
+        if self.reading is None:
+            return None
+        for line in self.gateway:
+            if line.named("access_decided") and line.event["decision"] == self.reading["decision"]:
+                return line
+        raise Flaw("reading", "log 1", "the decision is not in the gateway's log here")
+
+    def counts(self, line):
+        """9.3: whether a leaf of the main log lies within the horizon."""
+        if self.decision:
+            return line.pos <= self.decision.event["heard_pos"]
+        return line.time_micros <= self.at
+
+    def state_is_erased(self):
+        return any(line.event is None and self.counts(line) and
+                   (line.stream[1] == RELEASE or (line in self.chain and line.kind not in AUDIT_ONLY))
+                   for line in self.main)
+
+
+def check_log(case):
+    """9.2: log, order, closing, successor."""
+    origin = case.claim["origin"]
+    if origin != case.log_keys[0].name:
+        raise Flaw("log", "claim", "the claim is about another log")
+    first = case.main[0]
+    if first.pos != 0 or not first.named("ledger_started"):
+        raise Flaw("log", "position 0", "the log's first event is not shown")
+    if (first.event["origin"], first.event["vkey"]) != (origin, case.log_keys[0].vkey):
+        raise Flaw("log", "position 0", "the log's first event names another log or key")
+    for lines in (case.main, case.gateway):
+        for before, after in zip(lines, lines[1:]):
+            if after.time_micros < before.time_micros:
+                raise Flaw("order", after.where, "the log's time goes back")
+    closing = next(line for line in case.main if line.pos == case.closing.pos)
+    if not closing.named("evidence_exported") or closing not in case.chain:
+        raise Flaw("closing", closing.where, "not an export about this device")
+    if case.chain[0].seq != 0:
+        raise Flaw("successor", case.chain[0].where, "the chain is not shown from its first event")
+    counted = [line for line in case.chain if case.counts(line)]
+    if not counted or counted[-1].pos != case.claim["as_of_pos"]:
+        raise Flaw("successor", "claim", "the claim does not stop at the last event that counts")
+    if case.counts(closing):
+        raise Flaw("successor", "claim", "the claim speaks of a time after its own export")
+
+
+def releases(case):
+    """Release id -> [record, state], within the horizon."""
+    found = {}
+    for line in case.main:
+        if line.stream[1] == RELEASE and line.event and case.counts(line):
+            if line.named("release_proposed"):
+                found[line.stream[2]] = [line.event["record"], "proposed"]
+            elif line.stream[2] in found:
+                found[line.stream[2]][1] = line.event["event"].removeprefix("release_")
+    return found
+
+
+def fold(case, at):
+    """9.4: the state that the chain gives, as far as this verifier recomputes it."""
+    stage, resume, given, stated, record, bound, shown = None, None, 0, "untrusted", None, None, None
+    certificates = {}
+    for line in case.chain:
+        if not line.event or not case.counts(line):
+            continue
+        event, name = line.event, line.event["event"]
+        if name == "device_registered":
+            record, stage = event["record"], "registered"
+        elif name == "device_approved":
+            given += 1
+            stage = "approved" if stage == "registered" and given == 2 else stage
+        elif name == "identity_bound":
+            bound = event
+        elif name == "certificate_issued":
+            certificates[event["serial"]] = event
+            stage = "enrolled" if stage == "approved" else stage
+        elif name == "certificate_revoked":
+            certificates.pop(event["serial"], None)
+        elif name == "evidence_appraised":
+            shown, stated = line, event["verdict"]
+        elif name == "trust_changed":
+            stated = event["to"]
+        elif name == "device_validated":
+            stage = "validated"
+        elif name == "device_in_service":
+            stage = "in-service"
+        elif name == "device_quarantined":
+            if stage in ("approved", "enrolled", "validated", "in-service"):
+                stage, resume = "quarantined", stage
+        elif name == "quarantine_released":
+            stage = resume if stage == "quarantined" else stage
+        elif name == "retirement_begun":
+            stage = "retiring"
+        elif name == "device_retired":
+            stage, certificates = "retired", {}
+    valid = [c["certificate_sha256"] for c in certificates.values()
+             if micros(c["not_before"]) <= at <= micros(c["not_after"])]
+    known, event = releases(case), shown.event if shown else None
+    verdict, strength, fresh = stated, "inventoried" if bound is None else "hardware_key", False
+    release = {"firmware": None, "model": None}
+    if event:
+        fresh = at <= micros(event["fresh_until"])
+        limit = "trusted" if fresh else "degraded" if at <= micros(event["untrusted_after"]) else "untrusted"
+        verdict = max(verdict, limit, key=WORSE.index)
+        for name in release:
+            if event[name] is not None:
+                found = known.get(identifier(event[name]))
+                release[name] = found and {"id": event[name], "version": found[0]["version"]}
+                if not found or found[1] != "approved":
+                    verdict = "untrusted"
+        if bound and fresh and event["appraisal"] != "contraindicated" and event["firmware"]:
+            covered = event["model"] or not record.get("ai")
+            strength = "evaluated" if bound["grade"] is not None and covered else "measured"
+    else:
+        verdict = "untrusted"
+    if not valid:
+        verdict = "untrusted"
+    return {
+        "vendor": record and record["vendor"], "model": record and record["model"],
+        "serial": record and record["serial"], "stage": stage, "verdict": verdict, "strength": strength,
+        "firmware": release["firmware"], "ai_model": release["model"],
+        "evidence_pos": shown.pos if shown else None, "evidence_sha256": event["evidence_sha256"] if event else None,
+        "certificates": valid,
+    }
+
+
+def check_state(case):
+    if case.state_is_erased():
+        return
+    for name, value in fold(case, case.at).items():
+        if case.state[name] != value:
+            raise Flaw("state", "claim", f"{name}: the claim says {case.state[name]}, the chain says {value}")
+
+
+def decides(line, action, roles):
+    """9.5: the statement's action that an event must carry, and the roles of which its signer holds one."""
+    event, stream = line.event, line.stream[2]
+    own = {"device": "device", "release": "release", "operator": "operator", "gateway": "gateway"}
+    both = ["security", "biomedical"]
+    table = {
+        "device_registered": ("register_device", "device", ["record"], ["registrar", *both]),
+        "device_approved": ("approve_device", "device", ["role"], [event.get("role")]),
+        "device_quarantined": ("quarantine_device", "device", [], both),
+        "quarantine_released": ("release_device", "device", [], both),
+        "retirement_begun": ("retire_device", "device", [], both),
+        "evidence_exported": ("export_evidence", "device", ["claim_sha256"], None),
+        "release_proposed": ("propose_release", "release", ["record"], ["registrar", *both]),
+        "release_approved": ("approve_release", "release", [], both),
+        "release_withdrawn": ("withdraw_release", "release", [], both),
+        "operator_added": ("add_operator", "operator", ["name", "roles", "public_key"], ["admin"]),
+        "operator_removed": ("remove_operator", "operator", [], ["admin"]),
+        "gateway_added": ("add_gateway", "gateway", ["site", "vkey", "spki_sha256", "names"], ["admin"]),
+        "endorsement_added": ("add_endorsement", None, ["certificate", "grade"], ["security", "admin"]),
+        "payload_erased": ("erase_payload", None, ["pos", "legal_basis"], ["admin"]),
+    }
+    do, object_, members, needed = table[event["event"]]
+    right = action["do"] == do and all(action.get(name) == event.get(name) for name in members)
+    if object_:
+        right = right and identifier(action[own[object_]]) == stream
+    return right and (needed is None or any(role in needed for role in roles))
+
+
+def check_statements(case):
+    """9.5"""
+    operators = {line.stream[2]: line for line in case.main if line.kind == 60}
+    removed = {line.stream[2]: line.pos for line in case.main if line.kind == 61}
+    opened = [line.event for line in operators.values() if line.event]
+    if len({event["public_key"] for event in opened}) != len(opened):
+        raise Flaw("signatures", "operators", "two operators have one key")
+    if sum(event["statement"] is None for event in opened) > 1:
+        raise Flaw("signatures", "operators", "more than one operator was added without a signature")
+    seen = set()
+    for line in case.main:
+        signed = line.event and line.event.get("statement")
+        if not signed:
+            continue
+
+        def fail(rule):
+            raise Flaw("signatures", line.where, rule)
+
+        try:
+            statement = read_json(signed["text"])
+            by = identifier(statement["operator"])
+        except (ValueError, KeyError, TypeError):
+            fail("the statement cannot be read")
+        added = operators.get(by)
+        if statement["log"] != case.claim["origin"]:
+            fail("meant for another log")
+        if line.actor != by:
+            fail("signed by another person than the header says")
+        if added is None or added.pos >= line.pos:
+            fail("the signer is not shown, or was added later")
+        if removed.get(by, line.pos) < line.pos:
+            fail("the signer had no rights any more")
+        if added.event:
+            if not decides(line, statement["action"], added.event["roles"]):
+                fail("what was signed is not what was recorded, or not for this person to decide")
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(added.event["public_key"]))
+            try:
+                key.verify(base64.b64decode(signed["signature"]),
+                           b"lanyard statement v1\n" + signed["text"].encode())
+            except InvalidSignature:
+                fail("the signature is not by that person")
+        if signed["text"] in seen:
+            fail("carried out before")
+        seen.add(signed["text"])
+
+
+def check_two_people(case):
+    """9.6"""
+    requester, given = None, []
+    erased = any(line.event is None and (line.seq == 0 or line.kind == 2) for line in case.chain)
+    for line in case.chain:
+        if line.named("device_registered"):
+            requester = line.actor
+        if line.named("device_approved"):
+            role = line.event["role"]
+            if role not in ("security", "biomedical") or line.actor == requester:
+                raise Flaw("two people", line.where, "an approval that does not count")
+            if any(role == r or line.actor == a for r, a in given):
+                raise Flaw("two people", line.where, "the same person or role twice")
+            given.append((role, line.actor))
+        if line.kind in (3, 4, 5) and len(given) < 2 and not erased:
+            raise Flaw("two people", line.where, "an identity before two approvals")
+    proposed, approved = {}, set()
+    for line in case.main:
+        release = line.stream[2]
+        if line.kind == 40:
+            proposed[release] = line.actor
+        if line.kind == 41:
+            if proposed.get(release) in (None, line.actor):
+                raise Flaw("releases", line.where, "not approved by a second person")
+            approved.add(release)
+    for line in case.chain:
+        if line.named("evidence_appraised"):
+            for release in (line.event["firmware"], line.event["model"]):
+                if release and identifier(release) not in approved:
+                    raise Flaw("releases", line.where, "a release that evidence matched is not shown as approved")
+
+
+class Bytes:
+    """Big-endian reader for TPM structures."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        piece = self.data[self.at:self.at + count]
+        if len(piece) != count:
+            raise ValueError("a structure ends early")
+        self.at += count
+        return piece
+
+    def uint(self, size):
+        return int.from_bytes(self.take(size), "big")
+
+    def sized(self, size=2):
+        return self.take(self.uint(size))
+
+    def done(self):
+        if self.at != len(self.data):
+            raise ValueError("bytes after a structure")
+
+
+def attestation_key(public):
+    """TPMT_PUBLIC of a restricted P-256 signing key with ECDSA and SHA-256; None for another algorithm."""
+    read = Bytes(public)
+    kind, name_alg, attributes = read.uint(2), read.uint(2), read.uint(4)
+    if (kind, name_alg) != (0x23, 0x0B):
+        return None
+    read.sized()
+    head = [read.uint(2) for _ in range(5)]  # symmetric, scheme, its hash, curve, key derivation
+    if head != [0x10, 0x18, 0x0B, 0x03, 0x10]:
+        return None
+    x, y = read.sized(), read.sized()
+    read.done()
+    # fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign; not decrypt (TPM 2.0 part 2, 8.3).
+    if attributes & 0x70032 != 0x50032:
+        raise ValueError("the attestation key is not a restricted key of a TPM")
+    numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ec.SECP256R1())
+    return numbers.public_key()
+
+
+def read_evidence(data):
+    read = Bytes(data)
+    if read.take(6) != b"LNYE\x01\x01":
+        raise ValueError("not evidence of version 1, format TPM")
+    quote, signature = read.sized(), read.sized()
+    pcrs = [(read.uint(1), read.take(32)) for _ in range(read.uint(1))]
+    read.sized(4)
+    read.done()
+    return quote, signature, pcrs
+
+
+def check_quote(key, event, data):
+    quote, signature, pcrs = read_evidence(data)
+    read = Bytes(signature)
+    if (read.uint(2), read.uint(2)) != (0x18, 0x0B):
+        raise ValueError("not ECDSA with SHA-256")
+    r, s = (int.from_bytes(read.sized(), "big") for _ in range(2))
+    read.done()
+    try:
+        key.verify(encode_dss_signature(r, s), quote, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise ValueError("the quote is not signed by the device's attestation key")
+    read = Bytes(quote)
+    if (read.uint(4), read.uint(2)) != (0xFF544347, 0x8018):
+        raise ValueError("not a quote made by a TPM")
+    read.sized()
+    if read.sized().hex() != event["nonce"]:
+        raise ValueError("the quote answers another nonce")
+    boot = {"clock": read.uint(8), "reset_count": read.uint(4), "restart_count": read.uint(4),
+            "safe": bool(read.uint(1))}
+    read.uint(8)
+    banks = [(read.uint(2), read.sized(1)) for _ in range(read.uint(4))]
+    digest = read.sized()
+    read.done()
+    if boot != event["boot"]:
+        raise ValueError("the quote tells other counters than recorded")
+    if len(banks) != 1 or banks[0][0] != 0x0B:
+        raise ValueError("the quote is not about the SHA-256 bank")
+    selected = [8 * i + bit for i, byte in enumerate(banks[0][1]) for bit in range(8) if byte >> bit & 1]
+    if selected != [index for index, _ in pcrs] or digest != sha256(b"".join(value for _, value in pcrs)):
+        raise ValueError("the reported PCR values are not those quoted")
+    return dict(pcrs)
+
+
+def check_attestation(case):
+    """9.7"""
+    labels = {"attest": b"lanyard attest v1\0", "enroll": b"lanyard enroll v1\0"}
+    roots, key = {}, None
+    attachments = {sha256(file).hex(): file for file in case.bundle.attachments}
+    for line in case.chain:
+        event = line.event
+        if line.named("identity_bound"):
+            try:
+                public = base64.b64decode(event["ak_public"])
+                key = attestation_key(public)
+            except ValueError as error:
+                raise Flaw("identity", line.where, str(error))
+            if sha256(b"\x00\x0b" + sha256(public)).hex() != event["ak_name_sha256"] and key:
+                raise Flaw("identity", line.where, "the attestation key has another name")
+            accepted = [other.event["grade"] for other in case.main if other.named("endorsement_added")
+                        and other.event["certificate_sha256"] == event["endorsement_sha256"]
+                        and sha256(base64.b64decode(other.event["certificate"])).hex() == event["endorsement_sha256"]
+                        and other.pos < line.pos]
+            if accepted[:1] != [event["grade"]]:
+                raise Flaw("identity", line.where, "the maker's authority is not shown as accepted")
+        if not line.named("evidence_appraised"):
+            continue
+
+        def fail(rule):
+            raise Flaw("attestation", line.where, rule)
+
+        size, root = event["checkpoint_size"], event["checkpoint_root"]
+        if event["purpose"] not in labels:
+            fail("unknown purpose")
+        bound = (labels[event["purpose"]] + struct.pack(">Q", size) + bytes.fromhex(root) + case.device
+                 + bytes.fromhex(event["channel"]))
+        if sha256(bound).hex() != event["nonce"]:
+            fail("the nonce does not bind purpose, checkpoint, device and channel")
+        if size > line.pos or roots.setdefault(size, root) != root:
+            fail("the nonce names a checkpoint that cannot be")
+        file = attachments.get(event["evidence_sha256"])
+        if line.pos != case.state["evidence_pos"] or file is None or key is None:
+            continue
+        try:
+            pcrs = check_quote(key, event, file)
+        except ValueError as error:
+            fail(str(error))
+        good = event["appraisal"] != "contraindicated"
+        if good and not event["firmware"]:
+            fail("nothing is approved, but it is called good")
+        if event["firmware"]:
+            proposed = [other.event["record"] for other in case.main if other.kind == 40 and other.event
+                        and other.stream[2] == identifier(event["firmware"])]
+            wanted = {pcr["pcr"]: pcr["value"] for pcr in proposed[0]["content"]["pcrs"]} if proposed else {}
+            if any(pcrs.get(pcr, b"").hex() != value for pcr, value in wanted.items() if pcr != 12):
+                fail("the quoted PCR values are not those of the release that it is said to match")
+
+
+def check_reading(case):
+    """9.9"""
+    def fail(rule):
+        raise Flaw("reading", "log 1", rule)
+
+    reading, state = case.reading, case.state
+    if reading is None:
+        if len(case.bundle.logs) != 1:
+            fail("a gateway's log, but no reading")
+        return
+    line, record, vkey = case.decision, case.decision.event, case.bundle.logs[1].vkey
+    note = sha256(case.bundle.logs[1].note.encode()).hex()
+    stream = identifier(reading["gateway"])
+    added = next((a for a in case.main if a.of(GATEWAY, stream) and a.named("gateway_added")), None)
+    anchor = next((a for a in case.main if a.of(GATEWAY, stream) and a.named("gateway_checkpoint_anchored")
+                   and a.event["note_sha256"] == note), None)
+    if added is None or added.event["vkey"] != vkey:
+        fail("the gateway was not admitted with this key")
+    if anchor is None or (anchor.event["gateway"], anchor.event["vkey"], anchor.event["size"]) != (
+            reading["gateway"], vkey, case.checkpoints[1].size):
+        fail("the gateway's checkpoint is not anchored in its stream")
+    registered = case.chain[0].event
+    if registered and registered["record"]["site"] != added.event["site"]:
+        fail("the gateway serves another site")
+    same = ("gateway", "decision", "allowed", "verdict", "certificate_sha256", "request_sha256", "forwarded_sha256")
+    if any(record[name] != reading[name] for name in same) or record["device"] != case.claim["device"]:
+        fail("the claim says otherwise than the gateway recorded")
+    if not line.of(DEVICE, case.device) or not line.time_micros == micros(reading["decided_at"]) == case.at:
+        fail("another device or time than the gateway recorded")
+    if not record["allowed"] or not record["policy"] or record["verdict"] not in ("trusted", "degraded"):
+        fail("it was not allowed, or not by a policy and a verdict that allow it")
+    rests = (record["evidence_pos"], record["evidence_sha256"], record["firmware"], record["model"])
+    ran = [release and release["id"] for release in (state["firmware"], state["ai_model"])]
+    if rests != (state["evidence_pos"], state["evidence_sha256"], *ran) or rests[0] is None:
+        fail("the decision rests on other evidence than the device's last")
+    if record["certificate_sha256"] not in state["certificates"]:
+        fail("the certificate is not one of the device's")
+    if not case.state_is_erased():
+        if state["verdict"] == "untrusted":
+            fail("the device was untrusted")
+        if record["verdict"] not in (state["verdict"], fold(case, case.at - 5_000_000)["verdict"]):
+            fail("the gateway held another verdict than the chain")
+    if record["heard_pos"] >= anchor.pos:
+        fail("the gateway heard what came after its anchor")
+    done = [c.event for c in case.gateway if c.pos > line.pos and c.named("access_completed")
+            and c.event["decision"] == reading["decision"]]
+    answer = ("status", "location", "response_sha256")
+    if not done or any(done[0][name] != reading[name] for name in answer) or not 200 <= reading["status"] < 300:
+        fail("it was not completed as claimed")
+
+
+def meaning(case):
+    for check in (check_log, check_state, check_statements, check_two_people, check_attestation, check_reading):
+        try:
+            check(case)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise Flaw("events", check.__name__, f"a payload has not the members of its kind: {error!r}")
 
 
 # --- section 8 ---
 
-def verify(data, pinned=None, trusted=(), quorum=0):
+def verify(data, pinned=None, trusted=(), quorum=0, structure_only=False):
     """Returns the outcome in words, or raises a Flaw."""
     bundle = decode(data)
     log_keys, witnesses = parse_keys(bundle)
@@ -508,7 +1057,9 @@ def verify(data, pinned=None, trusted=(), quorum=0):
     check_proofs(leaves, named, checkpoints)
     check_anchors(bundle, leaves)
     check_attachments(bundle, leaves)
-    semantics(bundle.claim, leaves, named)
+    closing = check_claim(bundle.claim, leaves, named)
+    if not structure_only:
+        meaning(Case(bundle, log_keys, checkpoints, read_events(leaves), closing))
     if any(leaf.payload is None for leaf in leaves):
         return "payload erased"
     count = sum(key.vkey in trusted for key in cosigners)
@@ -520,6 +1071,7 @@ def main():
     parser.add_argument("--log-vkey", action="append", help="a key that the main log may have (default: any)")
     parser.add_argument("--witness", action="append", default=[], help="verifier key of a trusted witness")
     parser.add_argument("--quorum", type=int, default=0)
+    parser.add_argument("--structure-only", action="store_true", help="do not look at what events and claim mean")
     parser.add_argument("files", nargs="+")
     args = parser.parse_args()
     bad = False
@@ -528,7 +1080,7 @@ def main():
             data = file.read(64 * MIB + 1)
         answer = {"file": path, "outcome": "contradicted", "part": None, "where": None, "rule": None}
         try:
-            answer["outcome"] = verify(data, args.log_vkey, args.witness, args.quorum)
+            answer["outcome"] = verify(data, args.log_vkey, args.witness, args.quorum, args.structure_only)
         except Flaw as flaw:
             answer.update(part=flaw.part, where=flaw.where, rule=flaw.rule)
             bad = True

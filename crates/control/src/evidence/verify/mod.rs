@@ -62,6 +62,9 @@ pub struct Report {
 /// A check's finding; `Err` is a contradiction.
 type Finding = Result<Answer, String>;
 
+/// One rule, or a few that belong together.
+type Check = fn(&Case<'_>) -> Finding;
+
 enum Answer {
     Passed(String),
     NotProven(String),
@@ -87,7 +90,7 @@ struct Case<'a> {
 }
 
 /// The checks above the structure, in the order of chapter 9 of `docs/evidence-bundle.md`.
-const CHECKS: [(&str, fn(&Case<'_>) -> Finding); 13] = [
+const CHECKS: [(&str, Check); 13] = [
     ("log", log::first_event),
     ("order", log::times_ascend),
     ("closing", state::closing),
