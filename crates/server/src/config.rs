@@ -22,7 +22,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 16] = [
     "listen",
     "names",
     "organization",
@@ -34,7 +34,11 @@ pub const KEYS: [&str; 12] = [
     "gateway.listen",
     "gateway.names",
     "gateway.upstream",
+    "gateway.upstream_ca",
+    "gateway.upstream_token_file",
+    "gateway.upstream_timeout_seconds",
     "gateway.dir",
+    "gateway.anchor_dir",
 ];
 
 /// What is wrong with a configuration file.
@@ -101,8 +105,17 @@ pub struct GatewaySettings {
     /// Base URL of the EHR's FHIR interface.
     #[serde(deserialize_with = "upstream")]
     pub upstream: String,
+    /// The EHR's authorities, a PEM file.
+    pub upstream_ca: Option<PathBuf>,
+    /// The gateway's credential at the EHR, a file.
+    pub upstream_token_file: Option<PathBuf>,
+    /// Longest wait for the EHR.
+    #[serde(deserialize_with = "timeout")]
+    pub upstream_timeout_seconds: u64,
     /// Where its keys, state and decision log lie; `gateway` below the data directory without it.
     pub dir: Option<PathBuf>,
+    /// Where the checkpoints of its decision log are anchored.
+    pub anchor_dir: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -127,7 +140,11 @@ impl Default for GatewaySettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8444)),
             names: local_names(),
             upstream: "http://127.0.0.1:8080/fhir".to_owned(),
+            upstream_ca: None,
+            upstream_token_file: None,
+            upstream_timeout_seconds: 15,
             dir: None,
+            anchor_dir: None,
         }
     }
 }
@@ -188,6 +205,15 @@ fn names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
             .map_err(|e| D::Error::custom(format!("`{name}` is no address and no name: {e}")))?;
     }
     Ok(names)
+}
+
+/// Up to a device's own patience: after 60 s it has given up and sends again.
+fn timeout<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(d)?;
+    if (1..=60).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(D::Error::custom(format!("must be 1 to 60 seconds; found {seconds}")))
 }
 
 fn slug<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
@@ -269,7 +295,7 @@ mod tests {
         known.sort();
         assert_eq!(found, known, "KEYS and docs/lanyard.toml name the same keys");
         let settings = Settings::parse(&whole).unwrap();
-        assert!(settings.anchor_dir.is_some() && settings.gateway.dir.is_some());
+        assert!(settings.anchor_dir.is_some() && settings.gateway.anchor_dir.is_some());
     }
 
     #[test]
@@ -300,6 +326,7 @@ mod tests {
             ("[gateway]\nsite = 'North Campus'", "line 2, column 8", "lower-case"),
             ("[gateway]\nupstream = 'ftp://ehr'", "line 2, column 12", "FHIR server"),
             ("[gateway]\nupstrem = 'x'", "line 2, column 1", "unknown field `upstrem`"),
+            ("[gateway]\nupstream_timeout_seconds = 61", "line 2, column 28", "1 to 60"),
             ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
             ("listen = ", "line 1, column 10", ""),
         ] {

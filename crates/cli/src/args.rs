@@ -1,0 +1,118 @@
+//! The command line's grammar. What a command does is in `command/`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{
+    agent, completions, device, endorsement, evidence, gateway, ledger, login, operator, release, up, verify,
+};
+use crate::demo::DemoArgs;
+use crate::output::Format;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused by a rule; the reason is printed
+  2  the command, a file or a value is wrong
+  3  not reachable, or not now: try again
+  4  evidence is contradicted, a log does not check, or the server is not the pinned one
+  5  internal fault";
+
+/// Identity control plane for medical devices.
+#[derive(Debug, Parser)]
+#[command(name = "lanyard", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub output: Format,
+    /// The operator's profile; `~/.config/lanyard/profile.toml` without it.
+    #[arg(long, global = true, env = "LANYARD_PROFILE", value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// A virtual hospital on this machine: the whole main job, narrated.
+    Demo(DemoArgs),
+    /// Run control plane and gateway in one process.
+    Up(up::UpArgs),
+    /// Run the control plane alone.
+    Serve(up::UpArgs),
+    /// Make, admit and run gateways.
+    #[command(subcommand)]
+    Gateway(gateway::GatewayCommand),
+    /// What runs on a device: enroll, prove, renew, send.
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// Recognise a control plane by its fingerprint and pin it in the profile.
+    Login(login::LoginArgs),
+    /// People: the first one, more of them, their keys.
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// Devices: register, approve, look, cut, retire.
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    /// Firmware and AI model releases.
+    #[command(subcommand)]
+    Release(release::ReleaseCommand),
+    /// Makers whose hardware may enroll.
+    #[command(subcommand)]
+    Endorsement(endorsement::EndorsementCommand),
+    /// Export evidence as a file that anyone can verify offline.
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
+    /// Verify an evidence file; no server needed.
+    Verify(verify::VerifyArgs),
+    /// The ledger itself: check it, erase a payload.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Print a completion script for a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_not_a_command_is_refused() {
+        for (line, accepted) in [
+            ("device list", true),
+            ("device list -o json --stage in-service", true),
+            ("-o json device get abc", true),
+            ("device approve abc --role security", true),
+            ("device approve abc", false),
+            ("device approve abc --role janitor", false),
+            ("device list -o xml", false),
+            ("device", false),
+            ("evidence at dev 2026-11-22T00:00:00Z -f out", true),
+            ("evidence at dev yesterday -f out", false),
+            ("evidence at dev now", false),
+            ("verify file --quorum 2 --witness a+b+c", true),
+            ("operator init Anna --secret s --roles admin,registrar", true),
+            ("operator init Anna --secret s --roles admin,boss", false),
+            ("ledger check", false),
+            ("ledger erase 5 --basis GDPR-17", true),
+            ("ledger erase five --basis GDPR-17", false),
+            ("completions bash", true),
+            ("completions csh", false),
+            ("agent run --config a.toml", true),
+            ("agent run --config a.toml --tpm-dir x --tcti y", false),
+        ] {
+            let words = std::iter::once("lanyard").chain(line.split(' '));
+            assert_eq!(Cli::try_parse_from(words).is_ok(), accepted, "{line}");
+        }
+    }
+}

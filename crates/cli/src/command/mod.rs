@@ -1,0 +1,72 @@
+//! One file per group of commands. A command parses what it was given, asks one session or starts one role, prints.
+
+pub mod agent;
+pub mod completions;
+pub mod device;
+pub mod endorsement;
+pub mod evidence;
+pub mod gateway;
+pub mod golden;
+pub mod ledger;
+pub mod login;
+pub mod operator;
+pub mod refold;
+pub mod release;
+pub mod role;
+pub mod simulate;
+pub mod up;
+pub mod verify;
+
+use std::path::PathBuf;
+
+use lanyard_api::operator::Recorded;
+
+use crate::args::{Cli, Command};
+use crate::output::Output;
+use crate::profile;
+use crate::session::Session;
+
+/// What every operator's command has at hand.
+pub struct Desk {
+    /// The profile file.
+    pub profile: PathBuf,
+    /// Where to print.
+    pub output: Output,
+}
+
+impl Desk {
+    /// The operator of the profile, at their control plane.
+    pub fn session(&self) -> anyhow::Result<Session> {
+        Session::open(&self.profile)
+    }
+
+    /// Prints what a decision came to.
+    pub fn recorded(&self, recorded: &Recorded) -> anyhow::Result<()> {
+        self.output.one(recorded, |r| format!("{} (position {}, {})", r.outcome, r.pos, r.level))
+    }
+}
+
+/// Runs one command.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    let output = Output::stdout(cli.output);
+    let desk = || -> anyhow::Result<Desk> {
+        let profile = cli.profile.clone().map_or_else(profile::default_path, Ok)?;
+        Ok(Desk { profile, output })
+    };
+    match cli.command {
+        Command::Demo(args) => crate::demo::run(args).await,
+        Command::Up(args) => up::run(args, up::Roles::ControlPlaneAndGateway, output).await,
+        Command::Serve(args) => up::run(args, up::Roles::ControlPlane, output).await,
+        Command::Gateway(gateway) => gateway::run(gateway, desk()?).await,
+        Command::Agent(agent) => agent::run(agent, output).await,
+        Command::Login(args) => login::run(args, &desk()?).await,
+        Command::Operator(operator) => operator::run(operator, &desk()?).await,
+        Command::Device(device) => device::run(device, &desk()?).await,
+        Command::Release(release) => release::run(release, &desk()?).await,
+        Command::Endorsement(endorsement) => endorsement::run(endorsement, &desk()?).await,
+        Command::Evidence(evidence) => evidence::run(evidence, &desk()?).await,
+        Command::Verify(args) => verify::run(&args, cli.profile.as_deref(), output),
+        Command::Ledger(ledger) => ledger::run(ledger, desk).await,
+        Command::Completions(args) => completions::run(&args),
+    }
+}

@@ -1,0 +1,224 @@
+//! Folds a checked log again and judges what it says: every payload reads as its kind, every decision is signed by the
+//! person in its leaf with the key that the log had admitted before, nobody approved what they had registered, no device
+//! stands otherwise than its chain allows.
+//!
+//! In scope: what events mean. Out of scope: bytes, hashes and chains (`lanyard_store::check`).
+//! To add a rule: a function on [`Refold`], called in [`Refold::judge`].
+
+use std::fmt;
+
+use lanyard_api::signing::verify_statement;
+use lanyard_control::world::{Origin, World};
+use lanyard_domain::device::Stage;
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
+use lanyard_domain::operator::Role;
+use lanyard_domain::statement::SignedStatement;
+use lanyard_domain::time::Timestamp;
+use lanyard_ledger::leaf::LeafHeader;
+
+/// The first event that cannot be as the log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pos: u64,
+    what: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event at position {}: {}", self.pos, self.what)
+    }
+}
+
+/// What a log folds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folded {
+    /// Devices.
+    pub devices: usize,
+    /// Operators, removed ones included.
+    pub operators: usize,
+    /// Decisions whose signature was checked.
+    pub statements: u64,
+    /// Intents without certificate: a crash, or an issuance under way.
+    pub open_issuances: usize,
+}
+
+/// The fold so far.
+#[derive(Default)]
+pub struct Refold {
+    world: World,
+    statements: u64,
+    first: Option<Difference>,
+}
+
+impl Refold {
+    /// Takes the next event.
+    pub fn take(&mut self, header: &LeafHeader, payload: Option<&[u8]>) {
+        if self.first.is_some() {
+            return;
+        }
+        let origin = Origin {
+            stream: StreamId::from_bytes(header.stream),
+            stream_kind: header.stream_kind,
+            pos: header.pos,
+            time: Timestamp::from_micros(header.time_micros),
+            actor: OperatorId::from_bytes(header.actor),
+        };
+        if let Err(what) = self.judge(header.kind, origin, payload) {
+            self.first = Some(Difference { pos: header.pos, what });
+        }
+    }
+
+    /// The result, once the log is through.
+    pub fn finish(self) -> Result<Folded, Difference> {
+        match self.first {
+            Some(difference) => Err(difference),
+            None => Ok(Folded {
+                devices: self.world.devices.len(),
+                operators: self.world.operators.len(),
+                statements: self.statements,
+                open_issuances: self.world.devices.values().map(|d| d.pending.len()).sum(),
+            }),
+        }
+    }
+
+    fn judge(&mut self, kind: u16, origin: Origin, payload: Option<&[u8]>) -> Result<(), String> {
+        let event = payload.map(|p| Event::from_payload(kind, p)).transpose().map_err(|e| e.to_string())?;
+        if let Some(event) = &event {
+            self.signed_by_the_actor(event, origin)?;
+            self.approver_is_another_person(event, origin)?;
+            self.certified_only_when_intended(event, origin)?;
+        }
+        self.world.apply(origin, event.as_ref());
+        self.nothing_after_retirement(kind, origin)
+    }
+
+    /// I4: the server cannot make up a person's decision.
+    fn signed_by_the_actor(&mut self, event: &Event, origin: Origin) -> Result<(), String> {
+        let signed = match carried(event) {
+            Carried::Nothing => return Ok(()),
+            Carried::Statement(signed) => signed,
+            Carried::MissingOf(what) if self.may_be_unsigned(event) => {
+                tracing::debug!(pos = origin.pos, what, "admitted without an operator");
+                return Ok(());
+            }
+            Carried::MissingOf(what) => return Err(format!("{what} without an operator's signature")),
+        };
+        let statement = signed.parse().map_err(|e| e.to_string())?;
+        if statement.operator != origin.actor {
+            return Err(format!(
+                "operator {} signed it, but the leaf names {}",
+                statement.operator, origin.actor
+            ));
+        }
+        if Some(&statement.log) != self.world.origin.as_ref() {
+            return Err(format!("the decision in it was signed for the log `{}`", statement.log));
+        }
+        let operator = self.world.operators.get(&statement.operator).filter(|o| o.active);
+        // An erased payload takes the key with it: the signature can then not be judged here.
+        let Some(operator) = operator else {
+            return if self.world.operator_seq.contains_key(&statement.operator)
+                && !self.world.operators.contains_key(&statement.operator)
+            {
+                Ok(())
+            } else {
+                Err(format!("operator {} had no rights then", statement.operator))
+            };
+        };
+        verify_statement(signed, &operator.public_key)
+            .map_err(|_| format!("the signature is not operator {}'s", statement.operator))?;
+        self.statements += 1;
+        Ok(())
+    }
+
+    /// The first operator comes in by the bootstrap secret, a gateway in the same process by its own control plane.
+    fn may_be_unsigned(&self, event: &Event) -> bool {
+        match event {
+            Event::OperatorAdded { .. } => self.world.operator_seq.is_empty(),
+            Event::GatewayAdded { .. } | Event::DeviceQuarantined { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// I1
+    fn approver_is_another_person(&self, event: &Event, origin: Origin) -> Result<(), String> {
+        let Event::DeviceApproved { role, .. } = event else { return Ok(()) };
+        let Some(device) = self.world.devices.get(&DeviceId::from(origin.stream)) else {
+            return Err("an approval of a device that was never registered".to_owned());
+        };
+        let Stage::Registered(approvals) = &device.stage else {
+            return Err(format!("an approval of a device that is {}", device.stage.name()));
+        };
+        if approvals.requester == origin.actor || approvals.given.iter().any(|(_, by)| *by == origin.actor) {
+            return Err(format!("operator {} approved twice, or their own request", origin.actor));
+        }
+        let fits = matches!(role, Role::Security | Role::Biomedical)
+            && approvals.given.iter().all(|(r, _)| r != role);
+        if fits { Ok(()) } else { Err(format!("an approval as {role} that does not count")) }
+    }
+
+    /// I3
+    fn certified_only_when_intended(&self, event: &Event, origin: Origin) -> Result<(), String> {
+        let Event::CertificateIssued { issuance, serial, .. } = event else { return Ok(()) };
+        let device = self.world.devices.get(&DeviceId::from(origin.stream));
+        if device.is_some_and(|d| d.pending.contains(issuance)) {
+            return Ok(());
+        }
+        Err(format!("certificate {serial} was issued without a recorded intent"))
+    }
+
+    /// I2: a retired device is retired for ever.
+    fn nothing_after_retirement(&self, kind: u16, origin: Origin) -> Result<(), String> {
+        const LIFE: std::ops::RangeInclusive<u16> = 2..=16;
+        let retired = origin.stream_kind == StreamKind::Device as u8
+            && self
+                .world
+                .devices
+                .get(&DeviceId::from(origin.stream))
+                .is_some_and(|d| d.stage == Stage::Retired);
+        let ending = Event::DeviceRetired {}.kind();
+        if retired && LIFE.contains(&kind) && kind != ending {
+            return Err(format!("an event of kind {kind} in the life of a retired device"));
+        }
+        Ok(())
+    }
+}
+
+enum Carried<'a> {
+    /// Not a person's decision.
+    Nothing,
+    /// A person's decision.
+    Statement(&'a SignedStatement),
+    /// A decision that carries no signature.
+    MissingOf(&'static str),
+}
+
+fn carried(event: &Event) -> Carried<'_> {
+    let optional = |statement: &'_ Option<SignedStatement>| statement.is_none();
+    match event {
+        Event::DeviceRegistered { statement, .. }
+        | Event::DeviceApproved { statement, .. }
+        | Event::QuarantineReleased { statement }
+        | Event::RetirementBegun { statement }
+        | Event::EvidenceExported { statement, .. }
+        | Event::ReleaseProposed { statement, .. }
+        | Event::ReleaseApproved { statement }
+        | Event::ReleaseWithdrawn { statement }
+        | Event::OperatorRemoved { statement }
+        | Event::EndorsementAdded { statement, .. }
+        | Event::PayloadErased { statement, .. } => Carried::Statement(statement),
+        Event::OperatorAdded { statement, .. } if optional(statement) => {
+            Carried::MissingOf("an operator was added")
+        }
+        Event::GatewayAdded { statement, .. } if optional(statement) => {
+            Carried::MissingOf("a gateway was added")
+        }
+        Event::DeviceQuarantined { statement, .. } if optional(statement) => {
+            Carried::MissingOf("a quarantine")
+        }
+        Event::OperatorAdded { statement: Some(signed), .. }
+        | Event::GatewayAdded { statement: Some(signed), .. }
+        | Event::DeviceQuarantined { statement: Some(signed), .. } => Carried::Statement(signed),
+        _ => Carried::Nothing,
+    }
+}

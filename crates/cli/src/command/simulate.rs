@@ -1,0 +1,113 @@
+//! `lanyard agent simulate`: a device without hardware, for trials. A software TPM with a certificate of a simulated maker,
+//! the event log of its firmware, PCRs that fit it. Booting again may change the firmware: that is how the walk of the
+//! README tampers.
+//!
+//! What it makes proves nothing about a real device, and its maker's name says so.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use lanyard_agent::AgentError;
+use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
+use lanyard_api::clock::Clock;
+use lanyard_sim::firmware::Firmware;
+use serde::Serialize;
+
+use crate::files;
+use crate::output::{Output, facts};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The device's directory: software TPM in `tpm`, event log in `event.log`. Made at the first call, booted at each.
+    dir: PathBuf,
+    /// The simulated maker's directory: its key, and `endorsement.der` for `lanyard endorsement add`. Made when absent.
+    #[arg(long, value_name = "DIR")]
+    maker: PathBuf,
+    /// Maker of the device, as on the label.
+    #[arg(long)]
+    vendor: String,
+    /// Model, as on the label.
+    #[arg(long)]
+    model: String,
+    /// Serial number, as on the label.
+    #[arg(long)]
+    serial: String,
+    /// Firmware version to boot.
+    #[arg(long, default_value = "1.0.0")]
+    firmware: String,
+    /// Boot with this component changed, for example `kernel`.
+    #[arg(long, value_name = "COMPONENT")]
+    tamper: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Simulated {
+    tpm_dir: PathBuf,
+    event_log: PathBuf,
+    endorsement: PathBuf,
+    firmware: String,
+    events: usize,
+    tampered: Option<String>,
+}
+
+/// Makes or boots the device.
+pub async fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
+    let maker = maker(&args.maker)?;
+    let (tpm_dir, event_log) = (args.dir.join("tpm"), args.dir.join("event.log"));
+    let tpm = if tpm_dir.join("chip.lyrt").exists() {
+        SoftTpm::open(&tpm_dir)
+    } else {
+        std::fs::create_dir_all(&args.dir)
+            .with_context(|| format!("cannot make `{}`", args.dir.display()))?;
+        SoftTpm::manufacture(&tpm_dir, &maker, &args.model, &args.serial)
+    };
+    let tpm = tpm.map_err(AgentError::from).context("the software TPM")?;
+    let firmware = Firmware::new(&args.vendor, &args.model, &args.firmware, 1);
+    let booted = match &args.tamper {
+        Some(component) => firmware.tampered(component),
+        None => firmware.clone(),
+    };
+    let boot = booted.boot(None);
+    if let Some(component) = args.tamper.as_deref().filter(|_| boot.log == firmware.boot(None).log) {
+        return Err(crate::exit::Failure::usage(format!(
+            "the firmware has no component `{component}`; try `kernel`, `boot loader` or `firmware volume`"
+        )));
+    }
+    boot.run(&tpm).map_err(AgentError::from).context("the software TPM")?;
+    files::replace_public(&event_log, &boot.log)?;
+    let done = Simulated {
+        tpm_dir,
+        event_log,
+        endorsement: args.maker.join(ENDORSEMENT),
+        firmware: booted.version().to_owned(),
+        events: boot.events(),
+        tampered: args.tamper.clone(),
+    };
+    output.one(&done, |d| {
+        facts(&[
+            ("software TPM", d.tpm_dir.display().to_string()),
+            ("event log", format!("{} ({} events)", d.event_log.display(), d.events)),
+            ("endorsement", d.endorsement.display().to_string()),
+            ("firmware", d.firmware.clone()),
+            ("changed", d.tampered.clone().unwrap_or_default()),
+        ])
+    })
+}
+
+const MAKER: &str = "maker.key";
+const ENDORSEMENT: &str = "endorsement.der";
+
+fn maker(dir: &Path) -> anyhow::Result<MakerCa> {
+    let path = dir.join(MAKER);
+    if path.exists() {
+        return MakerCa::import(&files::read(&path)?)
+            .map_err(AgentError::from)
+            .context("the simulated maker");
+    }
+    let maker = MakerCa::new("Simulated Chips", Clock::system().now()).map_err(AgentError::from)?;
+    files::replace_private(&path, &maker.export().map_err(AgentError::from)?)?;
+    files::replace_public(&dir.join(ENDORSEMENT), maker.root_der())?;
+    Ok(maker)
+}
