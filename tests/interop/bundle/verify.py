@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Independent verifier of Lanyard evidence bundles, written from docs/evidence-bundle.md alone.
+"""Independent verifier of Lanyard evidence bundles.
+
+Written from docs/evidence-bundle.md and docs/event-catalogue.md alone.
 
 Usage: verify.py [--structure-only] [--log-vkey VKEY]... [--witness VKEY]... [--quorum N] FILE...
 
 Prints one JSON object per file: {"file", "outcome", "part", "where", "rule"}; the last three are null unless
-the outcome is "contradicted". `--structure-only` leaves chapter 9 (meaning) out. Exit code 0 if no file is contradicted, 1 if one is, 2 for wrong usage.
+the outcome is "contradicted". `--structure-only` leaves chapter 9 (meaning) out. Exit code 0 if no file is
+contradicted, 1 if one is, 2 for wrong usage.
 Section numbers in comments are those of the page. Needs Python 3.11 and the package `cryptography`.
 """
 
@@ -498,20 +501,52 @@ def check_claim(claim, leaves, named):
 
 SYSTEM, DEVICE, RELEASE, OPERATOR, GATEWAY = range(5)
 CLAIM = ["format", "origin", "device", "at", "as_of_pos", "state", "reading"]
-STATE = ["vendor", "model", "serial", "stage", "verdict", "strength", "reasons", "firmware", "ai_model", "evidence_pos",
-         "evidence_sha256", "certificates"]
-READING = ["gateway", "location", "decision", "decided_at", "allowed", "verdict", "certificate_sha256", "request_sha256",
-           "forwarded_sha256", "response_sha256", "status"]
+STATE = ["vendor", "model", "serial", "stage", "verdict", "strength", "reasons", "firmware", "ai_model",
+         "evidence_pos", "evidence_sha256", "certificates"]
+READING = ["gateway", "location", "decision", "decided_at", "allowed", "verdict", "certificate_sha256",
+           "request_sha256", "forwarded_sha256", "response_sha256", "status"]
 WORSE = ["trusted", "degraded", "untrusted"]
+# code: event, then its members (event catalogue)
 KINDS = {
-    1: "device_registered", 2: "device_approved", 3: "identity_bound", 4: "issuance_intended", 5: "certificate_issued",
-    6: "issuance_abandoned", 7: "certificate_revoked", 8: "evidence_appraised", 9: "device_validated",
-    10: "device_in_service", 11: "trust_changed", 12: "device_quarantined", 13: "quarantine_released",
-    14: "retirement_begun", 15: "refusal_probed", 16: "device_retired", 17: "alarm_raised", 18: "token_granted",
-    19: "evidence_exported", 40: "release_proposed", 41: "release_approved", 42: "release_withdrawn",
-    60: "operator_added", 61: "operator_removed", 80: "gateway_added", 81: "gateway_certified",
-    82: "gateway_checkpoint_anchored", 100: "ledger_started", 101: "authority_created", 102: "endorsement_added",
-    103: "payload_erased", 104: "epoch_sealed", 120: "access_decided", 121: "access_completed",
+    1: "device_registered record statement",
+    2: "device_approved role statement",
+    3: "identity_bound ek_sha256 ek_certificate_sha256 endorsement_sha256 ak_public ak_name_sha256 grade",
+    4: "issuance_intended issuance protocol profile serial spki_sha256 tbs_sha256 evidence_sha256",
+    5: "certificate_issued issuance serial certificate certificate_sha256 spki_sha256 not_before not_after",
+    6: "issuance_abandoned issuance why",
+    7: "certificate_revoked serial reason",
+    8: "evidence_appraised appraisal evidence_sha256 purpose nonce channel checkpoint_size "
+         "checkpoint_root boot firmware model findings verdict reasons fresh_until untrusted_after",
+    9: "device_validated",
+    10: "device_in_service",
+    11: "trust_changed from to reasons",
+    12: "device_quarantined reasons statement",
+    13: "quarantine_released statement",
+    14: "retirement_begun statement",
+    15: "refusal_probed probes",
+    16: "device_retired",
+    17: "alarm_raised code detail",
+    18: "token_granted token_sha256 certificate_sha256 scopes expires",
+    19: "evidence_exported claim_sha256 statement",
+    40: "release_proposed record statement",
+    41: "release_approved statement",
+    42: "release_withdrawn statement",
+    60: "operator_added name roles public_key statement",
+    61: "operator_removed statement",
+    80: "gateway_added site vkey spki_sha256 names statement",
+    81: "gateway_certified serial certificate certificate_sha256 not_after",
+    82: "gateway_checkpoint_anchored gateway size note note_sha256 vkey",
+    100: "ledger_started origin vkey policy",
+    101: "authority_created name certificate certificate_sha256",
+    102: "endorsement_added certificate certificate_sha256 grade statement",
+    103: "payload_erased pos legal_basis statement",
+    104: "epoch_sealed size map_root time_source",
+    105: "log_idle",
+    106: "server_certified issuance serial certificate certificate_sha256 not_after",
+    120: "access_decided decision gateway device certificate_sha256 path interaction allowed verdict "
+         "reasons policy evidence_pos evidence_sha256 firmware model heard_pos request_sha256 "
+         "forwarded_sha256",
+    121: "access_completed decision status location response_sha256",
 }
 AUDIT_ONLY = (15, 17, 18, 19)
 
@@ -556,7 +591,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 19, DEVICE), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 82, GATEWAY),
-                                (100, 104, SYSTEM), (120, 121, DEVICE)):
+                                (100, 106, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -570,11 +605,14 @@ def read_events(leaves):
         if leaf.payload is not None:
             try:
                 event = read_json(leaf.payload)
-                if event["event"] != KINDS.get(leaf.kind):
+                name, *members = KINDS.get(leaf.kind, "?").split()
+                if event["event"] != name:
                     raise ValueError("another event than its header says")
+                if not set(event) <= {"event", *members}:
+                    raise ValueError("a member that this event does not have")
             except (ValueError, KeyError, TypeError) as error:
                 raise Flaw("events", leaf.where, str(error))
-        at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind == 4 and leaf.stream[1] == GATEWAY)
+        at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind == 4 and leaf.stream[1] in (SYSTEM, GATEWAY))
         if not at_home or (leaf.log == 0) != (leaf.kind < 120) or leaf.log > 1:
             raise Flaw("events", leaf.where, "an event that does not belong here")
         lines.append(Line(leaf, event))
@@ -815,7 +853,10 @@ def check_two_people(case):
     """9.6"""
     requester, given = None, []
     erased = any(line.event is None and (line.seq == 0 or line.kind == 2) for line in case.chain)
-    for line in case.chain:
+    for before, line in zip([None, *case.chain], case.chain):
+        if line.named("device_quarantined") and line.event["statement"] is None and before.event:
+            if before.event.get("appraisal") != "contraindicated":
+                raise Flaw("two people", line.where, "a quarantine without person or evidence")
         if line.named("device_registered"):
             requester = line.actor
         if line.named("device_approved"):

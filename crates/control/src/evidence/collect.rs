@@ -1,6 +1,6 @@
 //! Collect: from loaded leaves to a claim, and from a closed chain to the bundle's bytes. Loads nothing itself.
 //!
-//! The exporter's steps: load the device's chain and the system stream; call [`related`] and load what it names, until
+//! The exporter's steps: load the device's chain and, of the system stream, [`SYSTEM_KINDS`]; call [`related`] and load what it names, until
 //! it names nothing new; [`make_claim`]; have an operator sign its digest and append `EvidenceExported`; wait for a
 //! checkpoint over that; load again, [`assemble`].
 
@@ -20,6 +20,9 @@ use super::claim::{CLAIM_FORMAT, Claim, ClaimError, ReadingFacts};
 use super::history::{History, Horizon, Line, OPERATOR_ADDED, OPERATOR_REMOVED, state_at};
 use super::verify::{signed_by, verify};
 use crate::digest::sha256;
+
+/// Kinds of the system stream that a bundle can need; the stream's others (idle marks) need not be loaded.
+pub const SYSTEM_KINDS: [u16; 4] = [100, 101, 102, 103];
 
 /// A leaf as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,7 +291,7 @@ pub struct Parts<'a> {
     pub note: &'a str,
     /// Verifier keys of witnesses whose lines are kept.
     pub witnesses: &'a [String],
-    /// Leaves of the main log: the device's chain, the system stream, and what [`related`] named. What is not needed is
+    /// Leaves of the main log: the device's chain, [`SYSTEM_KINDS`], and what [`related`] named. What is not needed is
     /// left out.
     pub main: Vec<StoredLeaf>,
     /// Proofs to that checkpoint.

@@ -20,7 +20,8 @@ mod tests;
 
 pub use claim::{CLAIM_FORMAT, Claim, DeviceState, ReadingFacts};
 pub use collect::{
-    CollectError, GatewayPart, Parts, Related, StoredLeaf, Subject, assemble, make_claim, related,
+    CollectError, GatewayPart, Parts, Related, SYSTEM_KINDS, StoredLeaf, Subject, assemble, make_claim,
+    related,
 };
 pub use history::{History, Horizon, Line, state_at};
 pub use verify::{CheckLine, CheckResult, Report, verify};

@@ -1,5 +1,6 @@
 //! What the checks say yes to, and for each of them a bundle to which it says no.
 
+mod catalogue;
 mod exporter;
 mod peer;
 mod refusals;
@@ -90,6 +91,20 @@ fn a_withdrawn_release_ends_trust_from_that_moment_on() {
     let claim = story.claim_at(after);
     assert_eq!(claim.state.verdict, Verdict::Untrusted);
     assert_eq!(report(&story, &claim).flaw, None);
+}
+
+#[test]
+fn a_release_withdrawn_between_an_appraisal_and_its_record_contradicts_nothing() {
+    let mut story = Story::good();
+    let facts = story.appraise(lanyard_attest::freshness::Purpose::Attest, b"kernel");
+    story.withdraw_release();
+    let record = lanyard_domain::device::Command::RecordAppraisal(facts);
+    story.decide(vec![record], lanyard_domain::id::OperatorId::from_bytes([0; 16]));
+    let claim = story.claim_at(story.now);
+    // Good evidence of a release that is withdrawn by now: the fold still objects.
+    assert_eq!(claim.state.verdict, Verdict::Untrusted);
+    let report = report(&story, &claim);
+    assert_eq!((report.flaw.as_deref(), report.outcome), (None, Outcome::Proved));
 }
 
 #[test]

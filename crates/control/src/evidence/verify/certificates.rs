@@ -1,6 +1,9 @@
 //! Certificates: each was intended first, is the one intended, names the device, and chains to the log's authorities.
 
+use std::collections::HashMap;
+
 use lanyard_domain::event::Event;
+use lanyard_domain::id::IssuanceId;
 use lanyard_domain::text::Digest;
 use lanyard_pki::certificate::{Certificate, PeerIdentity};
 use lanyard_pki::path::{Anchors, Purpose, validate};
@@ -10,10 +13,11 @@ use crate::digest::sha256;
 
 /// All that are shown.
 pub(super) fn certificates(case: &Case<'_>) -> Finding {
+    let intents = Intents::of(case);
     let mut count = 0usize;
     for (line, event) in case.events() {
         if let Event::CertificateIssued { .. } = event {
-            check(case, line, event)
+            check(case, &intents, line, event)
                 .map_err(|why| format!("the certificate at position {}: {why}", line.pos()))?;
             count += 1;
         }
@@ -23,7 +27,7 @@ pub(super) fn certificates(case: &Case<'_>) -> Finding {
     ))
 }
 
-fn check(case: &Case<'_>, line: &Line, event: &Event) -> Result<(), String> {
+fn check(case: &Case<'_>, intents: &Intents<'_>, line: &Line, event: &Event) -> Result<(), String> {
     let Event::CertificateIssued {
         issuance,
         serial,
@@ -46,22 +50,42 @@ fn check(case: &Case<'_>, line: &Line, event: &Event) -> Result<(), String> {
         return Err("it says otherwise than recorded about serial, key or validity".to_owned());
     }
     let signed = tbs(&certificate.0).map(sha256).ok_or("it is not DER")?;
-    let intended = case.chain().filter(|l| l.pos() < line.pos()).any(|l| match &l.event {
-        Some(Event::IssuanceIntended { issuance: i, serial: s, spki_sha256: k, tbs_sha256: t, .. }) => {
-            (i, s, k, *t) == (issuance, serial, spki_sha256, signed)
-        }
-        // What was erased cannot be held against it; the report says that something was.
-        None => l.header.kind == INTENDED,
-        Some(_) => false,
-    });
-    if !intended {
+    let intended = intents
+        .opened
+        .get(issuance)
+        .is_some_and(|(pos, said)| *pos < line.pos() && *said == (serial.as_str(), *spki_sha256, signed));
+    // What was erased cannot be held against it; the report says that something was.
+    if !intended && intents.erased.is_none_or(|pos| pos > line.pos()) {
         return Err("no intent to sign exactly this was recorded before".to_owned());
     }
     chains(case, line, parsed)
 }
 
+/// What was about to be signed: position, then serial, key and content.
+struct Intents<'a> {
+    opened: HashMap<IssuanceId, (u64, (&'a str, Digest, Digest))>,
+    /// Position of the first that is not opened.
+    erased: Option<u64>,
+}
+
 /// Kind of an intent (`Event::kind`).
 const INTENDED: u16 = 4;
+
+impl<'a> Intents<'a> {
+    fn of(case: &'a Case<'_>) -> Self {
+        let intended = |(line, event): (&Line, &'a Event)| match event {
+            Event::IssuanceIntended { issuance, serial, spki_sha256, tbs_sha256, .. } => {
+                Some((*issuance, (line.pos(), (serial.as_str(), *spki_sha256, *tbs_sha256))))
+            }
+            _ => None,
+        };
+        let unopened = |line: &&Line| line.event.is_none() && line.header.kind == INTENDED;
+        Self {
+            opened: case.events().filter_map(intended).collect(),
+            erased: case.chain().find(unopened).map(Line::pos),
+        }
+    }
+}
 
 /// The path to the root that the log had at that time, at that time.
 fn chains(case: &Case<'_>, line: &Line, leaf: Certificate) -> Result<(), String> {

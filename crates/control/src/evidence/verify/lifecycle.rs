@@ -83,7 +83,7 @@ pub(super) fn two_people(case: &Case<'_>) -> Finding {
 pub(super) fn releases(case: &Case<'_>) -> Finding {
     let mut proposers: BTreeMap<ReleaseId, Option<OperatorId>> = BTreeMap::new();
     let mut approvers: BTreeMap<ReleaseId, OperatorId> = BTreeMap::new();
-    let mut erased = Vec::new();
+    let mut erased = BTreeSet::new();
     for line in case.main.lines().iter().filter(|l| l.header.stream_kind == StreamKind::Release as u8) {
         let (id, by) = (ReleaseId::from(line.stream()), line.actor());
         match &line.event {
@@ -98,7 +98,7 @@ pub(super) fn releases(case: &Case<'_>) -> Finding {
             Some(_) => {}
             None => {
                 proposers.entry(id).or_insert(None);
-                erased.push(id);
+                erased.insert(id);
             }
         }
     }

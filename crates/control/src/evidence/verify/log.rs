@@ -28,15 +28,17 @@ pub(super) fn read(verified: &Verified<'_>) -> Result<(History, Vec<Line>), Stri
 }
 
 /// The table of `docs/event-catalogue.md`.
-fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
+pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
     let home = match kind {
-        // An issuance is intended for a device or for a gateway.
-        4 if log == 0 && stream_kind == StreamKind::Gateway as u8 => return true,
+        // An issuance is intended for a device, for a gateway, or for the server itself.
+        4 if log == 0 && [StreamKind::Gateway as u8, StreamKind::System as u8].contains(&stream_kind) => {
+            return true;
+        }
         1..=19 => StreamKind::Device,
         40..=42 => StreamKind::Release,
         60..=61 => StreamKind::Operator,
         80..=82 => StreamKind::Gateway,
-        100..=104 => StreamKind::System,
+        100..=106 => StreamKind::System,
         120..=121 => StreamKind::Device,
         _ => return false,
     };

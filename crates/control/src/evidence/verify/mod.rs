@@ -20,6 +20,8 @@ use lanyard_ledger::bundle::{self, Outcome, TrustPolicy, Verified};
 
 use super::claim::Claim;
 use super::history::{History, Horizon, Line};
+#[cfg(test)]
+pub(super) use log::may_stand;
 pub(super) use statements::signed_by;
 
 /// How a check ended.
@@ -209,4 +211,4 @@ impl Case<'_> {
 }
 
 /// Kinds that change no state (`Event::kind`): probes, alarms, tokens, exports.
-const AUDIT_ONLY: [u16; 4] = [15, 17, 18, 19];
+pub(super) const AUDIT_ONLY: [u16; 4] = [15, 17, 18, 19];

@@ -18,8 +18,8 @@ pub(crate) fn signed_by(line: &Line) -> Option<OperatorId> {
 
 /// Every statement shown.
 pub(super) fn signatures(case: &Case<'_>) -> Finding {
-    let operators = operators(&case.main);
-    one_key_one_person(&operators)?;
+    let people = People { added: operators(&case.main), removed: removals(case) };
+    one_key_one_person(&people.added)?;
     let mut seen = HashSet::new();
     let mut erased = Vec::new();
     let mut count = 0usize;
@@ -27,7 +27,7 @@ pub(super) fn signatures(case: &Case<'_>) -> Finding {
         let Some((event, signed)) = line.event.as_ref().and_then(|e| Some((e, carried(e)?))) else {
             continue;
         };
-        let good = check(case, &operators, line, event, signed)
+        let good = check(case, &people, line, event, signed)
             .map_err(|why| format!("statement at position {}: {why}", line.pos()))?;
         match good {
             Signer::Known => count += 1,
@@ -62,6 +62,19 @@ fn one_key_one_person(operators: &HashMap<OperatorId, &Line>) -> Result<(), Stri
     Ok(())
 }
 
+/// The lines that gave and took rights.
+struct People<'a> {
+    added: HashMap<OperatorId, &'a Line>,
+    removed: HashMap<OperatorId, u64>,
+}
+
+fn removals(case: &Case<'_>) -> HashMap<OperatorId, u64> {
+    let of_operators = case.main.lines().iter().rev().filter(|line| {
+        line.header.stream_kind == StreamKind::Operator as u8 && line.header.kind == OPERATOR_REMOVED
+    });
+    of_operators.map(|line| (OperatorId::from(line.stream()), line.pos())).collect()
+}
+
 enum Signer {
     Known,
     Erased,
@@ -69,7 +82,7 @@ enum Signer {
 
 fn check(
     case: &Case<'_>,
-    operators: &HashMap<OperatorId, &Line>,
+    people: &People<'_>,
     line: &Line,
     event: &Event,
     signed: &SignedStatement,
@@ -85,12 +98,11 @@ fn check(
     if !decides(line, event, &statement.action) {
         return Err("what was signed is not what was recorded".to_owned());
     }
-    let added = operators.get(&id).ok_or(format!("the bundle does not show who operator {id} is"))?;
+    let added = people.added.get(&id).ok_or(format!("the bundle does not show who operator {id} is"))?;
     if added.pos() >= line.pos() {
         return Err(format!("operator {id} was added only later"));
     }
-    let removed = |l: &&Line| l.header.kind == OPERATOR_REMOVED && l.pos() < line.pos();
-    if case.main.stream(StreamKind::Operator, id).any(|l| removed(&l)) {
+    if people.removed.get(&id).is_some_and(|pos| *pos < line.pos()) {
         return Err(format!("operator {id} had no rights any more"));
     }
     let Some(Event::OperatorAdded { roles, public_key, .. }) = &added.event else {

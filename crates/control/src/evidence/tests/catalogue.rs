@@ -1,0 +1,135 @@
+//! `docs/event-catalogue.md` and the code say the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lanyard_domain::event::{AlarmCode, Event, Probe, RevocationReason};
+use lanyard_domain::id::IssuanceId;
+use lanyard_domain::statement::Action;
+use lanyard_domain::text::{Blob, Digest};
+use lanyard_domain::trust::Verdict;
+
+use super::super::testkit::*;
+
+const CATALOGUE: &str = include_str!("../../../../../docs/event-catalogue.md");
+
+struct Row<'a> {
+    code: u16,
+    name: &'a str,
+    streams: Vec<&'a str>,
+    members: Vec<&'a str>,
+    erasable: &'a str,
+}
+
+fn rows() -> Vec<Row<'static>> {
+    let table = CATALOGUE.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 8);
+    let row = |line: &'static str| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let quoted = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect::<Vec<_>>();
+        Some(Row {
+            code: cells[0].parse().ok()?,
+            name: quoted(cells[1])[0],
+            streams: cells[2].split(", ").collect(),
+            members: quoted(cells[3]),
+            erasable: cells[6],
+        })
+    };
+    table.filter_map(row).collect()
+}
+
+/// What serde knows about the tag or the members: it names them when it is given one that it does not know.
+fn expected(json: &str) -> Vec<String> {
+    let error = serde_json::from_str::<Event>(json).unwrap_err().to_string();
+    let (_, list) = error.split_once("expected").unwrap_or(("", ""));
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// One of each, so that codes can be compared.
+fn one_of_each() -> BTreeMap<String, u16> {
+    let mut story = Story::good();
+    story.withdraw_release();
+    let sam = &PEOPLE.sam;
+    let statement = sam.sign(START, Action::RetireDevice { device: device() });
+    let digest = Digest::default();
+    let issuance = IssuanceId::from_random([1; 16]);
+    let probe =
+        Probe { point: String::new(), credential: String::new(), refused: true, answer: String::new() };
+    let by_hand = vec![
+        Event::IssuanceAbandoned { issuance, why: String::new() },
+        Event::CertificateRevoked { serial: String::new(), reason: RevocationReason::Retired },
+        Event::TrustChanged { from: Verdict::Trusted, to: Verdict::Degraded, reasons: vec![] },
+        Event::DeviceQuarantined { reasons: vec![], statement: None },
+        Event::QuarantineReleased { statement: statement.clone() },
+        Event::RetirementBegun { statement: statement.clone() },
+        Event::RefusalProbed { probes: vec![probe] },
+        Event::DeviceRetired {},
+        Event::AlarmRaised { code: AlarmCode::CloneSuspected, detail: String::new() },
+        Event::TokenGranted {
+            token_sha256: digest,
+            certificate_sha256: digest,
+            scopes: vec![],
+            expires: START,
+        },
+        Event::EvidenceExported { claim_sha256: digest, statement: statement.clone() },
+        Event::OperatorRemoved { statement: statement.clone() },
+        Event::GatewayCertified {
+            serial: String::new(),
+            certificate: Blob::default(),
+            certificate_sha256: digest,
+            not_after: START,
+        },
+        Event::PayloadErased { pos: 1, legal_basis: String::new(), statement },
+        Event::LogIdle {},
+        Event::ServerCertified {
+            issuance,
+            serial: String::new(),
+            certificate: Blob::default(),
+            certificate_sha256: digest,
+            not_after: START,
+        },
+        Event::EpochSealed { size: 1, map_root: digest, time_source: String::new() },
+    ];
+    let told = story.main.iter().chain(&story.gateway).map(|draft| draft.event.clone());
+    let name = |event: Event| {
+        let json: serde_json::Value = serde_json::from_slice(&event.to_payload().unwrap()).unwrap();
+        (json["event"].as_str().unwrap().to_owned(), event.kind())
+    };
+    told.chain(by_hand).map(name).collect()
+}
+
+// R115: nobody can read a log whose events are not written down.
+#[test]
+fn every_event_is_in_the_catalogue() {
+    let rows = rows();
+    let names: BTreeSet<String> = rows.iter().map(|row| row.name.to_owned()).collect();
+    let known: BTreeSet<String> = expected(r#"{"event":"?"}"#).into_iter().collect();
+    assert!(known.len() > 30, "serde names its variants: {known:?}");
+    assert_eq!(names, known, "the page's events, then the code's");
+    assert_eq!(names.len(), rows.len(), "an event is listed twice");
+    let codes = one_of_each();
+    let examples: BTreeSet<String> = codes.keys().cloned().collect();
+    assert_eq!(examples, known, "this test lacks an example of the new event");
+    for row in &rows {
+        assert_eq!(Some(&row.code), codes.get(row.name), "code of `{}`", row.name);
+        let members = expected(&format!(r#"{{"event":"{}","?":1}}"#, row.name));
+        assert_eq!(row.members, members, "members of `{}`: the page's, then the code's", row.name);
+    }
+}
+
+#[test]
+fn the_catalogue_says_which_payloads_may_be_erased_and_where_events_stand() {
+    for row in rows() {
+        let audit_only = super::super::verify::AUDIT_ONLY.contains(&row.code);
+        let erasable = match row.code {
+            _ if audit_only => "any time",
+            1..=19 => "retired",
+            60..=61 => "removed",
+            _ => "no",
+        };
+        assert_eq!(row.erasable, erasable, "`{}`", row.name);
+        for (n, stream) in ["system", "device", "release", "operator", "gateway"].iter().enumerate() {
+            let log = usize::from(row.code >= 120);
+            let may = super::super::verify::may_stand(log, row.code, n as u8);
+            assert_eq!(row.streams.contains(stream), may, "`{}` in a {stream} stream", row.name);
+        }
+    }
+}
