@@ -20,7 +20,7 @@ use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::{Reason, Trust, evaluate};
 
 use crate::digest::sha256;
-use crate::journal::{Claim, Journal, SealedAt, Space};
+use crate::journal::{Journal, SealedAt};
 use crate::plane::{Control, ControlError, Extras, Refused, find};
 use crate::world::World;
 
@@ -45,11 +45,7 @@ pub(crate) struct Appraised {
 
 impl Appraised {
     pub(crate) fn extras(&self) -> Extras {
-        Extras {
-            // Accepted once, whoever presents it.
-            claims: vec![Claim { space: Space::Evidence, key: self.facts.evidence_sha256 }],
-            blobs: vec![self.evidence.clone()],
-        }
+        Extras { blobs: vec![self.evidence.clone()], ..Extras::default() }
     }
 
     pub(crate) fn contraindicated(&self) -> bool {

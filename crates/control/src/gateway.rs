@@ -104,6 +104,7 @@ impl<J: Journal> Control<J> {
                 actor: crate::upkeep::ITSELF,
                 events: vec![event.clone()],
                 claims: Vec::new(),
+                once: None,
                 blobs: Vec::new(),
                 erase: Vec::new(),
             };

@@ -17,12 +17,8 @@ pub enum Space {
     EndorsementKey = 2,
     /// Attestation key.
     AttestationKey = 3,
-    /// Nonce of an operator's statement: seen twice is a replay.
-    Statement = 4,
     /// TLS key of a device or gateway.
     TlsKey = 5,
-    /// Digest of evidence: accepted once.
-    Evidence = 6,
 }
 
 /// A claim on one such thing.
@@ -49,6 +45,8 @@ pub struct Entry {
     pub events: Vec<Event>,
     /// Claims, taken in the same transaction.
     pub claims: Vec<Claim>,
+    /// Digest of a statement that may be carried out once; a second time is [`JournalError::Repeated`].
+    pub once: Option<Digest>,
     /// Bytes kept beside the events by their SHA-256 (evidence).
     pub blobs: Vec<Vec<u8>>,
     /// Positions whose payload is deleted in the same transaction.
@@ -78,6 +76,9 @@ pub enum JournalError {
         /// Whose it is.
         owner: StreamId,
     },
+    /// The same statement was carried out before.
+    #[error("this statement was carried out before, at position {0}")]
+    Repeated(u64),
     /// The log cannot take it now; nothing was recorded.
     #[error("the log is not available: {0}")]
     Unavailable(String),

@@ -6,6 +6,7 @@ use lanyard_domain::device::{Command, Context, Device, Refusal};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
 use lanyard_domain::statement::StatementError;
+use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::Reason;
 
@@ -105,6 +106,8 @@ pub struct Extras {
     pub claims: Vec<Claim>,
     /// Bytes to keep beside the events.
     pub blobs: Vec<Vec<u8>>,
+    /// The statement that this carries out.
+    pub once: Option<Digest>,
 }
 
 /// The control plane.
@@ -150,6 +153,9 @@ impl<J: Journal> Control<J> {
                 Ok(appended) => return Ok((Some(appended), reply)),
                 Err(JournalError::Conflict) => {}
                 Err(JournalError::ClaimTaken { space, owner }) => return Err(claim_taken(space, owner)),
+                Err(repeated @ JournalError::Repeated(_)) => {
+                    return Err(ControlError::refused("statement_replayed", repeated.to_string()));
+                }
                 Err(e) => return Err(ControlError::Unavailable(e.to_string())),
             }
         }
@@ -211,6 +217,7 @@ pub(crate) fn device_entry(device: &Device, actor: OperatorId, events: Vec<Event
         actor,
         events,
         claims: extras.claims,
+        once: extras.once,
         blobs: extras.blobs,
         erase: Vec::new(),
     }
@@ -223,8 +230,6 @@ fn claim_taken(space: crate::journal::Space, owner: StreamId) -> ControlError {
         Space::EndorsementKey => ("hardware_key_reused", "this endorsement key already belongs to device"),
         Space::AttestationKey => ("hardware_key_reused", "this attestation key already belongs to device"),
         Space::TlsKey => ("key_reused", "this key already belongs to"),
-        Space::Statement => ("statement_replayed", "this statement was already carried out, in stream"),
-        Space::Evidence => ("evidence_replayed", "this evidence was already presented, by device"),
     };
     ControlError::refused(code, format!("{text} {owner}"))
 }

@@ -218,6 +218,7 @@ impl Inner {
             AppendError::ClaimTaken { space, owner } => {
                 JournalError::ClaimTaken { space: space_of(space), owner: StreamId::from_bytes(owner) }
             }
+            AppendError::Duplicate(first) => JournalError::Repeated(first.first_pos),
             AppendError::Busy => JournalError::Unavailable("the log is busy; try again".to_owned()),
             AppendError::Unknown(what) => {
                 tracing::error!(%what, "it is not known whether the log took a batch; stopping, a restart will read what is there");
@@ -278,6 +279,7 @@ fn to_append(entry: &Entry, now: Timestamp) -> Result<Append, JournalError> {
         Append::new(*entry.stream.as_bytes(), entry.stream_kind as u8, entry.expected_seq, events, now);
     append.claims =
         entry.claims.iter().map(|c| lanyard_store::Claim { space: c.space as u8, key: c.key.0 }).collect();
+    append.idempotency = entry.once.map(|digest| digest.0);
     append.erase = entry.erase.clone();
     append.blobs = entry.blobs.clone();
     Ok(append)
@@ -288,9 +290,7 @@ fn space_of(code: u8) -> Space {
         1 => Space::Label,
         2 => Space::EndorsementKey,
         3 => Space::AttestationKey,
-        4 => Space::Statement,
-        5 => Space::TlsKey,
-        _ => Space::Evidence,
+        _ => Space::TlsKey,
     }
 }
 

@@ -230,7 +230,8 @@ async fn first_start(
                 vkey: log_vkey.to_owned(),
                 policy: lanyard_domain::access::POLICY.to_owned(),
             };
-            system(journal, read().system_seq, event, now).await?;
+            let seq = read().system_seq;
+            system(journal, seq, event, now).await?;
         }
     }
     if read().authorities.len() < 2 {
@@ -290,6 +291,7 @@ async fn system(
         actor: ITSELF,
         events: vec![event],
         claims: Vec::new(),
+        once: None,
         blobs: Vec::new(),
         erase: Vec::new(),
     };

@@ -39,7 +39,8 @@ impl<J: Journal> Control<J> {
                         expected_seq: 0,
                         actor: accepted.by.id,
                         events: events.clone(),
-                        claims: vec![label, accepted.once()],
+                        claims: vec![label],
+                        once: accepted.once(),
                         blobs: Vec::new(),
                         erase: Vec::new(),
                     }],
@@ -85,7 +86,7 @@ impl<J: Journal> Control<J> {
                 let device = crate::plane::find(world, id)?;
                 let commands = vec![command(&accepted.by, accepted.signed.clone())];
                 let events = crate::plane::decide_all(world, device, commands, now)?;
-                let extras = Extras { claims: vec![accepted.once()], ..Extras::default() };
+                let extras = Extras { once: accepted.once(), ..Extras::default() };
                 Ok((vec![crate::plane::device_entry(device, accepted.by.id, events, extras)], ()))
             })
             .await?;

@@ -45,7 +45,8 @@ impl<J: Journal> Control<J> {
                     expected_seq: world.system_seq,
                     actor: accepted.by.id,
                     events: vec![event],
-                    claims: vec![accepted.once()],
+                    claims: Vec::new(),
+                    once: accepted.once(),
                     blobs: Vec::new(),
                     erase: Vec::new(),
                 };

@@ -35,7 +35,8 @@ impl<J: Journal> Control<J> {
                     expected_seq: world.system_seq,
                     actor: accepted.by.id,
                     events: vec![event.clone()],
-                    claims: vec![accepted.once()],
+                    claims: Vec::new(),
+                    once: accepted.once(),
                     blobs: Vec::new(),
                     erase: vec![pos],
                 };

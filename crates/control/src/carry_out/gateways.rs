@@ -37,7 +37,7 @@ impl<J: Journal> Control<J> {
         require(&accepted.by, &[Role::Admin], "admit a gateway")?;
         let id = new.id;
         let appended = self
-            .record_gateway(new, Some(accepted.signed.clone()), accepted.by.id, vec![accepted.once()], now)
+            .record_gateway(new, Some(accepted.signed.clone()), accepted.by.id, accepted.once(), now)
             .await?;
         Ok(Done::new(appended, format!("gateway {id} may now ask for its certificate")))
     }
@@ -48,8 +48,7 @@ impl<J: Journal> Control<J> {
         if self.world().gateways.contains_key(&id) {
             return Ok(Done::new(None, format!("gateway {id} was admitted before")));
         }
-        let appended =
-            self.record_gateway(new, None, OperatorId::from_bytes([0; 16]), Vec::new(), now).await?;
+        let appended = self.record_gateway(new, None, OperatorId::from_bytes([0; 16]), None, now).await?;
         Ok(Done::new(appended, format!("gateway {id} runs in this process")))
     }
 
@@ -58,7 +57,7 @@ impl<J: Journal> Control<J> {
         new: NewGateway,
         statement: Option<SignedStatement>,
         actor: OperatorId,
-        claims: Vec<Claim>,
+        once: Option<Digest>,
         now: Timestamp,
     ) -> Result<Option<Appended>, ControlError> {
         check_slug("site", &new.site).map_err(|e| ControlError::malformed("site", e))?;
@@ -82,9 +81,10 @@ impl<J: Journal> Control<J> {
                     names: new.names.clone(),
                     statement: statement.clone(),
                 };
-                let mut claims = claims.clone();
-                claims.push(Claim { space: Space::TlsKey, key: new.spki_sha256 });
-                Ok((vec![entry(new.id, actor, 0, event, claims)], ()))
+                let claims = vec![Claim { space: Space::TlsKey, key: new.spki_sha256 }];
+                let mut entry = entry(new.id, actor, 0, event, claims);
+                entry.once = once;
+                Ok((vec![entry], ()))
             })
             .await?;
         Ok(appended)
@@ -171,6 +171,7 @@ pub(crate) fn entry(
         actor,
         events: vec![event],
         claims,
+        once: None,
         blobs: Vec::new(),
         erase: Vec::new(),
     }

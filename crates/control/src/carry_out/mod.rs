@@ -13,10 +13,11 @@ mod releases;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use lanyard_domain::operator::{Operator, Role};
 use lanyard_domain::statement::{Action, SignedStatement, Statement};
+use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 
 use crate::digest::sha256;
-use crate::journal::{Appended, Claim, Journal, Space};
+use crate::journal::{Appended, Journal};
 use crate::plane::{Control, ControlError};
 use crate::world::World;
 
@@ -31,9 +32,10 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// The claim that makes a second use of the same statement a refusal.
-    pub(crate) fn once(&self) -> Claim {
-        Claim { space: Space::Statement, key: sha256(self.signed.text.as_bytes()) }
+    /// What makes a second use of the same statement a refusal. The log remembers it for a week, a statement is stale
+    /// after minutes.
+    pub(crate) fn once(&self) -> Option<Digest> {
+        Some(sha256(self.signed.text.as_bytes()))
     }
 }
 

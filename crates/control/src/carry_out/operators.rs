@@ -81,7 +81,7 @@ impl<J: Journal> Control<J> {
                     statement: Some(accepted.signed.clone()),
                 };
                 let mut entry = entry(id, accepted.by.id, 0, event);
-                entry.claims.push(accepted.once());
+                entry.once = accepted.once();
                 Ok((vec![entry], ()))
             })
             .await?;
@@ -112,7 +112,7 @@ impl<J: Journal> Control<J> {
                 let seq = world.operator_seq.get(&id).copied().unwrap_or_default();
                 let event = Event::OperatorRemoved { statement: accepted.signed.clone() };
                 let mut entry = entry(id, accepted.by.id, seq, event);
-                entry.claims.push(accepted.once());
+                entry.once = accepted.once();
                 Ok((vec![entry], ()))
             })
             .await?;
@@ -128,6 +128,7 @@ fn entry(id: OperatorId, actor: OperatorId, expected_seq: u64, event: Event) -> 
         actor,
         events: vec![event],
         claims: Vec::new(),
+        once: None,
         blobs: Vec::new(),
         erase: Vec::new(),
     }

@@ -101,7 +101,8 @@ fn entry(accepted: &Accepted, id: ReleaseId, expected_seq: u64, event: Event) ->
         expected_seq,
         actor: accepted.by.id,
         events: vec![event],
-        claims: vec![accepted.once()],
+        claims: Vec::new(),
+        once: accepted.once(),
         blobs: Vec::new(),
         erase: Vec::new(),
     }

@@ -55,6 +55,7 @@ async fn beat(state: &State) -> anyhow::Result<()> {
         actor: ITSELF,
         events: vec![Event::LogIdle {}],
         claims: Vec::new(),
+        once: None,
         blobs: Vec::new(),
         erase: Vec::new(),
     };

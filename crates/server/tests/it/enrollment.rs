@@ -116,6 +116,7 @@ async fn one_hardware_key_is_one_record() {
     // Another chip under the same label.
     let other = tpm(&maker, "P-1b");
     firmware.boot(&other);
+    std::fs::remove_dir_all(hospital.devices.path().join("P-1")).unwrap();
     let refused = hospital.agent("P-1", &other, &firmware).enroll().await.unwrap_err();
     assert_eq!(code(&refused), "other_hardware");
     // The clone raised an alarm on the owner's chain.
