@@ -62,10 +62,8 @@ impl RowError {
 
 /// The good rows with their numbers, and what is wrong with the others.
 pub fn parse_csv(reader: impl Read) -> (Vec<(usize, DeviceRecord)>, Vec<RowError>) {
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(reader.take(MAX_BYTES));
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(reader.take(MAX_BYTES));
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     let headings = match headings(&mut reader) {
         Ok(headings) => headings,
@@ -77,7 +75,11 @@ pub fn parse_csv(reader: impl Read) -> (Vec<(usize, DeviceRecord)>, Vec<RowError
         let row = match record {
             Ok(row) => row,
             Err(error) => {
-                let unreadable = FieldError::new("row", "must be UTF-8 text of comma-separated values", &error.to_string());
+                let unreadable = FieldError::new(
+                    "row",
+                    "must be UTF-8 text of comma-separated values",
+                    &error.to_string(),
+                );
                 bad.push(RowError::new(line + 1, unreadable));
                 // After bytes that cannot be read, nobody can say where the next row begins.
                 break;
@@ -91,7 +93,8 @@ pub fn parse_csv(reader: impl Read) -> (Vec<(usize, DeviceRecord)>, Vec<RowError
                 match labels.insert(label, line) {
                     None => good.push((line, record)),
                     Some(first) => {
-                        let rule = format!("must be unique within vendor and model; it stands in row {first} too");
+                        let rule =
+                            format!("must be unique within vendor and model; it stands in row {first} too");
                         bad.push(RowError::new(line, FieldError::new("serial", &rule, &record.serial)));
                     }
                 }
@@ -107,7 +110,8 @@ pub fn parse_csv(reader: impl Read) -> (Vec<(usize, DeviceRecord)>, Vec<RowError
 
 /// Where each heading stands. An unknown one is a typing error, and would silently drop its values.
 fn headings<R: Read>(reader: &mut csv::Reader<R>) -> Result<HashMap<String, usize>, FieldError> {
-    let row = reader.headers().map_err(|e| FieldError::new("heading", "must be UTF-8 text", &e.to_string()))?;
+    let row =
+        reader.headers().map_err(|e| FieldError::new("heading", "must be UTF-8 text", &e.to_string()))?;
     let mut places = HashMap::new();
     for (place, name) in row.iter().enumerate() {
         // Spreadsheets write a byte order mark in front of the first heading.
@@ -129,7 +133,10 @@ fn headings<R: Read>(reader: &mut csv::Reader<R>) -> Result<HashMap<String, usiz
 
 fn parse_row(headings: &HashMap<String, usize>, row: &csv::StringRecord) -> Result<DeviceRecord, FieldError> {
     if row.len() != headings.len() {
-        let rule = format!("must have {} values, as the heading; put commas inside a value between quotes", headings.len());
+        let rule = format!(
+            "must have {} values, as the heading; put commas inside a value between quotes",
+            headings.len()
+        );
         return Err(FieldError::new("row", &rule, &row.len().to_string()));
     }
     let text = |name: &str| headings.get(name).and_then(|place| row.get(*place)).unwrap_or_default();
@@ -192,7 +199,9 @@ mod tests {
     #[test]
     fn good_rows_become_records() {
         let ek = "ab".repeat(32);
-        let text = format!("{HEADING}\n{GOOD}\nAcme,CT,S2,north,biomed,Rad,CT,ct,high,true,system/Observation.c,CT_1,imaging,{ek}\n");
+        let text = format!(
+            "{HEADING}\n{GOOD}\nAcme,CT,S2,north,biomed,Rad,CT,ct,high,true,system/Observation.c,CT_1,imaging,{ek}\n"
+        );
         let (good, bad) = parse_csv(text.as_bytes());
         assert_eq!(bad, []);
         assert_eq!(good.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2, 3]);

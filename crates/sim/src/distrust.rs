@@ -13,7 +13,7 @@ use lanyard_api::client::CallError;
 use lanyard_api::device::Standing;
 use lanyard_domain::trust::Verdict;
 use serde::Serialize;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::device::{DeviceError, VirtualDevice};
 
@@ -74,6 +74,9 @@ pub enum DistrustError {
     Device(#[from] DeviceError),
 }
 
+/// A task that ends with the measurement, whatever comes of it.
+type Watcher = AbortOnDropHandle<Seen>;
+
 struct Seen {
     at: Instant,
     why: String,
@@ -98,18 +101,12 @@ pub async fn measure(device: &Arc<VirtualDevice>) -> Result<Distrusted, Distrust
     let sent = Instant::now();
     let standing = device.agent.attest().await.map_err(DeviceError::from)?;
     if standing.verdict != Verdict::Untrusted {
-        watchers.iter().for_each(|(_, task)| task.abort());
         return Err(DistrustError::Trusted(standing.verdict));
     }
     let mut seen = Vec::with_capacity(watchers.len());
-    for (path, mut task) in watchers {
-        match tokio::time::timeout(PATIENCE, &mut task).await {
-            Ok(Ok(closed)) => seen.push(closed),
-            _ => {
-                task.abort();
-                return Err(DistrustError::StillOpen(path));
-            }
-        }
+    for (path, watcher) in watchers {
+        let closed = tokio::time::timeout(PATIENCE, watcher).await.ok().and_then(Result::ok);
+        seen.push(closed.ok_or(DistrustError::StillOpen(path))?);
     }
     let [token, mtls, connection, fhir] =
         <[Seen; 4]>::try_from(seen).map_err(|_| DistrustError::StillOpen("a path"))?;
@@ -139,8 +136,8 @@ async fn open(device: &VirtualDevice, path: &DataPath, name: &'static str) -> Re
     Err(not_open(reply.diagnostics().unwrap_or_else(|| reply.status.to_string())))
 }
 
-fn watch_token(device: Arc<VirtualDevice>) -> JoinHandle<Seen> {
-    tokio::spawn(async move {
+fn watch_token(device: Arc<VirtualDevice>) -> Watcher {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
             match device.agent.token(None).await {
                 // Any other error is the endpoint's trouble, not its refusal.
@@ -150,35 +147,33 @@ fn watch_token(device: Arc<VirtualDevice>) -> JoinHandle<Seen> {
                 _ => tokio::time::sleep(TOKEN_PAUSE).await,
             }
         }
-    })
+    }))
 }
 
 /// A handshake counts as accepted when the gateway answers anything over it.
-fn watch_handshake(device: Arc<VirtualDevice>) -> JoinHandle<Seen> {
-    tokio::spawn(async move {
+fn watch_handshake(device: Arc<VirtualDevice>) -> Watcher {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
-            let answered = match device.another_path() {
-                Ok(path) => path.get("/fhir/Patient/none", None).await,
-                Err(_) => continue,
-            };
-            match answered {
-                Err(e @ CallError::Tls { .. }) => return Seen { at: Instant::now(), why: e.to_string() },
-                _ => tokio::time::sleep(PAUSE).await,
+            if let Ok(path) = device.another_path()
+                && let Err(e @ CallError::Tls { .. }) = path.get("/fhir/Patient/none", None).await
+            {
+                return Seen { at: Instant::now(), why: e.to_string() };
             }
+            tokio::time::sleep(PAUSE).await;
         }
-    })
+    }))
 }
 
-fn watch_connection(path: Arc<DataPath>) -> JoinHandle<Seen> {
-    tokio::spawn(async move {
+fn watch_connection(path: Arc<DataPath>) -> Watcher {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         path.closed().await;
         Seen { at: Instant::now(), why: "connection was cut".to_owned() }
-    })
+    }))
 }
 
 /// Writes as fast as answers come; a connection that breaks is no refusal yet, the next attempt tells.
-fn watch_writes(device: Arc<VirtualDevice>, path: Arc<DataPath>) -> JoinHandle<Seen> {
-    tokio::spawn(async move {
+fn watch_writes(device: Arc<VirtualDevice>, path: Arc<DataPath>) -> Watcher {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         loop {
             let refused = match device.send_over(&path, None).await {
                 Ok(reply) if matches!(reply.status.as_u16(), 401 | 403) => {
@@ -192,5 +187,5 @@ fn watch_writes(device: Arc<VirtualDevice>, path: Arc<DataPath>) -> JoinHandle<S
                 None => tokio::time::sleep(PAUSE).await,
             }
         }
-    })
+    }))
 }

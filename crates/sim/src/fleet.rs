@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use lanyard_agent::tpm::TpmError;
-use lanyard_api::device::Issued;
+use lanyard_api::device::{Issued, Standing};
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::operator::Role;
 use lanyard_domain::record::DeviceRecord;
@@ -73,6 +73,14 @@ impl Admission {
         Ok(())
     }
 
+    /// Brings a quarantined device back: approved firmware, a person's release, good evidence.
+    pub async fn restore(&self, device: &VirtualDevice) -> Result<Standing, RestoreError> {
+        device.boot_approved().await?;
+        let action = Action::ReleaseDevice { device: device.id()? };
+        self.desk.decide(&self.security, action, "firmware restored and compared").await?;
+        Ok(device.agent.attest().await.map_err(DeviceError::from)?)
+    }
+
     /// Registers and approves a fleet without a purchase list, for measurements.
     pub async fn admit(&self, made: &[Manufactured], limit: usize) -> Vec<Result<DeviceId, DeskError>> {
         let records: Vec<DeviceRecord> = made.iter().map(|m| plain_record(m.class, &m.serial)).collect();
@@ -85,6 +93,17 @@ impl Admission {
         })
         .await
     }
+}
+
+/// Why a device did not come back.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The person.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
 }
 
 /// A record with all that the rules ask and nothing else.

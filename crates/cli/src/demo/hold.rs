@@ -1,22 +1,27 @@
-//! `--hold`: the hospital goes on; the screen says where it is and what to try.
+//! `--hold`: the hospital goes on; the screen says where it is and what to try, and each
+//! person's profile and key are written for the command line.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use lanyard_sim::device::VirtualDevice;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::narrate::Voice;
 use super::story::Story;
+use crate::profile::{Pinned, Profile};
 
 /// A reading of each device this often.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Runs all agents and lets all devices send until Ctrl-C.
 pub(super) async fn until_interrupted(story: &Story, voice: Voice) -> anyhow::Result<()> {
+    let profiles = write_profiles(story)?;
     if voice != Voice::Silent {
-        tell(story);
+        tell(story, &profiles);
     }
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -44,20 +49,56 @@ async fn keep_sending(device: Arc<VirtualDevice>, stop: CancellationToken) {
     }
 }
 
-fn tell(story: &Story) {
+fn tell(story: &Story, profiles: &Path) {
     let house = &story.house;
     println!("\nThe hospital keeps running; Ctrl-C ends it.\n");
     println!("  control plane   https://{}", house.control.address);
     println!("  FHIR gateway    https://{}/fhir", house.gateway.fhir_addr);
-    println!("  stand-in EHR    {}", house.ehr.base_url());
+    println!("  EHR             {}  ({})", house.ehr.base_url(), lanyard_sim::ehr::LABEL);
     println!("  log key         {}", house.control.log_vkey);
-    println!("  data            {}\n", story.data_dir.display());
-    println!("Try:");
-    println!("  curl {}/metadata", house.ehr.base_url());
-    println!("  curl '{}/Provenance?_count=5'", house.ehr.base_url());
-    println!("  openssl s_client -connect {} </dev/null    # refused: no certificate", house.gateway.fhir_addr);
+    println!("  data            {}", story.data_dir.display());
+    println!("  profiles        {}/<role>.toml, one per person\n", profiles.display());
+    println!("Try, in another terminal:\n");
+    println!("  export LANYARD_PROFILE={}/security.toml", profiles.display());
+    println!("  lanyard device list");
+    if let Some(device) = story.devices.first() {
+        println!("  lanyard device describe {}", device.serial);
+        println!("  lanyard device quarantine {} --reason 'try it'", device.serial);
+        println!("  lanyard device release {} --reason 'tried it'", device.serial);
+    }
     if let Some(bundle) = &story.bundle {
         println!("  lanyard verify {}", bundle.display());
     }
+    println!("  curl '{}/Provenance?_count=5'", house.ehr.base_url());
+    println!(
+        "  openssl s_client -connect {} </dev/null    # refused: no certificate",
+        house.gateway.fhir_addr
+    );
     println!();
+}
+
+/// A profile and a key file for each person, for the command line. Like all data of the demo, for nothing else.
+fn write_profiles(story: &Story) -> anyhow::Result<PathBuf> {
+    let dir = story.data_dir.join("people");
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
+    let server = Pinned {
+        address: story.house.control.address.to_string(),
+        origin: story.house.control.origin.clone(),
+        log_vkey: story.house.control.log_vkey.clone(),
+        anchors_pem: story.house.control.anchors_pem.clone(),
+    };
+    for person in story.people.all() {
+        let roles: Vec<String> = person.roles.iter().map(ToString::to_string).collect();
+        let name = roles.join("-and-");
+        let key_file = PathBuf::from(format!("{name}.key"));
+        person.key().write(&dir.join(&key_file))?;
+        let profile = Profile {
+            operator: Some(person.id),
+            name: Some(person.name.clone()),
+            key_file: Some(key_file),
+            server: Some(server.clone()),
+        };
+        profile.write(&dir.join(format!("{name}.toml")))?;
+    }
+    Ok(dir)
 }

@@ -112,21 +112,69 @@ async fn play(story: &mut Story, voice: Voice, results: &mut Vec<StageResult>) {
     use Then::{GoOn, Stop};
     use stages::*;
     stage!(story, voice, results, Stop, "staff", "Admit people, makers and releases", people::staff);
-    stage!(story, voice, results, Stop, "register", "Register the devices from the purchase list", people::register);
+    stage!(
+        story,
+        voice,
+        results,
+        Stop,
+        "register",
+        "Register the devices from the purchase list",
+        people::register
+    );
     stage!(story, voice, results, Stop, "approve", "Approve them, by two people", people::approve);
-    stage!(story, voice, results, Stop, "enroll", "Enroll: TPM, credential activation, certificate", identity::enroll);
+    stage!(
+        story,
+        voice,
+        results,
+        Stop,
+        "enroll",
+        "Enroll: TPM, credential activation, certificate",
+        identity::enroll
+    );
     stage!(story, voice, results, Stop, "attest", "Attest: what runs is what was approved", identity::attest);
-    stage!(story, voice, results, Stop, "send", "Send Observations; each arrives with its Provenance", data::send);
+    stage!(
+        story,
+        voice,
+        results,
+        Stop,
+        "send",
+        "Send Observations; each arrives with its Provenance",
+        data::send
+    );
     stage!(story, voice, results, GoOn, "token", "Tokens are bound to the certificate", data::token);
     stage!(story, voice, results, GoOn, "renew", "Renew certificates while data flows", data::renew);
     stage!(story, voice, results, GoOn, "distrust", "Tamper with a pump's firmware", containment::distrust);
     stage!(story, voice, results, GoOn, "clone", "Copy a device's disk to another device", attacks::clone);
     stage!(story, voice, results, GoOn, "replay", "Send recorded evidence again", attacks::replay);
     stage!(story, voice, results, GoOn, "downgrade", "Install an older firmware release", attacks::downgrade);
-    stage!(story, voice, results, GoOn, "unregistered", "Connect a device that nobody registered", attacks::unregistered);
+    stage!(
+        story,
+        voice,
+        results,
+        GoOn,
+        "unregistered",
+        "Connect a device that nobody registered",
+        attacks::unregistered
+    );
     stage!(story, voice, results, GoOn, "restore", "Restore the pump", containment::restore);
-    stage!(story, voice, results, GoOn, "retire", "Retire a monitor, and prove that it is out", retirement::retire);
-    stage!(story, voice, results, GoOn, "evidence", "Export the evidence for a reading and verify it", evidence::export);
+    stage!(
+        story,
+        voice,
+        results,
+        GoOn,
+        "retire",
+        "Retire a monitor, and prove that it is out",
+        retirement::retire
+    );
+    stage!(
+        story,
+        voice,
+        results,
+        GoOn,
+        "evidence",
+        "Export the evidence for a reading and verify it",
+        evidence::export
+    );
 }
 
 fn passed(name: &'static str, detail: impl Into<String>) -> StageResult {
@@ -161,12 +209,12 @@ fn data_dir(wanted: Option<&std::path::Path>) -> anyhow::Result<PathBuf> {
     };
     let at = || format!("cannot use `{}` as data directory", dir.display());
     std::fs::create_dir_all(dir).with_context(at)?;
-    let mut entries = std::fs::read_dir(dir).with_context(at)?;
-    anyhow::ensure!(
-        entries.next().is_none(),
-        "`{}` is not empty; the demo makes a new hospital and needs an empty directory",
-        dir.display()
-    );
+    if std::fs::read_dir(dir).with_context(at)?.next().is_some() {
+        return Err(Failure::usage(format!(
+            "`{}` is not empty; the demo makes a new hospital and needs an empty directory",
+            dir.display()
+        )));
+    }
     dir.canonicalize().with_context(at)
 }
 
@@ -182,9 +230,58 @@ mod tests {
         assert!(error.contains("not empty"), "{error}");
     }
 
+    // I1, I2, I6, I7, I11, R31, R32, R38, R44, R55, R61, R62, R81, R114, R125: the main job, on the real servers and the
+    // real agent; what each stage checks stands in the stage.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_main_job_goes_end_to_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut story = Story::begin(dir.path(), FEWEST, 7).await.unwrap();
+        let mut results = Vec::new();
+        play(&mut story, Voice::Silent, &mut results).await;
+        let failed: Vec<&StageResult> = results.iter().filter(|r| !r.ok).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        assert_eq!(results.len(), 16);
+        assert!(story.distrust.is_some() && story.bundle.as_ref().is_some_and(|b| b.exists()));
+        // What is done cannot be done again: the checks say no when there is nothing to see.
+        let scene = Voice::Silent.begin("again");
+        assert!(stages::people::staff(&mut story, &scene).await.is_err());
+        assert!(stages::people::register(&mut story, &scene).await.is_err());
+        assert!(stages::containment::restore(&mut story, &scene).await.is_err());
+        assert!(stages::retirement::retire(&mut story, &scene).await.is_err());
+        assert!(stages::identity::attest(&mut story, &scene).await.is_err());
+        story.end().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stage_without_what_it_needs_fails_and_does_not_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut story = Story::begin(dir.path(), FEWEST, 7).await.unwrap();
+        let scene = Voice::Silent.begin("too early");
+        let outcomes = [
+            stages::people::approve(&mut story, &scene).await,
+            stages::data::token(&mut story, &scene).await,
+            stages::data::renew(&mut story, &scene).await,
+            stages::containment::distrust(&mut story, &scene).await,
+            stages::containment::restore(&mut story, &scene).await,
+            stages::attacks::clone(&mut story, &scene).await,
+            stages::attacks::replay(&mut story, &scene).await,
+            stages::attacks::downgrade(&mut story, &scene).await,
+            stages::retirement::retire(&mut story, &scene).await,
+            stages::evidence::export(&mut story, &scene).await,
+        ];
+        for (at, outcome) in outcomes.iter().enumerate() {
+            assert!(outcome.is_err(), "stage {at}: {outcome:?}");
+        }
+        // Nobody approved anything: the fleet cannot enroll.
+        assert!(stages::identity::enroll(&mut story, &scene).await.is_err());
+        story.end().await;
+    }
+
     #[test]
     fn the_number_of_devices_has_its_bounds() {
-        for (text, expected) in [("12", Ok(12)), ("6", Ok(6)), ("5", Err(())), ("2001", Err(())), ("x", Err(()))] {
+        for (text, expected) in
+            [("12", Ok(12)), ("6", Ok(6)), ("5", Err(())), ("2001", Err(())), ("x", Err(()))]
+        {
             assert_eq!(device_count(text).map_err(|_| ()), expected, "{text}");
         }
     }

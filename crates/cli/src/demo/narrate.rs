@@ -9,6 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::StageResult;
 
+/// Fits a terminal of 100 columns.
+const WIDTH: usize = 98;
+
 /// How to tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Voice {
@@ -39,15 +42,13 @@ impl Voice {
 
     /// Begins a stage.
     pub(super) fn begin(self, title: &str) -> Scene {
-        let bar = match self {
-            Voice::Terminal => {
-                let bar = ProgressBar::new_spinner().with_message(title.to_owned());
-                bar.enable_steady_tick(Duration::from_millis(80));
-                Some(bar)
-            }
-            _ => None,
-        };
-        Scene { voice: self, title: title.to_owned(), bar }
+        self.say(&format!("\n{title}"));
+        let bar = (self == Voice::Terminal).then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.enable_steady_tick(Duration::from_millis(80));
+            bar
+        });
+        Scene { voice: self, bar }
     }
 }
 
@@ -55,17 +56,17 @@ impl Voice {
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     voice: Voice,
-    title: String,
     bar: Option<ProgressBar>,
 }
 
 impl Scene {
     /// A fact on the way.
     pub(super) fn note(&self, line: impl AsRef<str>) {
-        let line = format!("    {}", line.as_ref());
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.voice.say(&line)),
-            None => self.voice.say(&line),
+        for line in wrapped(line.as_ref(), "     - ", "       ") {
+            match &self.bar {
+                Some(bar) => bar.suspend(|| self.voice.say(&line)),
+                None => self.voice.say(&line),
+            }
         }
     }
 
@@ -73,7 +74,7 @@ impl Scene {
     pub(super) fn count(&self, length: usize) {
         let Some(bar) = &self.bar else { return };
         bar.set_length(u64::try_from(length).unwrap_or(u64::MAX));
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {pos}/{len}") {
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} [{bar:40}] {pos}/{len}") {
             bar.set_style(style.progress_chars("=> "));
         }
     }
@@ -90,7 +91,47 @@ impl Scene {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let mark = if result.ok { "ok  " } else { "FAIL" };
-        self.voice.say(&format!("{mark} {}: {}", self.title, result.detail));
+        let mark = if result.ok { "  ok " } else { "FAIL " };
+        wrapped(&result.detail, mark, "     ").iter().for_each(|line| self.voice.say(line));
+    }
+}
+
+/// Lines of at most [`WIDTH`] characters, unless a single word is longer; the first behind `first`, the others behind `rest`.
+fn wrapped(text: &str, first: &str, rest: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut line, mut is_empty) = (first.to_owned(), true);
+    for word in text.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(std::mem::replace(&mut line, rest.to_owned()));
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_wrapped_between_words() {
+        let text = "word ".repeat(60);
+        let lines = wrapped(&text, "  ok ", "     ");
+        assert!(lines.len() > 2 && lines.iter().all(|l| l.chars().count() <= WIDTH));
+        assert!(lines[0].starts_with("  ok word") && lines[1].starts_with("     word"));
+        assert_eq!(lines.iter().flat_map(|l| l.split_whitespace()).filter(|w| *w == "word").count(), 60);
+        assert_eq!(wrapped("", "a ", "b "), ["a "]);
+        assert_eq!(wrapped(&"x".repeat(200), "", "").len(), 1);
+    }
+
+    #[test]
+    fn a_json_report_is_not_mixed_with_narration() {
+        assert_eq!(Voice::of(true), Voice::Silent);
     }
 }

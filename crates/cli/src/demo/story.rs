@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use lanyard_api::clock::Clock;
 use lanyard_api::device::Standing;
-use lanyard_api::operator::DeviceDetail;
-use lanyard_domain::id::{DeviceId, ReleaseId};
+use lanyard_api::operator::{DeviceDetail, EventLine};
+use lanyard_domain::event::Event;
+use lanyard_domain::id::{DeviceId, OperatorId, ReleaseId};
 use lanyard_domain::operator::Role;
 use lanyard_domain::trust::Verdict;
 use lanyard_sim::catalogue::Class;
@@ -19,6 +20,9 @@ use lanyard_sim::operators::VirtualOperator;
 use lanyard_sim::rng::SeededRng;
 
 use super::house::House;
+
+/// Events read at a time.
+const PAGE: usize = 500;
 
 /// The hospital and its story so far.
 pub(super) struct Story {
@@ -77,6 +81,16 @@ impl People {
     /// All but the admin, who is admitted by the bootstrap secret.
     pub(super) fn others(&self) -> [&Arc<VirtualOperator>; 5] {
         [&self.registrar, &self.security, &self.biomedical, &self.both, &self.auditor]
+    }
+
+    /// Everyone.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<VirtualOperator>> {
+        std::iter::once(&self.admin).chain(self.others())
+    }
+
+    /// Whose id this is.
+    pub(super) fn find(&self, id: OperatorId) -> Option<&Arc<VirtualOperator>> {
+        self.all().find(|person| person.id == id)
     }
 }
 
@@ -147,6 +161,21 @@ impl Story {
             registrar: self.people.registrar.clone(),
             security: self.people.security.clone(),
             biomedical: self.people.biomedical.clone(),
+        }
+    }
+
+    /// The events of a device's chain that are not erased, in order.
+    pub(super) async fn events(&self, device: DeviceId) -> anyhow::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let mut from = 0;
+        loop {
+            let path = format!("/v1/devices/{device}/events?from={from}&limit={PAGE}");
+            let page: Vec<EventLine> = self.house.desk.read(&self.people.auditor, &path).await?;
+            let Some(last) = page.last() else { return Ok(events) };
+            from = last.seq + 1;
+            for payload in page.into_iter().filter_map(|line| line.event) {
+                events.push(serde_json::from_value(payload).context("an event cannot be read")?);
+            }
         }
     }
 

@@ -48,7 +48,9 @@ pub(in crate::demo) async fn clone(story: &mut Story, scene: &Scene) -> anyhow::
     let error = enrolled.err().context("another chip enrolled under the same label")?;
     let text = refused_as("other_hardware", agent_refusal(&error)).with_context(|| error.to_string())?;
     trusted(&original.serial, &original.agent.attest().await?).context("the original suffers")?;
-    Ok(format!("copied keys do not open on another chip; that chip under the same label: {text} (other_hardware)"))
+    Ok(format!(
+        "copied keys do not open on another chip; that chip under the same label: {text} (other_hardware)"
+    ))
 }
 
 /// Evidence that was good once, sent again.
@@ -70,7 +72,6 @@ pub(in crate::demo) async fn downgrade(story: &mut Story, scene: &Scene) -> anyh
     ensure!(standing.verdict == Verdict::Untrusted, "it is {}", standing.verdict);
     let reason = standing.reasons.iter().find(|r| r.code == "firmware_downgraded");
     let reason = reason.with_context(|| format!("the reasons are {:?}", standing.reasons))?.text.clone();
-    device.boot_approved().await?;
     release(story, &device).await?;
     scene.note(format!("{} is back on the required release, released by a person", device.serial));
     Ok(format!("{reason} (firmware_downgraded)"))

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use lanyard_domain::statement::Action;
 use lanyard_domain::trust::Verdict;
 use lanyard_sim::{distrust, faults};
 
@@ -68,14 +67,12 @@ pub(in crate::demo) async fn restore(story: &mut Story, scene: &Scene) -> anyhow
     ))
 }
 
-/// A person's release, a good attestation, and a reading that arrives.
+/// Approved firmware, a person's release, a good attestation, and a reading that arrives.
 pub(super) async fn release(
     story: &Story,
     device: &lanyard_sim::device::VirtualDevice,
 ) -> anyhow::Result<()> {
-    let action = Action::ReleaseDevice { device: device.id()? };
-    story.house.desk.decide(&story.people.security, action, "firmware restored and compared").await?;
-    trusted(&device.serial, &device.agent.attest().await?)?;
+    trusted(&device.serial, &story.admission().restore(device).await?)?;
     // The gateway hears of the verdict a moment after the device does.
     for _ in 0..100 {
         if device.send().await.is_ok_and(|reply| reply.status == 201) {

@@ -83,7 +83,12 @@ fn check_provenance(story: &Story, device: &VirtualDevice, provenance: &Value) -
     Ok(())
 }
 
-fn is_same(release: &crate::demo::story::ApprovedRelease, class: Class, version: &str, is_model: bool) -> bool {
+fn is_same(
+    release: &crate::demo::story::ApprovedRelease,
+    class: Class,
+    version: &str,
+    is_model: bool,
+) -> bool {
     release.class == class && release.version == version && release.is_model == is_model
 }
 
@@ -135,7 +140,13 @@ pub(in crate::demo) async fn renew(story: &mut Story, scene: &Scene) -> anyhow::
     }
     stop.store(true, Ordering::SeqCst);
     let failures = writer.await.context("the writer ended early")?;
-    ensure!(failures.is_empty(), "{} of {} requests failed: {}", failures.len(), total(&sent), failures.join("; "));
+    ensure!(
+        failures.is_empty(),
+        "{} of {} requests failed: {}",
+        failures.len(),
+        total(&sent),
+        failures.join("; ")
+    );
     generations.dedup();
     ensure!(generations.len() == RENEWALS + 1, "only {} certificates were used", generations.len());
     Ok(format!("{RENEWALS} renewals, {} requests meanwhile, none failed", total(&sent)))
@@ -157,12 +168,18 @@ async fn more_sent(sent: &AtomicU64, count: u64) -> anyhow::Result<()> {
     anyhow::bail!("data stopped flowing")
 }
 
-async fn keep_sending(device: Arc<VirtualDevice>, stop: Arc<AtomicBool>, sent: Arc<AtomicU64>) -> Vec<String> {
+async fn keep_sending(
+    device: Arc<VirtualDevice>,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+) -> Vec<String> {
     let mut failures = Vec::new();
     while !stop.load(Ordering::SeqCst) {
         match device.send().await {
             Ok(reply) if reply.status == 201 => {}
-            Ok(reply) => failures.push(format!("{}: {}", reply.status, reply.diagnostics().unwrap_or_default())),
+            Ok(reply) => {
+                failures.push(format!("{}: {}", reply.status, reply.diagnostics().unwrap_or_default()))
+            }
             Err(error) => failures.push(error.to_string()),
         }
         sent.fetch_add(1, Ordering::SeqCst);

@@ -1,5 +1,7 @@
 //! Evidence: a reading's bundle is exported, verified offline, and does not survive the change of any byte (R114, R115).
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, ensure};
 use http::Method;
 use lanyard_api::operator::{EvidenceClaim, EvidenceExport, EvidenceFile, EvidenceRequest};
@@ -23,8 +25,10 @@ pub(in crate::demo) async fn export(story: &mut Story, scene: &Scene) -> anyhow:
     std::fs::write(&path, &bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
     story.bundle = Some(path);
 
-    let trust =
-        TrustPolicy { main_log_vkeys: Some(vec![story.house.control.log_vkey.clone()]), ..TrustPolicy::default() };
+    let trust = TrustPolicy {
+        main_log_vkeys: Some(vec![story.house.control.log_vkey.clone()]),
+        ..TrustPolicy::default()
+    };
     let report = verify(&bytes, &trust);
     ensure!(
         report.outcome == Outcome::ProvedUnwitnessed && report.flaw.is_none(),
@@ -42,11 +46,14 @@ pub(in crate::demo) async fn export(story: &mut Story, scene: &Scene) -> anyhow:
 
     let mut rng = story.rng.fork("flips");
     let mut copy = bytes.clone();
-    for flip in 0..FLIPS {
+    let mut shown = BTreeSet::new();
+    for _ in 0..FLIPS {
         let at = rng.index(copy.len());
         let mask = u8::try_from(rng.between(1, 255)).unwrap_or(1);
         let said = flipped(&mut copy, at, mask, &trust)?;
-        if flip < SHOWN {
+        // One example of each kind of part; what stands in brackets says which one.
+        let kind = said.split('(').next().unwrap_or_default().to_owned();
+        if shown.len() < SHOWN && shown.insert(kind) {
             scene.note(format!("byte {at} changed: {said}"));
         }
     }
@@ -85,7 +92,9 @@ async fn bundle(story: &Story, location: &str) -> anyhow::Result<Vec<u8>> {
     let action = Action::ExportEvidence { device: claim.device, claim_sha256: claim.claim_sha256 };
     let statement = desk.sign(auditor, action, "quality review")?;
     let export = EvidenceExport { claim: claim.claim, statement };
-    let file: EvidenceFile =
-        desk.signed(auditor, Method::POST, "/v1/evidence/bundle", Some(&export)).await.context("the bundle")?;
+    let file: EvidenceFile = desk
+        .signed(auditor, Method::POST, "/v1/evidence/bundle", Some(&export))
+        .await
+        .context("the bundle")?;
     Ok(file.bundle.0)
 }

@@ -25,6 +25,7 @@ pub(in crate::demo) async fn enroll(story: &mut Story, scene: &Scene) -> anyhow:
     let bar = scene.clone();
     let outcomes = fleet::enroll(&story.devices, AT_ONCE, move |done| bar.reached(done)).await;
     ensure!(outcomes.len() == story.devices.len(), "an enrollment ended without an outcome");
+    all_registered(story)?;
     for ((device, outcome), registered) in story.devices.iter().zip(outcomes).zip(&story.registered) {
         let issued = outcome.with_context(|| format!("{} did not enroll", device.serial))?;
         ensure!(issued.device == *registered, "{} got the identity of another record", device.serial);
@@ -54,6 +55,7 @@ pub(in crate::demo) async fn attest(story: &mut Story, scene: &Scene) -> anyhow:
     for (serial, standing) in outcomes {
         trusted(&serial, &standing.with_context(|| format!("{serial} did not attest"))?)?;
     }
+    all_registered(story)?;
     let mut with_model = 0;
     for (device, id) in story.devices.iter().zip(&story.registered) {
         let detail = story.detail(*id).await?;
@@ -80,4 +82,11 @@ pub(in crate::demo) async fn attest(story: &mut Story, scene: &Scene) -> anyhow:
         "{} devices trusted on fresh quotes and event logs; {with_model} with its AI model among what was measured",
         story.devices.len()
     ))
+}
+
+/// Devices and records are compared pairwise below; a missing record must not shorten the comparison.
+fn all_registered(story: &Story) -> anyhow::Result<()> {
+    let (devices, records) = (story.devices.len(), story.registered.len());
+    ensure!(devices > 0 && devices == records, "{devices} devices are installed, {records} are registered");
+    Ok(())
 }

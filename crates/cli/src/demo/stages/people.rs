@@ -1,7 +1,11 @@
 //! Before anything connects: people, makers, releases, records, approvals (R31, R32, R63).
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, ensure};
-use lanyard_domain::id::ReleaseId;
+use lanyard_api::signing::verify_statement;
+use lanyard_domain::event::Event;
+use lanyard_domain::id::{DeviceId, ReleaseId};
 use lanyard_domain::operator::Role;
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::Blob;
@@ -62,7 +66,8 @@ fn people_count(story: &Story) -> usize {
 pub(in crate::demo) async fn register(story: &mut Story, scene: &Scene) -> anyhow::Result<String> {
     let delivered: Vec<_> = story.delivered.iter().map(|d| d.delivered()).collect::<Result<_, _>>()?;
     let list = purchase_list(&delivered);
-    std::fs::write(story.data_dir.join("purchase-list.csv"), &list).context("cannot keep the purchase list")?;
+    std::fs::write(story.data_dir.join("purchase-list.csv"), &list)
+        .context("cannot keep the purchase list")?;
     let (good, bad) = parse_csv(list.as_bytes());
     let [refused] = bad.as_slice() else {
         anyhow::bail!("expected one bad row in the purchase list, found {}", bad.len());
@@ -118,19 +123,29 @@ pub(in crate::demo) async fn approve(story: &mut Story, scene: &Scene) -> anyhow
     });
     outcomes.await.into_iter().collect::<Result<Vec<()>, _>>()?;
     for device in &story.registered {
-        let detail = story.detail(*device).await?;
-        let mut people: Vec<_> = detail.approvals.iter().map(|(_, operator)| *operator).collect();
-        people.dedup();
-        ensure!(
-            detail.stage == "approved" && (people.len() == 2 || detail.approvals.is_empty()),
-            "{} is {} with {} approvals",
-            detail.record.serial,
-            detail.stage,
-            people.len()
-        );
+        approved_by_two(story, *device).await.with_context(|| format!("device {device}"))?;
     }
     Ok(format!(
         "{} devices by two people each; one person in both roles was refused (one_person_one_role)",
         story.registered.len()
     ))
+}
+
+/// As its chain says, with signatures that anyone can check: two people, in the two roles.
+async fn approved_by_two(story: &Story, device: DeviceId) -> anyhow::Result<()> {
+    let detail = story.detail(device).await?;
+    ensure!(detail.stage == "approved", "it is {}", detail.stage);
+    let mut given = BTreeSet::new();
+    for event in story.events(device).await? {
+        let Event::DeviceApproved { role, statement } = event else { continue };
+        let signer = statement.parse()?.operator;
+        let person = story.people.find(signer).with_context(|| format!("signed by the unknown {signer}"))?;
+        verify_statement(&statement, &person.public_key()).with_context(|| person.name.clone())?;
+        given.insert((role, signer));
+    }
+    let roles: Vec<Role> = given.iter().map(|(role, _)| *role).collect();
+    let people: BTreeSet<_> = given.iter().map(|(_, operator)| *operator).collect();
+    ensure!(roles == [Role::Security, Role::Biomedical], "approved for {roles:?}");
+    ensure!(people.len() == 2, "approved by {} person", people.len());
+    Ok(())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use lanyard_agent::AgentError;
 use lanyard_api::client::CallError;
-use lanyard_api::operator::EventLine;
 use lanyard_domain::event::{Event, Probe};
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::statement::Action;
@@ -71,14 +70,9 @@ async fn until_retired(story: &Story, id: DeviceId) -> anyhow::Result<String> {
 
 /// The probes as the device's own chain has them.
 async fn probes(story: &Story, id: DeviceId) -> anyhow::Result<Vec<Probe>> {
-    let path = format!("/v1/devices/{id}/events");
-    let lines: Vec<EventLine> = story.house.desk.read(&story.people.auditor, &path).await?;
-    let events = lines.into_iter().filter_map(|line| serde_json::from_value::<Event>(line.event?).ok());
-    Ok(events
-        .filter_map(|event| match event {
-            Event::RefusalProbed { probes } => Some(probes),
-            _ => None,
-        })
-        .flatten()
-        .collect())
+    let probed = story.events(id).await?.into_iter().filter_map(|event| match event {
+        Event::RefusalProbed { probes } => Some(probes),
+        _ => None,
+    });
+    Ok(probed.flatten().collect())
 }
