@@ -7,8 +7,8 @@ use std::time::Duration;
 use lanyard_api::gateway::{Answer, ProvenLeaf, Question};
 use lanyard_api::operator::EvidenceRequest;
 use lanyard_control::evidence::{
-    Claim, CollectError, GatewayPart, History, Line, Parts, Related, StoredLeaf, Subject, assemble,
-    make_claim, related,
+    Claim, CollectError, GatewayPart, History, Line, Parts, Related, SYSTEM_KINDS, StoredLeaf, Subject,
+    assemble, make_claim, related,
 };
 use lanyard_control::plane::ControlError;
 use lanyard_control::world::Anchored;
@@ -247,7 +247,7 @@ async fn stream(state: &State, id: StreamId) -> Result<Vec<StoredLeaf>, ControlE
 /// The system stream without its heartbeats and our own TLS certificates.
 async fn system(state: &State) -> Result<Vec<StoredLeaf>, ControlError> {
     let mut leaves = stream(state, StreamId::SYSTEM).await?;
-    leaves.retain(|leaf| (100..=103).contains(&leaf.header.kind));
+    leaves.retain(|leaf| SYSTEM_KINDS.contains(&leaf.header.kind));
     Ok(leaves)
 }
 

@@ -45,7 +45,7 @@ fn connection(parts: &Parts) -> Result<&Peer, Answer> {
 }
 
 fn channel(peer: &Peer) -> Result<[u8; 32], Answer> {
-    peer.exporter.clone().map_err(|_| {
+    peer.exporter.map_err(|_| {
         Answer::new(
             StatusCode::BAD_REQUEST,
             "no_channel_binding",

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod crash;
 mod enrollment;
 mod hospital;
 mod operators;
