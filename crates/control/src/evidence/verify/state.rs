@@ -80,10 +80,8 @@ fn difference(claimed: &DeviceState, found: &DeviceState) -> Option<String> {
     };
     // Sentences may be reworded by a later version of this program; what they say is their code.
     let codes = |state: &DeviceState| state.reasons.iter().map(|r| r.code.clone()).collect::<Vec<_>>();
-    if codes(claimed) != codes(found) {
-        return say("reasons", &codes(claimed), &codes(found));
-    }
-    if (&DeviceState { reasons: found.reasons.clone(), ..claimed.clone() }) == found {
+    let same = &DeviceState { reasons: found.reasons.clone(), ..claimed.clone() } == found;
+    if same && codes(claimed) == codes(found) {
         return None;
     }
     if claimed.verdict != found.verdict {
@@ -103,6 +101,9 @@ fn difference(claimed: &DeviceState, found: &DeviceState) -> Option<String> {
     }
     if claimed.strength != found.strength {
         return say("strength", &claimed.strength, &found.strength);
+    }
+    if codes(claimed) != codes(found) {
+        return say("reasons", &codes(claimed), &codes(found));
     }
     say("state", claimed, found)
 }
