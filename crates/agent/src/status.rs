@@ -67,7 +67,8 @@ impl Status {
         state::read(&state_dir.join(FILE))
     }
 
-    pub(crate) fn write(&self, state_dir: &Path) -> Result<(), AgentError> {
+    /// Replaces what was written before; for a step that was made by hand, outside of the run loop.
+    pub fn write(&self, state_dir: &Path) -> Result<(), AgentError> {
         state::write(&state_dir.join(FILE), self)
     }
 }

@@ -108,7 +108,8 @@ mod tests {
             ("ledger erase five --basis GDPR-17", false),
             ("completions bash", true),
             ("completions csh", false),
-            ("agent run --config a.toml", true),
+            ("agent run --config a.toml --tpm-dir d", true),
+            ("agent run --config a.toml", false),
             ("agent run --config a.toml --tpm-dir x --tcti y", false),
         ] {
             let words = std::iter::once("lanyard").chain(line.split(' '));

@@ -77,6 +77,20 @@ pub fn code_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(judge).unwrap_or(Exit::Internal)
 }
 
+/// The error and its causes in one line; a cause that its effect has told already is not told twice.
+pub fn in_words(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let words = cause.to_string();
+        if text.is_empty() {
+            text = words;
+        } else if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+    }
+    text
+}
+
 fn judge(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(failure) = cause.downcast_ref::<Failure>() {
         return Some(failure.exit);
@@ -168,6 +182,16 @@ mod tests {
             let deeper = Err::<(), _>(error).context("while doing something").unwrap_err();
             assert_eq!(code_of(&deeper), exit, "{text}, deeper");
         }
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let inner = std::io::Error::other("connection refused");
+        let call = CallError::Unavailable { what: "connecting to `x:1` failed".into(), source: inner };
+        let error = anyhow::Error::from(call).context("cannot log in");
+        let text = in_words(&error);
+        assert_eq!(text.matches("connection refused").count(), 1, "{text}");
+        assert!(text.starts_with("cannot log in: connecting to `x:1` failed"), "{text}");
     }
 
     #[test]

@@ -161,6 +161,6 @@ mod tests {
         assert_eq!(query(&[("a", None), ("b", None)]), "");
         let text = query(&[("text", Some("a b/ü&c".into())), ("x", None), ("limit", Some("5".into()))]);
         assert_eq!(text, "?text=a%20b%2F%C3%BC%26c&limit=5");
-        assert!(text.parse::<Uri>().is_ok());
+        assert!(format!("/v1/devices{text}").parse::<Uri>().is_ok());
     }
 }

@@ -13,7 +13,7 @@ use lanyard_agent::tpm::soft::SoftTpm;
 use lanyard_agent::{Agent, AgentConfig};
 use lanyard_api::clock::Clock;
 use lanyard_api::device::Standing;
-use lanyard_domain::trust::Verdict;
+use lanyard_domain::trust::{Reason, Verdict};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -122,11 +122,13 @@ pub async fn run(command: AgentCommand, output: Output) -> anyhow::Result<()> {
         AgentCommand::Enroll(device) => {
             let agent = open(&device).await?;
             let standing = agent.enroll().await?.standing;
+            keep_status(&agent)?;
             told(&standing, output)
         }
         AgentCommand::Attest(device) => {
             let agent = open(&device).await?;
             let standing = agent.attest().await?;
+            keep_status(&agent)?;
             told(&standing, output)
         }
         AgentCommand::Run(device) => keep(&device).await,
@@ -202,7 +204,7 @@ impl Root {
 }
 
 #[cfg(feature = "tpm")]
-fn hardware(tcti: &str, state_dir: Option<PathBuf>) -> anyhow::Result<Arc<dyn RootOfTrust>> {
+pub(super) fn hardware(tcti: &str, state_dir: Option<PathBuf>) -> anyhow::Result<Arc<dyn RootOfTrust>> {
     use lanyard_agent::tpm::tss::{HardwareOptions, HardwareTpm};
     let dir = state_dir.ok_or_else(|| {
         Failure::usage(
@@ -215,10 +217,31 @@ fn hardware(tcti: &str, state_dir: Option<PathBuf>) -> anyhow::Result<Arc<dyn Ro
 }
 
 #[cfg(not(feature = "tpm"))]
-fn hardware(tcti: &str, _state_dir: Option<PathBuf>) -> anyhow::Result<Arc<dyn RootOfTrust>> {
+pub(super) fn hardware(tcti: &str, _state_dir: Option<PathBuf>) -> anyhow::Result<Arc<dyn RootOfTrust>> {
     Err(Failure::usage(format!(
         "`{tcti}` needs a build that talks to TPMs: cargo build --release --features tpm (with libtss2-dev installed)"
     )))
+}
+
+/// What `lanyard agent status` shows after a step by hand.
+fn keep_status(agent: &Agent) -> anyhow::Result<()> {
+    let status = agent.status().borrow().clone();
+    match &agent.config().state_dir {
+        Some(dir) => Ok(status.write(dir)?),
+        None => Ok(()),
+    }
+}
+
+/// One line for each reason, each once: a quarantine repeats what led to it.
+pub(super) fn reasons(all: &[Reason]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for reason in all {
+        let line = format!("{} [{}]", reason.text, reason.code);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
 }
 
 /// Prints where the device stands; not trusted is exit code 1, so that a script notices.
@@ -231,12 +254,11 @@ fn told(standing: &Standing, output: Output) -> anyhow::Result<()> {
 }
 
 fn standing_text(s: &Standing, output: Output) -> String {
-    let reasons: Vec<String> = s.reasons.iter().map(|r| format!("{} [{}]", r.text, r.code)).collect();
     let verdict = s.verdict.to_string();
     facts(&[
         ("verdict", verdict.clone()),
         ("stage", s.stage.clone()),
-        ("why", reasons.join("\n")),
+        ("why", reasons(&s.reasons)),
         ("what would restore it", s.restore.join("\n")),
         ("recorded", format!("position {}, {}", s.pos, s.level)),
         ("attest again in", format!("{} s", s.next_in_seconds)),

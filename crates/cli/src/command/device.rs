@@ -451,7 +451,6 @@ fn describe(d: &DeviceDetail, output: Output) -> String {
         .iter()
         .map(|c| format!("certificate {} until {}", c.serial, second(c.not_after)))
         .collect();
-    let reasons: Vec<String> = d.reasons.iter().map(|r| format!("{} [{}]", r.text, r.code)).collect();
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
     let trusted = format!("{}, strength {} ({})", d.verdict, d.strength.level(), name_of(&d.strength));
     let pairs = [
@@ -466,7 +465,7 @@ fn describe(d: &DeviceDetail, output: Output) -> String {
             format!("site {}, zone {}, {}", record.site, record.zone, record.department),
         ),
         ("is it trusted", format!("{trusted}, {}", d.stage)),
-        ("why", reasons.join("\n")),
+        ("why", super::agent::reasons(&d.reasons)),
         ("what would restore it", d.restore.join("\n")),
         ("degrades by itself", d.fresh_until.map(second).unwrap_or_default()),
         ("untrusted by itself", d.untrusted_after.map(second).unwrap_or_default()),

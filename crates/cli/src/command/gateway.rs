@@ -107,6 +107,8 @@ pub async fn run(command: GatewayCommand, desk: Desk) -> anyhow::Result<()> {
 
 async fn init(args: InitArgs, desk: &Desk) -> anyhow::Result<()> {
     let settings = settings(args.config.as_deref())?.gateway;
+    // Asked for first: a start that is refused leaves nothing behind.
+    let passphrase = args.secret.passphrase()?;
     let home = match Home::read(&args.data)? {
         Some(home) => home,
         None => {
@@ -114,7 +116,7 @@ async fn init(args: InitArgs, desk: &Desk) -> anyhow::Result<()> {
             Home::create(&args.data, args.server.clone(), &about.origin, &about.anchors_pem)?
         }
     };
-    let keys = Home::keys(&args.data, args.secret.passphrase()?)?;
+    let keys = Home::keys(&args.data, passphrase)?;
     let request = Request {
         gateway: home.gateway,
         site: settings.site,

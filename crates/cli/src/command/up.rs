@@ -65,10 +65,12 @@ pub async fn run(args: UpArgs, roles: Roles, output: Output) -> anyhow::Result<(
     let settings = settings(args.config.as_deref())?;
     log_lines(&settings.log);
     let clock = Clock::system();
+    // Asked for first: a start that is refused leaves nothing behind.
+    let passphrase = args.secret.passphrase()?;
     // Sealed keys make a directory of others worthless, but the ledger names people and devices: nobody else reads it.
     private_dir(&args.data)?;
     let config = settings.control_plane(&args.data);
-    let mut control = ControlPlane::start(config, args.secret.passphrase()?, clock.clone()).await?;
+    let mut control = ControlPlane::start(config, passphrase, clock.clone()).await?;
     let anchors = args.data.join("anchors.pem");
     files::replace_public(&anchors, control.anchors_pem.as_bytes())?;
     let gateway = match roles {
