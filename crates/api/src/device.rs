@@ -163,6 +163,9 @@ pub struct TokenError {
     pub error_description: String,
 }
 
+/// Audience of access tokens: the FHIR path of any gateway of this installation.
+pub const TOKEN_AUDIENCE: &str = "urn:lanyard:fhir";
+
 /// Claims of an access token (RFC 9068 names, RFC 8705 `cnf`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenClaims {

@@ -14,9 +14,6 @@ use lanyard_ledger::note::{NoteError, NoteSigner};
 use lanyard_pki::key::{BadLabel, KeyBackend, KeyError, KeyKind, KeyLabel, SoftwareKeys};
 use zeroize::Zeroizing;
 
-/// Audience of the tokens that gateways accept; the token endpoint writes the same.
-pub const AUDIENCE: &str = "urn:lanyard:fhir";
-
 /// Configuration.
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lanyard_api::client::Client;
 use lanyard_api::clock::Clock;
+use lanyard_api::device::TOKEN_AUDIENCE;
 use lanyard_api::listen;
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::time::Timestamp;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::certificate::Keeper;
-use crate::config::{AUDIENCE, GatewayConfig, GatewayKeys, KeysError};
+use crate::config::{GatewayConfig, GatewayKeys, KeysError};
 use crate::cut::{Connections, Cut};
 use crate::feed::{self, Follower, Reporter};
 use crate::fhir::Guard;
@@ -146,7 +147,7 @@ impl Gateway {
             ehr,
             connections: connections.clone(),
             clock: clock.clone(),
-            audience: AUDIENCE.to_owned(),
+            audience: TOKEN_AUDIENCE.to_owned(),
             tasks: tasks.clone(),
         });
         let service = Service::new(relay);

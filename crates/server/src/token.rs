@@ -2,14 +2,11 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use lanyard_api::device::{Confirmation, TokenClaims};
+use lanyard_api::device::{Confirmation, TOKEN_AUDIENCE, TokenClaims};
 use lanyard_control::digest::{random, sha256};
 use lanyard_control::token::TokenPermit;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
-
-/// Audience of tokens: the FHIR path of any gateway of this installation.
-pub const AUDIENCE: &str = "urn:lanyard:fhir";
 
 /// The signing key. Lost: gateways refuse tokens until they have heard of the new one, within a second. Rolled back:
 /// nothing, tokens live five minutes. Written by an attacker: they can make tokens, which still act only together with
@@ -87,7 +84,7 @@ impl TokenKey {
             iss: self.issuer.clone(),
             sub: permit.device.urn(),
             device: permit.device,
-            aud: AUDIENCE.to_owned(),
+            aud: TOKEN_AUDIENCE.to_owned(),
             iat: now.as_seconds(),
             exp: permit.expires.as_seconds(),
             jti: BASE64URL_NOPAD.encode(&random::<16>()?),

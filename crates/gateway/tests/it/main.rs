@@ -314,7 +314,7 @@ async fn a_token_is_worth_nothing_with_another_certificate_or_after_distrust() {
             iss: "urn:lanyard:log:hospital.example/log".into(),
             sub: device.urn(),
             device,
-            aud: lanyard_gateway::config::AUDIENCE.into(),
+            aud: lanyard_api::device::TOKEN_AUDIENCE.into(),
             iat: now,
             exp: now + 300,
             jti: "1".into(),

@@ -101,7 +101,8 @@ impl Hospital {
         let known = |who: &Person| self.running.state.control.world().operators.contains_key(&who.id);
         if !known(&self.admin) {
             let mut channel = self.channel().await;
-            let _: Recorded = channel.call(http::Method::POST, "/v1/bootstrap", Some(&request)).await.unwrap();
+            let _: Recorded =
+                channel.call(http::Method::POST, "/v1/bootstrap", Some(&request)).await.unwrap();
         }
         for (who, role) in [
             (&self.registrar, Role::Registrar),
