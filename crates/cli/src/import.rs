@@ -71,7 +71,7 @@ pub fn parse_csv(reader: impl Read) -> (Vec<(usize, DeviceRecord)>, Vec<RowError
     };
     let mut labels: HashMap<(String, String, String), usize> = HashMap::new();
     let (mut records, mut line) = (reader.records(), 1);
-    while let Some(record) = records.next() {
+    for record in records.by_ref() {
         let row = match record {
             Ok(row) => row,
             Err(error) => {

@@ -20,9 +20,7 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Runs all agents and lets all devices send until Ctrl-C.
 pub(super) async fn until_interrupted(story: &Story, voice: Voice) -> anyhow::Result<()> {
     let profiles = write_profiles(story)?;
-    if voice != Voice::Silent {
-        tell(story, &profiles);
-    }
+    tell(story, &profiles, voice);
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     for device in &story.devices {
@@ -49,32 +47,32 @@ async fn keep_sending(device: Arc<VirtualDevice>, stop: CancellationToken) {
     }
 }
 
-fn tell(story: &Story, profiles: &Path) {
+fn tell(story: &Story, profiles: &Path, voice: Voice) {
     let house = &story.house;
-    println!("\nThe hospital keeps running; Ctrl-C ends it.\n");
-    println!("  control plane   https://{}", house.control.address);
-    println!("  FHIR gateway    https://{}/fhir", house.gateway.fhir_addr);
-    println!("  EHR             {}  ({})", house.ehr.base_url(), lanyard_sim::ehr::LABEL);
-    println!("  log key         {}", house.control.log_vkey);
-    println!("  data            {}", story.data_dir.display());
-    println!("  profiles        {}/<role>.toml, one per person\n", profiles.display());
-    println!("Try, in another terminal:\n");
-    println!("  export LANYARD_PROFILE={}/security.toml", profiles.display());
-    println!("  lanyard device list");
+    voice.say("\nThe hospital keeps running; Ctrl-C ends it.\n");
+    voice.say(&format!("  control plane   https://{}", house.control.address));
+    voice.say(&format!("  FHIR gateway    https://{}/fhir", house.gateway.fhir_addr));
+    voice.say(&format!("  EHR             {}  ({})", house.ehr.base_url(), lanyard_sim::ehr::LABEL));
+    voice.say(&format!("  log key         {}", house.control.log_vkey));
+    voice.say(&format!("  data            {}", story.data_dir.display()));
+    voice.say(&format!("  profiles        {}/<role>.toml, one per person\n", profiles.display()));
+    voice.say("Try, in another terminal:\n");
+    voice.say(&format!("  export LANYARD_PROFILE={}/security.toml", profiles.display()));
+    voice.say("  lanyard device list");
     if let Some(device) = story.devices.first() {
-        println!("  lanyard device describe {}", device.serial);
-        println!("  lanyard device quarantine {} --reason 'try it'", device.serial);
-        println!("  lanyard device release {} --reason 'tried it'", device.serial);
+        voice.say(&format!("  lanyard device describe {}", device.serial));
+        voice.say(&format!("  lanyard device quarantine {} --reason 'try it'", device.serial));
+        voice.say(&format!("  lanyard device release {} --reason 'tried it'", device.serial));
     }
     if let Some(bundle) = &story.bundle {
-        println!("  lanyard verify {}", bundle.display());
+        voice.say(&format!("  lanyard verify {}", bundle.display()));
     }
-    println!("  curl '{}/Provenance?_count=5'", house.ehr.base_url());
-    println!(
+    voice.say(&format!("  curl '{}/Provenance?_count=5'", house.ehr.base_url()));
+    voice.say(&format!(
         "  openssl s_client -connect {} </dev/null    # refused: no certificate",
         house.gateway.fhir_addr
-    );
-    println!();
+    ));
+    voice.say("");
 }
 
 /// A profile and a key file for each person, for the command line. Like all data of the demo, for nothing else.

@@ -12,6 +12,7 @@ mod report;
 mod stages;
 mod story;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -54,7 +55,9 @@ fn device_count(text: &str) -> Result<usize, String> {
 
 /// Runs the demo; a stage that failed is an error with exit code 1, after the report.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
+    show_logs();
     let voice = Voice::of(args.json);
+    enough_files(args.devices, &std::fs::read_to_string("/proc/self/limits").unwrap_or_default())?;
     let data_dir = data_dir(args.data.as_deref())?;
     voice.say(&format!(
         "A virtual hospital with {} devices on 127.0.0.1. Everything is real but the EHR, the patients and the chips.\n",
@@ -80,6 +83,17 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     }
     story.end().await;
     outcome
+}
+
+/// The servers' and agents' own log lines, on standard error: what `RUST_LOG` asks for, else what a person must act on.
+/// Refusals are warnings, and the demo is full of them.
+fn show_logs() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::Level::ERROR.into())
+        .from_env_lossy();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Somebody else may have chosen a way to show logs already; then theirs holds.
+    let _ = logs.try_init();
 }
 
 /// What to do after a stage that failed.
@@ -188,7 +202,8 @@ fn failed(name: &'static str, error: &anyhow::Error) -> StageResult {
 /// Tells how it ended.
 fn conclude(json: bool, voice: Voice, report: &Report) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(report)?);
+        let text = serde_json::to_string(report)?;
+        writeln!(std::io::stdout(), "{text}").context("the report could not be printed")?;
     }
     let all = report.stages.len();
     voice.say(&format!("\nThe data is in {}.", report.data_dir.display()));
@@ -198,6 +213,28 @@ fn conclude(json: bool, voice: Voice, report: &Report) -> anyhow::Result<()> {
     }
     let failed: Vec<&str> = report.stages.iter().filter(|s| !s.ok).map(|s| s.name).collect();
     Err(Failure::refused(format!("{} of {all} stages failed: {}", failed.len(), failed.join(", "))))
+}
+
+/// Everything runs in one process: of each device its chip's lock, both ends of its connection to the gateway and of the
+/// gateway's to the EHR, and one more pair while it enrolls.
+const FILES_PER_DEVICE: usize = 7;
+/// Logs, listeners, libraries.
+const FILES_OF_THE_HOUSE: usize = 200;
+
+/// Whether the process may open that many files; `limits` is the text of `/proc/self/limits`, and what is not there does
+/// not limit.
+fn enough_files(devices: usize, limits: &str) -> anyhow::Result<()> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft =
+        line.and_then(|rest| rest.split_ascii_whitespace().next()).and_then(|n| n.parse::<usize>().ok());
+    let needed = devices * FILES_PER_DEVICE + FILES_OF_THE_HOUSE;
+    match soft {
+        Some(soft) if soft < needed => Err(Failure::usage(format!(
+            "{devices} devices need {needed} open files, this shell allows {soft}: run `ulimit -n {needed}` first, or ask \
+             for fewer devices"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The directory of this hospital: a new one, never one with something in it.
@@ -228,6 +265,18 @@ mod tests {
         assert!(data_dir(Some(&dir.path().join("new/deep"))).is_ok());
         let error = data_dir(Some(dir.path())).unwrap_err().to_string();
         assert!(error.contains("not empty"), "{error}");
+    }
+
+    #[test]
+    fn too_many_devices_for_the_open_files_limit_are_refused_at_once() {
+        let limits =
+            |soft: &str| format!("Limit\nMax open files            {soft}                 4096    files\n");
+        assert!(enough_files(12, &limits("1024")).is_ok());
+        let error = enough_files(1_000, &limits("1024")).unwrap_err().to_string();
+        assert!(error.contains("ulimit -n 7200"), "{error}");
+        for unknown in [limits("unlimited"), String::new(), "Max open files".to_owned()] {
+            assert!(enough_files(1_000, &unknown).is_ok());
+        }
     }
 
     // I1, I2, I6, I7, I11, R31, R32, R38, R44, R55, R61, R62, R81, R114, R125: the main job, on the real servers and the

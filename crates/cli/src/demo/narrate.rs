@@ -2,7 +2,7 @@
 //!
 //! Lines go to standard output, bars to standard error, so that a pipe gets the story without the motion.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,7 +36,8 @@ impl Voice {
     /// A line.
     pub(super) fn say(self, line: &str) {
         if self != Voice::Silent {
-            println!("{line}");
+            // Whoever closed the pipe wants no more lines; the demo still ends in order.
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
     }
 
