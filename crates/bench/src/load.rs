@@ -14,16 +14,21 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+/// One connection's client.
+#[derive(Clone)]
+pub struct Caller {
+    /// With whose certificate.
+    pub tls: Arc<ClientConfig>,
+    /// Body of its POSTs.
+    pub body: Bytes,
+}
+
 /// What is sent.
 pub struct Load {
     /// Whom.
     pub address: SocketAddr,
     /// Path and query.
-    pub path: String,
-    /// Body of the POST.
-    pub body: Bytes,
-    /// Connections, all open before the clock starts.
-    pub connections: usize,
+    pub path: &'static str,
     /// How long.
     pub time: Duration,
 }
@@ -36,28 +41,32 @@ pub struct Outcome {
     pub times: Vec<Duration>,
 }
 
-/// Runs it; an answer other than 2xx ends the run.
-pub async fn run(load: &Load, client: &Arc<ClientConfig>) -> Result<Outcome> {
+/// Opens a connection for each caller, then runs them all at once; an answer other than 2xx ends the run.
+pub async fn run(load: &Load, callers: &[Caller]) -> Result<Outcome> {
     let mut senders = Vec::new();
-    for _ in 0..load.connections {
-        senders.push(connect(load.address, client).await?);
+    for caller in callers {
+        senders.push((connect(load.address, &caller.tls).await?, caller.body.clone()));
     }
     let start = Instant::now();
     let mut tasks = Vec::new();
-    for mut sender in senders {
-        let (path, body, time) = (load.path.clone(), load.body.clone(), load.time);
+    for (mut sender, body) in senders {
+        let (path, time) = (load.path, load.time);
         tasks.push(tokio::spawn(async move {
             let mut times = Vec::new();
             while start.elapsed() < time {
-                let request = Request::post(path.as_str())
+                let request = Request::post(path)
                     .header(header::HOST, "127.0.0.1")
                     .header(header::CONTENT_TYPE, "application/fhir+json")
                     .body(Full::new(body.clone()))?;
                 let sent = Instant::now();
                 let response = sender.send_request(request).await?;
                 let status = response.status();
-                response.into_body().collect().await?;
-                ensure!(status.is_success(), "the relay answered {status}");
+                let answer = response.into_body().collect().await?.to_bytes();
+                ensure!(
+                    status.is_success(),
+                    "the relay answered {status}: {}",
+                    String::from_utf8_lossy(&answer)
+                );
                 times.push(sent.elapsed());
             }
             Ok(times)

@@ -4,7 +4,7 @@
 //! synchronous=FULL, one fsync for a group. It has no tree, no checks, no channel between threads, and it never
 //! checkpoints its WAL: a bound from above, not a rival.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -15,8 +15,8 @@ use lanyard_ledger::note::NoteSigner;
 use lanyard_store::{Append, NewEvent, Options, Store};
 use rusqlite::{Connection, params};
 
-use crate::Settings;
 use crate::table::{Row, quantile};
+use crate::{Settings, disk};
 
 /// Streams that append at the same time, one event each: also the size of the limit's groups.
 const WRITERS: [u32; 3] = [1, 256, 2048];
@@ -28,24 +28,19 @@ pub fn run(settings: &Settings) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut rows = Vec::new();
     for writers in WRITERS {
-        let folder = tempfile::tempdir_in(disk()?)?;
+        let folder = disk::folder()?;
         let limit = plain(folder.path(), writers, settings.time)?;
         let (ours, mut times) = runtime.block_on(store(folder.path(), writers, settings.time))?;
         let (p50, p99) = (quantile(&mut times, 0.5), quantile(&mut times, 0.99));
         rows.push(Row {
-            what: format!("durable events, {writers} at once"),
             ours: Some(ours),
-            limit: Some((limit, format!("plain SQLite, same groups; ours p50 {p50:.1} ms p99 {p99:.1} ms"))),
-            target: if writers == 2048 { "target 20k/s" } else { "" },
+            limit: Some(limit),
+            target: if writers == 2048 { ">= 20k" } else { "" },
+            note: format!("ours p50 {p50:.1} ms p99 {p99:.1} ms; limit: plain SQLite, same groups"),
+            ..Row::rate(format!("durable events, {writers} at once"))
         });
     }
     Ok(rows)
-}
-
-/// A folder on a disk: /tmp may be memory, where fsync costs nothing.
-fn disk() -> Result<PathBuf> {
-    let program = std::env::current_exe()?;
-    Ok(program.parent().context("a program lies in a folder")?.to_owned())
 }
 
 async fn store(folder: &Path, writers: u32, time: Duration) -> Result<(f64, Vec<Duration>)> {

@@ -1,17 +1,28 @@
-//! `lanyard-bench [--seconds N] [names...]`: what Lanyard does per second, beside what this machine could do at all.
+//! `lanyard-bench [--seconds N] [--devices N] [names...]`: what Lanyard does per second, beside what this machine could
+//! do at all.
 //!
-//! Each line has our rate, the limit (what the cryptography, the disk or a foreign program alone reaches here, in
-//! the same run), and the ratio. Benches print and assert nothing: a slow machine is not a wrong one.
-//! To add a bench: a module with `pub fn run(&Settings) -> Result<Vec<Row>>`, one line in [`BENCHES`].
+//! Each line has our figure, the limit (what the cryptography, the disk or a foreign program alone reaches here, in
+//! the same run), and the ratio. Benches print and assert nothing about speed: a slow machine is not a wrong one. What
+//! must not be wrong (a refused reading, an untrusted device) ends the run with an error.
+//! To add a bench: a module with a `run` that returns rows, one line in [`BENCHES`].
 
 mod appraisal;
+mod cpu;
+mod disk;
+mod distrust;
+mod durable;
+mod enrollment;
+mod hospital;
 mod issuance;
+mod life;
 mod load;
 mod log;
 mod material;
+mod memory;
 mod nginx;
 mod p256;
 mod relay;
+mod renewal;
 mod table;
 mod upstream;
 
@@ -19,25 +30,42 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hospital::Hospital;
 use table::Row;
 
 /// What the caller chose.
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How long each measurement runs.
     pub time: Duration,
+    /// Devices of the hospital that the end-to-end benches share.
+    pub devices: usize,
 }
 
 struct Bench {
     name: &'static str,
-    run: fn(&Settings) -> Result<Vec<Row>>,
+    run: Run,
 }
 
+enum Run {
+    /// Needs nothing else.
+    Alone(fn(&Settings) -> Result<Vec<Row>>),
+    /// Runs against a started hospital with enrolled devices; one is made for all of them.
+    Inside(fn(&Settings, &Hospital) -> Result<Vec<Row>>),
+}
+
+/// In this order when nobody chooses: memory first, while the process has not allocated anything that could be reused.
 const BENCHES: &[Bench] = &[
-    Bench { name: "p256", run: p256::run },
-    Bench { name: "issuance", run: issuance::run },
-    Bench { name: "appraisal", run: appraisal::run },
-    Bench { name: "log", run: log::run },
-    Bench { name: "relay", run: relay::run },
+    Bench { name: "memory", run: Run::Alone(memory::run) },
+    Bench { name: "p256", run: Run::Alone(p256::run) },
+    Bench { name: "issuance", run: Run::Alone(issuance::run) },
+    Bench { name: "durable", run: Run::Alone(durable::run) },
+    Bench { name: "appraisal", run: Run::Alone(appraisal::run) },
+    Bench { name: "log", run: Run::Alone(log::run) },
+    Bench { name: "enrollment", run: Run::Inside(enrollment::run) },
+    Bench { name: "renewal", run: Run::Inside(renewal::run) },
+    Bench { name: "relay", run: Run::Inside(relay::run) },
+    Bench { name: "distrust", run: Run::Inside(distrust::run) },
 ];
 
 fn main() -> ExitCode {
@@ -52,29 +80,52 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<()> {
-    let mut settings = Settings { time: Duration::from_secs(3) };
+    let (settings, chosen) = parse(arguments)?;
+    let mut rows = Vec::new();
+    let mut hospital = None;
+    for bench in chosen {
+        eprintln!("measuring {} ...", bench.name);
+        let measured = match bench.run {
+            Run::Alone(run) => run(&settings),
+            Run::Inside(run) => {
+                if hospital.is_none() {
+                    hospital = Some(Hospital::open(&settings).context("cannot start the hospital")?);
+                }
+                hospital
+                    .as_ref()
+                    .context("there is no hospital")
+                    .and_then(|hospital| run(&settings, hospital))
+            }
+        };
+        rows.extend(measured.with_context(|| format!("bench `{}`", bench.name))?);
+    }
+    if let Some(hospital) = hospital {
+        hospital.close();
+    }
+    print!("{}", table::render(&rows));
+    Ok(())
+}
+
+fn parse(arguments: &[String]) -> Result<(Settings, Vec<&'static Bench>)> {
+    let mut settings = Settings { time: Duration::from_secs(3), devices: 1_000 };
     let mut chosen: Vec<&Bench> = Vec::new();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        if argument == "--seconds" {
-            let seconds = rest.next().context("`--seconds` needs a number")?;
-            settings.time = Duration::from_secs_f64(seconds.parse()?);
-            continue;
-        }
-        let names = || BENCHES.iter().map(|bench| bench.name).collect::<Vec<_>>().join(", ");
-        match BENCHES.iter().find(|bench| bench.name == argument) {
-            Some(bench) => chosen.push(bench),
-            None => bail!("no bench is called `{argument}`: {}", names()),
+        let mut number = || rest.next().with_context(|| format!("`{argument}` needs a number"));
+        match argument.as_str() {
+            "--seconds" => settings.time = Duration::from_secs_f64(number()?.parse()?),
+            "--devices" => settings.devices = number()?.parse()?,
+            name => match BENCHES.iter().find(|bench| bench.name == name) {
+                Some(bench) => chosen.push(bench),
+                None => {
+                    let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+                    bail!("no bench is called `{name}`: {}", names.join(", "))
+                }
+            },
         }
     }
     if chosen.is_empty() {
         chosen.extend(BENCHES);
     }
-    let mut rows = Vec::new();
-    for bench in chosen {
-        eprintln!("measuring {} ...", bench.name);
-        rows.extend((bench.run)(&settings).with_context(|| format!("bench `{}`", bench.name))?);
-    }
-    print!("{}", table::render(&rows));
-    Ok(())
+    Ok((settings, chosen))
 }

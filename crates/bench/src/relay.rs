@@ -1,55 +1,67 @@
-//! FHIR requests per second over mutual TLS with kept connections, to one upstream.
+//! FHIR requests per second through the gateway, beside nginx as a relay with mutual TLS: the same load, bodies and
+//! upstream, connections kept.
 //!
-//! The load, the relay and the upstream share this machine's cores, the same for every relay that is measured.
+//! nginx looks at certificates and passes bytes on. The gateway also decides each request, makes a Provenance, and has
+//! decision and outcome on disk before it answers (I3): with few connections its rate is the disk's.
+//! Load, relay and upstream share this machine's cores, the same for both.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
+use lanyard_sim::tls;
 
-use crate::load::{Load, Outcome};
+use crate::hospital::Hospital;
+use crate::load::{self, Caller, Load, Outcome};
 use crate::nginx::Nginx;
 use crate::table::{Row, quantile};
-use crate::{Settings, load, material, upstream};
+use crate::{Settings, material};
 
-/// Devices of a ward, and of a hospital's floor.
-const CONNECTIONS: [usize; 2] = [16, 128];
+/// Devices of a ward, of a floor, of a hospital that all send at the same moment.
+const CONNECTIONS: [usize; 3] = [16, 128, 512];
+const PATH: &str = "/fhir/Observation";
 
-/// A reading of a bedside monitor.
-const OBSERVATION: &str = r#"{"resourceType":"Observation","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"8867-4","display":"Heart rate"}]},"subject":{"reference":"Patient/p1"},"effectiveDateTime":"2026-11-22T00:00:00Z","valueQuantity":{"value":72,"unit":"beats/minute","system":"http://unitsofmeasure.org","code":"/min"}}"#;
-
-pub fn run(settings: &Settings) -> Result<Vec<Row>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     // nginx drops its rights: its workers must reach their temporary folders.
     open_to_workers(folder.path())?;
     material::make(folder.path())?;
-    let client = material::client(folder.path())?;
-    runtime.block_on(async {
-        let upstream = upstream::start().await?;
-        let nginx = Nginx::start(folder.path(), upstream)?;
+    let plain = material::client(folder.path())?;
+    let mut devices = Vec::new();
+    for device in &hospital.devices {
+        let identities = device.agent.identities().clone();
+        let tls = tls::as_device(&hospital.control.anchors_pem, &hospital.clock, identities)?;
+        devices.push(Caller { tls, body: Bytes::from(device.reading()?) });
+    }
+    hospital.runtime.block_on(async {
+        let nginx = Nginx::start(folder.path(), hospital.upstream)?;
         let mut rows = Vec::new();
         for connections in CONNECTIONS {
-            let load = Load {
-                address: nginx.address,
-                path: "/fhir/Observation".to_owned(),
-                body: Bytes::from_static(OBSERVATION.as_bytes()),
-                connections,
-                time: settings.time,
-            };
-            let limit = load::run(&load, &client).await?;
-            rows.push(row(connections, limit));
+            let callers = devices.get(..connections).with_context(|| {
+                format!("{connections} connections need as many devices: use a larger `--devices`")
+            })?;
+            let anonymous: Vec<Caller> =
+                callers.iter().map(|c| Caller { tls: plain.clone(), body: c.body.clone() }).collect();
+            let load = |address| Load { address, path: PATH, time: settings.time };
+            let limit = load::run(&load(nginx.address), &anonymous).await.context("nginx")?;
+            let ours = load::run(&load(hospital.gateway()), callers).await.context("gateway")?;
+            rows.push(row(connections, ours, limit));
         }
         Ok(rows)
     })
 }
 
-fn row(connections: usize, mut limit: Outcome) -> Row {
-    let (p50, p99) = (quantile(&mut limit.times, 0.5), quantile(&mut limit.times, 0.99));
+fn row(connections: usize, mut ours: Outcome, mut limit: Outcome) -> Row {
     Row {
-        what: format!("mTLS relay, {connections} connections"),
-        ours: None,
-        limit: Some((limit.rate, format!("nginx, p50 {p50:.2} ms p99 {p99:.2} ms"))),
-        target: "",
+        ours: Some(ours.rate),
+        limit: Some(limit.rate),
+        target: "ratio >= 0.5",
+        note: format!("ours {}; limit: nginx, {}", spread(&mut ours), spread(&mut limit)),
+        ..Row::rate(format!("FHIR writes, mTLS, {connections} connections"))
     }
+}
+
+fn spread(outcome: &mut Outcome) -> String {
+    let (p50, p99) = (quantile(&mut outcome.times, 0.5), quantile(&mut outcome.times, 0.99));
+    format!("p50 {p50:.2} ms p99 {p99:.2} ms")
 }
 
 fn open_to_workers(folder: &std::path::Path) -> Result<()> {

@@ -6,46 +6,65 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 /// One line.
+#[derive(Debug, Clone)]
 pub struct Row {
     /// What is measured.
     pub what: String,
-    /// Ours per second; none for a line that only shows a limit.
+    /// In which unit.
+    pub unit: &'static str,
+    /// Ours; none for a line that only shows a limit.
     pub ours: Option<f64>,
-    /// The limit per second, and what it is.
-    pub limit: Option<(f64, String)>,
+    /// What this machine, or someone else's program on it, does at most.
+    pub limit: Option<f64>,
     /// What we aim at, in words.
     pub target: &'static str,
+    /// What the limit is, and under which load.
+    pub note: String,
 }
 
 impl Row {
+    /// An empty line for something per second.
+    pub fn rate(what: impl Into<String>) -> Row {
+        Row { what: what.into(), unit: "/s", ours: None, limit: None, target: "", note: String::new() }
+    }
+
     /// A line that only shows what the machine can do.
     pub fn limit(what: &str, rate: f64) -> Row {
-        Row { what: what.to_owned(), ours: None, limit: Some((rate, String::new())), target: "" }
+        Row { limit: Some(rate), ..Row::rate(what) }
     }
 }
 
 /// The table as text.
 pub fn render(rows: &[Row]) -> String {
     let mut out = String::new();
-    let width = rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0).max(4);
-    // Writing into a string cannot fail.
-    let _ = writeln!(out, "{:<width$}  {:>12}  {:>12}  {:>6}  notes", "what", "ours/s", "limit/s", "ratio");
+    let wide = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+    let what = wide(&mut rows.iter().map(|row| row.what.chars().count())).max(4);
+    let target = wide(&mut rows.iter().map(|row| row.target.chars().count())).max(6);
+    let mut line = |cells: [&str; 7]| {
+        let [name, unit, ours, limit, ratio, aim, note] = cells;
+        let line =
+            format!("{name:<what$}  {unit:<6}  {ours:>9}  {limit:>9}  {ratio:>5}  {aim:<target$}  {note}");
+        // Writing into a string cannot fail.
+        let _ = writeln!(out, "{}", line.trim_end());
+    };
+    line(["what", "unit", "ours", "limit", "ratio", "target", "notes"]);
     for row in rows {
         let ours = row.ours.map(number).unwrap_or_default();
-        let limit = row.limit.as_ref().map(|(rate, _)| number(*rate)).unwrap_or_default();
-        let ratio = match (row.ours, &row.limit) {
-            (Some(ours), Some((limit, _))) if *limit > 0.0 => format!("{:.2}", ours / limit),
+        let limit = row.limit.map(number).unwrap_or_default();
+        let ratio = match (row.ours, row.limit) {
+            (Some(ours), Some(limit)) if limit > 0.0 => format!("{:.2}", ours / limit),
             _ => String::new(),
         };
-        let source = row.limit.as_ref().map(|(_, source)| source.as_str()).unwrap_or_default();
-        let notes: Vec<&str> = [source, row.target].into_iter().filter(|text| !text.is_empty()).collect();
-        let line = format!("{:<width$}  {ours:>12}  {limit:>12}  {ratio:>6}  {}", row.what, notes.join("; "));
-        let _ = writeln!(out, "{}", line.trim_end());
+        line([&row.what, row.unit, &ours, &limit, &ratio, row.target, &row.note]);
     }
     out
 }
 
+/// Whole numbers with separators; small ones keep a decimal.
 fn number(rate: f64) -> String {
+    if rate < 100.0 {
+        return format!("{rate:.1}");
+    }
     let digits = format!("{rate:.0}");
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -98,15 +117,17 @@ mod tests {
     #[test]
     fn a_line_shows_rate_limit_and_ratio() {
         let row = Row {
-            what: "things".to_owned(),
             ours: Some(1_500.4),
-            limit: Some((3_000.0, "raw".to_owned())),
-            target: "at least 1k/s",
+            limit: Some(3_000.0),
+            target: ">= 1k",
+            note: "raw".to_owned(),
+            ..Row::rate("things")
         };
-        let text = render(&[row, Row::limit("only", 1_234_567.0)]);
-        assert!(text.contains("1,500"), "{text}");
-        assert!(text.contains("3,000    0.50  raw; at least 1k/s"), "{text}");
+        let slow = Row { unit: "ms", ours: Some(12.34), ..Row::rate("slow") };
+        let text = render(&[row, Row::limit("only", 1_234_567.0), slow]);
+        assert!(text.contains("1,500      3,000   0.50  >= 1k   raw"), "{text}");
         assert!(text.contains("1,234,567"), "{text}");
+        assert!(text.contains("ms           12.3\n"), "{text}");
     }
 
     #[test]

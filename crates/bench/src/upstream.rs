@@ -1,4 +1,5 @@
-//! A tiny upstream: reads the body, answers 201. What it costs is the same for every relay in front of it.
+//! A tiny EHR: reads the body, answers that both entries of a transaction were created. What it costs is the same for
+//! every relay in front of it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,6 +12,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+
+/// FHIR R4 3.1.0.11.2: one entry for the Observation, one for its Provenance.
+const ANSWER: &[u8] = br#"{"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"201 Created","location":"Observation/o1/_history/1"}},{"response":{"status":"201 Created","location":"Provenance/p1/_history/1"}}]}"#;
 
 /// Serves on a port of its own until the runtime ends.
 pub async fn start() -> Result<SocketAddr> {
@@ -33,7 +37,7 @@ pub async fn start() -> Result<SocketAddr> {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let complete = request.into_body().collect().await.is_ok();
-    let mut response = Response::new(Full::new(Bytes::from_static(b"{\"resourceType\":\"Observation\"}")));
-    *response.status_mut() = if complete { StatusCode::CREATED } else { StatusCode::BAD_REQUEST };
+    let mut response = Response::new(Full::new(Bytes::from_static(ANSWER)));
+    *response.status_mut() = if complete { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     Ok(response)
 }
