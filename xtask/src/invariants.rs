@@ -23,8 +23,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gateway", &["store", "api", "pki", "ledger", "domain"]),
     ("server", &["control", "store", "api", "attest", "pki", "ledger", "domain"]),
     ("sim", &["agent", "attest", "api", "pki", "domain"]),
-    // control: `lanyard verify` and the server make and judge evidence with the same code.
-    ("cli", &["server", "gateway", "agent", "sim", "control", "api", "pki", "ledger", "domain"]),
+    // control: `lanyard verify` and the server make and judge evidence with the same code. store: `lanyard ledger check`
+    // reads a log without a server. attest: `lanyard release measure` reads a golden device's event log.
+    (
+        "cli",
+        &[
+            "server", "gateway", "agent", "sim", "control", "store", "attest", "api", "pki", "ledger",
+            "domain",
+        ],
+    ),
     // Development only; nothing may depend on these.
     (
         "bench",

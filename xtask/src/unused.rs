@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::metadata;
 
+/// Packages whose library has another name: (package, library).
+const LIBRARY_NAMES: &[(&str, &str)] = &[("rustls-webpki", "webpki")];
+
 /// (crate, dependency, reason).
 const FOR_THEIR_FEATURES: &[(&str, &str, &str)] = &[];
 
@@ -27,7 +30,9 @@ pub fn run(_: &[String]) -> Result<()> {
             let declared = dependency.rename.as_deref().unwrap_or(&dependency.name);
             let is_listed =
                 FOR_THEIR_FEATURES.iter().any(|(who, what, _)| *who == name && *what == dependency.name);
-            if !words.contains(&declared.replace('-', "_")) && !is_listed {
+            let renamed =
+                LIBRARY_NAMES.iter().find(|(package, _)| *package == declared).map(|(_, library)| *library);
+            if !words.contains(&renamed.unwrap_or(declared).replace('-', "_")) && !is_listed {
                 found.push(format!("{name} declares {declared} and never names it"));
             }
         }
