@@ -168,9 +168,19 @@ impl Inner {
             self.fold(&entry, done.first_pos, done.time, entry.events.clone());
         }
         // Whoever waits for this answer finds the world moved on; the positions before ours are on their way.
-        let mut folded = self.folded.subscribe();
-        let _ = folded.wait_for(|next| *next >= last).await;
+        self.caught_up(last).await?;
         first.ok_or_else(|| JournalError::Unavailable("nothing to append".to_owned()))
+    }
+
+    /// Waits until the world has everything before `pos`. It never will when a fold died: then nobody waits for it.
+    async fn caught_up(&self, pos: u64) -> Result<(), JournalError> {
+        let mut folded = self.folded.subscribe();
+        tokio::select! {
+            _ = folded.wait_for(|next| *next >= pos) => Ok(()),
+            () = self.broken.cancelled() => Err(JournalError::Unknown(
+                "the log stopped after a fault; restart the process".to_owned(),
+            )),
+        }
     }
 
     fn fold(&self, entry: &Entry, first_pos: u64, time: Timestamp, events: Vec<Event>) {
@@ -201,7 +211,8 @@ impl Inner {
             next += batch.len() as u64;
             touched.dedup();
             for touched in touched {
-                (self.listener)(next, touched);
+                // The last position that is folded, not the next: what a gateway has heard counts up to and with it.
+                (self.listener)(next.saturating_sub(1), touched);
             }
         }
         self.folded.send_replace(next);
@@ -212,8 +223,10 @@ impl Inner {
             AppendError::Conflict { .. } => {
                 // Somebody was faster: decide again on a world that has their events.
                 let head = self.store.head().size;
-                let _ = self.folded.subscribe().wait_for(|next| *next >= head).await;
-                JournalError::Conflict
+                match self.caught_up(head).await {
+                    Ok(()) => JournalError::Conflict,
+                    Err(error) => error,
+                }
             }
             AppendError::ClaimTaken { space, owner } => {
                 JournalError::ClaimTaken { space: space_of(space), owner: StreamId::from_bytes(owner) }
@@ -238,7 +251,12 @@ impl Inner {
 impl Journal for LedgerJournal {
     async fn append(&self, entries: Vec<Entry>, now: Timestamp) -> Result<Appended, JournalError> {
         let task = tokio::spawn(Arc::clone(&self.inner).append(entries, now));
-        task.await.unwrap_or_else(|e| Err(JournalError::Unknown(e.to_string())))
+        task.await.unwrap_or_else(|error| {
+            // A panic between record and fold: what was recorded is missing in the world, and everything after waits.
+            tracing::error!(%error, "a fold died; stopping, a restart will read what is there");
+            self.inner.broken.cancel();
+            Err(JournalError::Unknown(error.to_string()))
+        })
     }
 
     fn recent_checkpoint(&self, size: u64) -> Option<SealedAt> {

@@ -81,7 +81,8 @@ fn snapshot(state: &State, gateway: GatewayId, site: &str) -> Snapshot {
     Snapshot {
         gateway,
         site: site.to_owned(),
-        pos: world.next_pos,
+        // The last position that is in it, as the feed says it everywhere: evidence counts up to and with it.
+        pos: world.next_pos.saturating_sub(1),
         time: now,
         log_vkey: state.log_vkey.to_string(),
         anchors_pem: state.control.authority.root().to_pem(),

@@ -9,8 +9,11 @@ use super::next_round;
 use crate::state::State;
 
 pub(super) async fn run(state: State, shutdown: CancellationToken) {
+    // What has been told, not what the world has: a heartbeat must not overtake the change that it counts as heard.
+    let folded = state.control.journal.folded();
     while next_round(&shutdown, Duration::from_secs(1)).await {
-        let pos = state.control.world().next_pos;
+        // The last position, not the next: a decision counts everything up to and with what its gateway has heard.
+        let pos = folded.borrow().saturating_sub(1);
         state.feeds.heartbeat(FeedItem::Heartbeat { pos, time: state.clock.now() });
     }
 }
