@@ -11,6 +11,7 @@ use lanyard_domain::operator::Role;
 use lanyard_domain::record::DeviceRecord;
 use lanyard_domain::statement::Action;
 use lanyard_domain::time::Timestamp;
+use lanyard_domain::trust::Verdict;
 use serde::Serialize;
 
 use super::Desk;
@@ -140,7 +141,7 @@ const EVENT_COLUMNS: [Column<EventLine>; 6] = [
     Column::new("SEQ", |e| e.seq.to_string()),
     Column::new("POS", |e| e.pos.to_string()),
     Column::new("TIME", |e| e.time.to_string()),
-    Column::new("EVENT", |e| event_name(e)),
+    Column::new("EVENT", event_name),
     Column::new("LEVEL", |e| e.level.clone()),
     Column::new("ACTOR", |e| e.actor.to_string()),
 ];
@@ -453,6 +454,8 @@ fn describe(d: &DeviceDetail, output: Output) -> String {
         .collect();
     let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
     let trusted = format!("{}, strength {} ({})", d.verdict, d.strength.level(), name_of(&d.strength));
+    // A deadline says something only to a verdict that it can still lower.
+    let falls = |from: Verdict| d.verdict <= from;
     let pairs = [
         (
             "what is it",
@@ -467,8 +470,14 @@ fn describe(d: &DeviceDetail, output: Output) -> String {
         ("is it trusted", format!("{trusted}, {}", d.stage)),
         ("why", super::agent::reasons(&d.reasons)),
         ("what would restore it", d.restore.join("\n")),
-        ("degrades by itself", d.fresh_until.map(second).unwrap_or_default()),
-        ("untrusted by itself", d.untrusted_after.map(second).unwrap_or_default()),
+        (
+            "degrades by itself",
+            d.fresh_until.filter(|_| falls(Verdict::Trusted)).map(second).unwrap_or_default(),
+        ),
+        (
+            "untrusted by itself",
+            d.untrusted_after.filter(|_| falls(Verdict::Degraded)).map(second).unwrap_or_default(),
+        ),
     ];
     facts(&pairs).replacen(&trusted, &output.tint(d.verdict, &trusted), 1)
 }

@@ -33,7 +33,7 @@ pub enum EvidenceCommand {
     },
     /// A reading that a gateway accepted.
     For {
-        /// The resource as the EHR named it, such as Observation/123.
+        /// The resource as the EHR named it: Observation/123, or the whole location that the device was answered.
         observation: String,
         #[command(flatten)]
         target: Target,
@@ -80,7 +80,7 @@ pub async fn run(command: EvidenceCommand, desk: &Desk) -> anyhow::Result<()> {
             (EvidenceRequest::Device { device, at }, target)
         }
         EvidenceCommand::For { observation, target } => {
-            (EvidenceRequest::Reading { location: observation }, target)
+            (EvidenceRequest::Reading { location: type_and_id(&observation)?.to_owned() }, target)
         }
     };
     let offered: EvidenceClaim =
@@ -116,5 +116,47 @@ pub async fn run(command: EvidenceCommand, desk: &Desk) -> anyhow::Result<()> {
             report.flaw.unwrap_or_default()
         ))),
         _ => Ok(()),
+    }
+}
+
+/// `Type/id` out of a location (FHIR R4 3.1.0.8: `[base]/[type]/[id]/_history/[vid]`).
+fn type_and_id(location: &str) -> anyhow::Result<&str> {
+    let path = location.split_once("/_history/").map_or(location, |(path, _)| path);
+    let start = path.rmatch_indices('/').nth(1).map_or(0, |(at, _)| at + 1);
+    let found = path.get(start..).and_then(|rest| rest.split_once('/').map(|(kind, id)| (rest, kind, id)));
+    match found {
+        Some((rest, kind, id)) if kind.starts_with(|c: char| c.is_ascii_uppercase()) && !id.is_empty() => {
+            Ok(rest)
+        }
+        _ => Err(Failure::usage(format!(
+            "`{location}` names no resource: write Type/id, such as Observation/123"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_is_named_by_type_and_id_however_it_was_told() {
+        for text in [
+            "Observation/1",
+            "/fhir/Observation/1",
+            "/fhir/Observation/1/_history/1",
+            "https://ehr.example/fhir/r4/Observation/1/_history/2",
+        ] {
+            assert_eq!(type_and_id(text).unwrap(), "Observation/1", "{text}");
+        }
+        for text in ["", "1", "Observation", "Observation/", "/", "fhir/x", "_history/1"] {
+            assert!(type_and_id(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn now_is_a_time() {
+        assert!(matches!("now".parse(), Ok(When::Now)));
+        assert!(matches!("2026-11-22T09:30:00Z".parse(), Ok(When::At(_))));
+        assert!("yesterday".parse::<When>().is_err());
     }
 }

@@ -206,7 +206,7 @@ mod tests {
         let text = serde_json::to_string_pretty(&request).unwrap();
         assert_eq!(Request::parse(&text).unwrap(), request);
         for end in 0..text.len() {
-            assert!(Request::parse(&text[..end]).is_err(), "cut at {end}");
+            assert!(Request::parse(text.get(..end).unwrap()).is_err(), "cut at {end}");
         }
         assert!(Request::parse(&text.replace("north", "North Campus")).unwrap_err().contains("site"));
         assert!(Request::parse(&text.replace("o/gateway/x+", "o/gateway/y+")).unwrap_err().contains("vkey"));

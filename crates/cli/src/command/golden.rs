@@ -61,7 +61,7 @@ fn label(event: &Event<'_>) -> String {
 
 /// Firmware writes ASCII or UTF-16 with a zero at the end; anything else stays unread.
 fn printable(data: &[u8]) -> Option<String> {
-    let wide: Option<Vec<u16>> = (data.len() % 2 == 0).then(|| {
+    let wide: Option<Vec<u16>> = data.len().is_multiple_of(2).then(|| {
         let pairs = data.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
         pairs.map(u16::from_le_bytes).collect()
     });

@@ -207,7 +207,7 @@ mod tests {
         let path = dir.path().join(HOME_FILE);
         let text = std::fs::read_to_string(&path).unwrap();
         for end in 0..text.len() {
-            std::fs::write(&path, &text[..end]).unwrap();
+            std::fs::write(&path, text.get(..end).unwrap()).unwrap();
             assert!(Home::read(dir.path()).is_err(), "cut at {end}");
         }
     }

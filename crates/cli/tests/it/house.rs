@@ -56,14 +56,18 @@ pub struct House {
 }
 
 impl House {
-    /// A first start.
+    /// A first start, in front of an EHR that is not there.
     pub fn new() -> Self {
+        Self::before("http://127.0.0.1:1/fhir")
+    }
+
+    /// A first start, in front of this EHR.
+    pub fn before(upstream: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(
-            dir.path().join("lanyard.toml"),
-            "listen = '127.0.0.1:0'\nlog = 'warn'\n[gateway]\nlisten = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:1/fhir'\n",
-        )
-        .unwrap();
+        let config = format!(
+            "listen = '127.0.0.1:0'\nlog = 'warn'\n[gateway]\nlisten = '127.0.0.1:0'\nupstream = '{upstream}'\n"
+        );
+        std::fs::write(dir.path().join("lanyard.toml"), config).unwrap();
         let mut house = Self { dir, process: None, started: Value::Null };
         house.start();
         house

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use lanyard_sim::ehr::StandInEhr;
 use serde_json::Value;
 
 use crate::house::{BINARY, House, lanyard};
@@ -76,10 +77,12 @@ fn one_person_cannot_approve_in_both_roles_and_a_kill_loses_nothing_acknowledged
     assert!(lanyard(house.path(), &wrong).code != 0);
 }
 
-// I4, I5, I11: the whole main job by the command line, without an EHR.
+// I4, I5, I11, R114: the whole main job by the command line.
 #[test]
 fn a_device_earns_its_identity_is_tampered_with_cut_restored_and_retired() {
-    let house = House::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ehr = runtime.block_on(StandInEhr::start()).unwrap();
+    let house = House::before(&ehr.base_url());
     house.people();
     import(&house);
     let device = |more: &[&str]| {
@@ -146,18 +149,27 @@ fn a_device_earns_its_identity_is_tampered_with_cut_restored_and_retired() {
         .json();
     assert_eq!(status["standing"]["verdict"], "trusted");
 
-    // The EHR of this house does not answer: never a false success.
     std::fs::write(
         house.path().join("reading.json"),
         r#"{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},
-            "subject":{"reference":"Patient/1"},"valueQuantity":{"value":72,"unit":"/min",
-            "system":"http://unitsofmeasure.org","code":"/min"}}"#,
+            "valueQuantity":{"value":72,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}"#,
     )
     .unwrap();
-    let send = ["agent", "send", "--config", "pump/agent.toml", "--tpm-dir", "pump/tpm", "reading.json"];
-    let said = lanyard(house.path(), &send);
-    assert!(said.code == 3 || said.code == 1, "{} {}", said.code, said.err);
-    assert!(said.err.contains("the gateway answered"), "{}", said.err);
+    let send = [
+        "-o",
+        "json",
+        "agent",
+        "send",
+        "--config",
+        "pump/agent.toml",
+        "--tpm-dir",
+        "pump/tpm",
+        "reading.json",
+    ];
+    let sent = lanyard(house.path(), &send).code(0).json();
+    let location = sent["location"].as_str().unwrap().to_owned();
+    lanyard(house.path(), &[&send[..], &["--token"]].concat()).code(0);
+    assert_eq!(ehr.count("Observation"), 2);
 
     house.by("anna", &["evidence", "at", "S-1", "now", "-f", "trusted.evidence"]).code(0);
     let vkey = house.text("log_vkey");
@@ -176,6 +188,14 @@ fn a_device_earns_its_identity_is_tampered_with_cut_restored_and_retired() {
     assert!(!refused.err.contains("the gateway answered 2"), "{}", refused.err);
     let why = house.by("anna", &["device", "describe", "S-1"]).code(0).json();
     assert!(!why["restore"].as_array().unwrap().is_empty());
+
+    // What happened to the device since changes nothing about the reading that was accepted before.
+    house.by("anna", &["evidence", "for", &location, "-f", "reading.evidence"]).code(0);
+    let report = lanyard(house.path(), &["-o", "json", "verify", "reading.evidence", "--log-key", &vkey])
+        .code(0)
+        .json();
+    assert_eq!(report["claim"]["state"]["verdict"], "trusted");
+    assert_eq!(report["outcome"], "proved but unwitnessed");
 
     device(&[]);
     house.by("anna", &["device", "release", "S-1", "--reason", "not mine to decide"]).code(1);
