@@ -125,7 +125,14 @@ impl<J: Journal> Control<J> {
 
     /// Raises an alarm; that it could not be recorded must not hide the refusal that it is about.
     pub(crate) async fn alarm(&self, id: DeviceId, code: AlarmCode, refused: &Refused, now: Timestamp) {
-        let detail: String = format!("{}: {}", refused.code, refused.text).chars().take(400).collect();
+        let Some(left_out) = self.alarms.admit(id, code, now) else {
+            tracing::debug!(device.id = %id, ?code, "one more of these alarms; counted, not recorded");
+            return;
+        };
+        let mut detail: String = format!("{}: {}", refused.code, refused.text).chars().take(400).collect();
+        if left_out > 0 {
+            detail.push_str(&format!(" (before this, {left_out} alarms were counted but not recorded)"));
+        }
         let actor = OperatorId::from(lanyard_domain::id::StreamId::from(id));
         let raised = self
             .on_device(id, actor, now, Extras::default(), |_, _| {

@@ -180,7 +180,7 @@ impl<J: Journal> Control<J> {
 
     /// The registered device that this claims to be, and its keys; unknown is refused (R7).
     async fn recognise(&self, claimed: &Claimed, now: Timestamp) -> Result<(DeviceId, Keys), ControlError> {
-        let (id, keys, owner) = {
+        let (id, keys, owner, bindable) = {
             let world = self.world();
             let device = world.by_label(&claimed.vendor, &claimed.model, &claimed.serial).ok_or_else(|| {
                 ControlError::refused(
@@ -189,18 +189,10 @@ impl<J: Journal> Control<J> {
                 )
             })?;
             let keys = endorsed_keys(&world, claimed, now)?;
-            let owner = world
-                .devices
-                .values()
-                .find(|d| {
-                    d.id != device.id && d.identity.as_ref().is_some_and(|i| i.ek_sha256 == keys.ek_sha256)
-                })
-                .map(|d| d.id);
-            if owner.is_none() {
-                // A dry run of the binding rule: refuse before any secret is made.
-                decide_all(&world, device, vec![keys.command()], now)?;
-            }
-            (device.id, keys, owner)
+            let owner = world.by_endorsement_key(&keys.ek_sha256).filter(|owner| *owner != device.id);
+            // A dry run of the binding rule: refuse before any secret is made.
+            let bindable = decide_all(&world, device, vec![keys.command()], now).map(|_| ());
+            (device.id, keys, owner, bindable)
         };
         if let Some(owner) = owner {
             let refused = Refused::new(
@@ -212,6 +204,19 @@ impl<J: Journal> Control<J> {
             self.alarm(id, AlarmCode::HardwareKeyReused, &refused, now).await;
             self.alarm(owner, AlarmCode::HardwareKeyReused, &refused, now).await;
             return Err(refused.into());
+        }
+        if let Err(error) = bindable {
+            // I2: alarmed too, though anyone with an endorsed key can cause it; `alarm` bounds that.
+            if let ControlError::Refused(refused) = &error {
+                match refused.code.as_str() {
+                    "retired" => self.alarm(id, AlarmCode::RetiredIdentityUsed, refused, now).await,
+                    "other_hardware" | "not_the_purchased_hardware" => {
+                        self.alarm(id, AlarmCode::CloneSuspected, refused, now).await;
+                    }
+                    _ => {}
+                }
+            }
+            return Err(error);
         }
         Ok((id, keys))
     }
@@ -312,36 +317,56 @@ impl<J: Journal> Control<J> {
         let certificate = match self.authority.sign(ready.prepared) {
             Ok(certificate) => certificate,
             Err(error) => {
-                let why = error.to_string();
-                let abandoned = self
-                    .on_device(id, actor, now, Extras::default(), |_, _| {
-                        Ok(vec![Command::AbandonIssuance { issuance, why: why.clone() }])
-                    })
-                    .await;
-                if let Err(error) = abandoned {
-                    tracing::error!(device.id = %id, %error, "an abandoned issuance could not be recorded; recovery will");
-                }
+                self.abandon(id, issuance, &error.to_string(), actor, now).await;
                 return Err(error);
             }
         };
-        self.on_device(id, actor, now, Extras::default(), |_, _| {
-            Ok(vec![Command::RecordCertificate {
-                issuance,
-                serial: certificate.serial().to_string(),
-                certificate: certificate.der().to_vec(),
-                certificate_sha256: thumbprint(&certificate),
-                spki_sha256: Digest(certificate.spki_sha256()),
-                not_before: certificate.not_before(),
-                not_after: certificate.not_after(),
-            }])
-        })
-        .await?;
+        let recorded = self
+            .on_device(id, actor, now, Extras::default(), |_, _| {
+                Ok(vec![Command::RecordCertificate {
+                    issuance,
+                    serial: certificate.serial().to_string(),
+                    certificate: certificate.der().to_vec(),
+                    certificate_sha256: thumbprint(&certificate),
+                    spki_sha256: Digest(certificate.spki_sha256()),
+                    not_before: certificate.not_before(),
+                    not_after: certificate.not_after(),
+                }])
+            })
+            .await;
+        if let Err(error) = recorded {
+            // A refusal is final (retired meanwhile), and nobody has seen the certificate. Anything else is left to
+            // recovery: the log may have it.
+            if let ControlError::Refused(refused) = &error {
+                self.abandon(id, issuance, &refused.text, actor, now).await;
+            }
+            return Err(error);
+        }
         Ok(Issued {
             device: id,
             chain_pem: self.authority.chain_pem(&certificate),
             renew_at: certificate.renew_at(),
             not_after: certificate.not_after(),
         })
+    }
+
+    /// Says in the chain that an intent came to nothing.
+    async fn abandon(
+        &self,
+        id: DeviceId,
+        issuance: lanyard_domain::id::IssuanceId,
+        why: &str,
+        actor: OperatorId,
+        now: Timestamp,
+    ) {
+        let abandoned = self
+            .on_device(id, actor, now, Extras::default(), |_, _| {
+                Ok(vec![Command::AbandonIssuance { issuance, why: why.to_owned() }])
+            })
+            .await;
+        if let Err(error) = abandoned {
+            tracing::error!(device.id = %id, %error, "an abandoned issuance could not be recorded; recovery will");
+        }
     }
 
     /// Unapproved state at enrollment or renewal: it is recorded, the device is cut off, no certificate is made.

@@ -10,6 +10,7 @@ use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::Reason;
 
+use crate::alarm::Alarms;
 use crate::authority::Authority;
 use crate::digest::NoRandomness;
 use crate::journal::{Appended, Claim, Entry, Journal, JournalError};
@@ -120,12 +121,24 @@ pub struct Control<J: Journal> {
     pub authority: Authority,
     /// Authenticates what enrolling devices bring back; lives as long as the process (a restart makes them begin again).
     pub(crate) enroll_key: [u8; 32],
+    /// Bounds recorded alarms.
+    pub(crate) alarms: Alarms,
+    /// Held while the set of operators changes: rules about all of them (the first, the last admin, one key for one
+    /// person) span streams, and the log's own check is by stream.
+    pub(crate) operators: futures_util::lock::Mutex<()>,
 }
 
 impl<J: Journal> Control<J> {
     /// A control plane over a world that has already been folded.
     pub fn new(world: Arc<RwLock<World>>, journal: J, authority: Authority) -> Result<Self, ControlError> {
-        Ok(Self { world, journal, authority, enroll_key: crate::digest::random()? })
+        Ok(Self {
+            world,
+            journal,
+            authority,
+            enroll_key: crate::digest::random()?,
+            alarms: Alarms::default(),
+            operators: futures_util::lock::Mutex::default(),
+        })
     }
 
     /// The world as of now. Never hold it over an await.

@@ -2,7 +2,7 @@
 //! intents that a crash left behind, prove refusal of the retired.
 
 use lanyard_domain::access::authenticate;
-use lanyard_domain::device::{Command, Stage};
+use lanyard_domain::device::Command;
 use lanyard_domain::event::Probe;
 use lanyard_domain::id::{DeviceId, OperatorId};
 use lanyard_domain::time::Timestamp;
@@ -15,12 +15,18 @@ use crate::plane::{Control, ControlError, Extras, find};
 pub const ITSELF: OperatorId = OperatorId::from_bytes([0; 16]);
 
 impl<J: Journal> Control<J> {
-    /// Devices whose chain states another verdict than holds now.
-    pub fn drifted(&self, now: Timestamp) -> Vec<DeviceId> {
+    /// All devices there are, to be looked at a few at a time.
+    pub fn device_ids(&self) -> Vec<DeviceId> {
+        self.world().devices.keys().copied().collect()
+    }
+
+    /// Those of `among` whose chain states another verdict than holds now. Give it some thousand at a time: the log
+    /// waits to be folded while the world is being looked at.
+    pub fn drifted(&self, among: &[DeviceId], now: Timestamp) -> Vec<DeviceId> {
         let world = self.world();
         let differs =
             |d: &&lanyard_domain::device::Device| evaluate(d, &world.releases, now).verdict != d.recorded;
-        world.devices.values().filter(differs).map(|d| d.id).collect()
+        among.iter().filter_map(|id| world.devices.get(id)).filter(differs).map(|d| d.id).collect()
     }
 
     /// Records the verdict that holds now, if the chain states another.
@@ -49,7 +55,7 @@ impl<J: Journal> Control<J> {
 
     /// Devices whose retirement still has to be proven.
     pub fn retiring(&self) -> Vec<DeviceId> {
-        self.world().devices.values().filter(|d| d.stage == Stage::Retiring).map(|d| d.id).collect()
+        self.world().retiring().collect()
     }
 
     /// The control plane's own enforcement points, asked by the function that they ask themselves.

@@ -1,11 +1,11 @@
 //! The world: what all events of the log fold to, in memory. Rebuilt from the log at start, moved on in log order by
 //! the store's commit hook, never written by anything else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lanyard_domain::access::{DeviceView, ReleaseName};
-use lanyard_domain::device::{Device, Recorded};
+use lanyard_domain::device::{Device, Recorded, Stage};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{DeviceId, GatewayId, OperatorId, ReleaseId, StreamId};
 use lanyard_domain::operator::Operator;
@@ -75,6 +75,8 @@ pub struct World {
     /// Devices.
     pub devices: HashMap<DeviceId, Device>,
     labels: HashMap<Digest, DeviceId>,
+    endorsement_keys: HashMap<Digest, DeviceId>,
+    retiring: BTreeSet<DeviceId>,
     /// Releases.
     pub releases: HashMap<ReleaseId, Release>,
     /// Operators.
@@ -150,6 +152,15 @@ impl World {
             if device.seq == 1 {
                 let key = label_key(&device.record.vendor, &device.record.model, &device.record.serial);
                 self.labels.insert(key, id);
+            }
+            if let Some(identity) = &device.identity {
+                // The first owner keeps it: a second binding is refused before it is recorded (I2).
+                self.endorsement_keys.entry(identity.ek_sha256).or_insert(id);
+            }
+            if device.stage == Stage::Retiring {
+                self.retiring.insert(id);
+            } else {
+                self.retiring.remove(&id);
             }
             self.devices.insert(id, device);
         }
@@ -261,6 +272,16 @@ impl World {
     /// The device that was registered under this label.
     pub fn by_label(&self, vendor: &str, model: &str, serial: &str) -> Option<&Device> {
         self.labels.get(&label_key(vendor, model, serial)).and_then(|id| self.devices.get(id))
+    }
+
+    /// The device that an endorsement key belongs to, retired ones included.
+    pub fn by_endorsement_key(&self, ek_sha256: &Digest) -> Option<DeviceId> {
+        self.endorsement_keys.get(ek_sha256).copied()
+    }
+
+    /// Devices whose retirement still has to be proven.
+    pub fn retiring(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        self.retiring.iter().copied()
     }
 
     /// The device that one of its current certificates names by thumbprint.

@@ -55,6 +55,14 @@ impl<J: Journal> Control<J> {
         let Some((stream, stream_kind, kind)) = found else {
             return Err(ControlError::NotFound { what: "event at position", id: pos.to_string() });
         };
+        if ENDINGS.contains(&kind) {
+            return Err(ControlError::refused(
+                "payload_in_use",
+                format!(
+                    "the payload at {pos} ends someone's rights; without it a restart would give them back"
+                ),
+            ));
+        }
         let world = self.world();
         let ended = match stream_kind {
             k if k == StreamKind::Device as u8 => {
@@ -77,6 +85,10 @@ impl<J: Journal> Control<J> {
         ))
     }
 }
+
+/// Kinds that take something away for good: certificate revoked, quarantined, retirement begun, retired, operator
+/// removed. A fold without them would find a retired device in service and a removed operator active.
+const ENDINGS: [u16; 5] = [7, 12, 14, 16, 61];
 
 /// Kinds that change no state: alarms, tokens, probes, exports (see `Event::kind`).
 const AUDIT_ONLY: [u16; 4] = [15, 17, 18, 19];

@@ -9,6 +9,7 @@ use lanyard_domain::time::Timestamp;
 use super::{Accepted, Done, require};
 use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError};
+use crate::world::World;
 
 /// Who the first operator is to be. The caller has checked the bootstrap secret.
 #[derive(Debug, Clone)]
@@ -33,6 +34,7 @@ impl<J: Journal> Control<J> {
                 "the first operator must hold the admin role to add others",
             ));
         }
+        let _changing = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {
                 if !world.operators.is_empty() {
@@ -64,8 +66,10 @@ impl<J: Journal> Control<J> {
     ) -> Result<Done, ControlError> {
         require(&accepted.by, &[Role::Admin], "add an operator")?;
         check_text("name", &name, 128).map_err(|e| ControlError::malformed("name", e))?;
+        let _changing = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {
+                still_active(world, &accepted)?;
                 // One key, one person: a second id for the same key would be two heads under one hat (I1).
                 let taken = world.operators.values().any(|o| o.public_key == public_key);
                 if world.operators.contains_key(&id) || taken {
@@ -95,8 +99,10 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Done, ControlError> {
         require(&accepted.by, &[Role::Admin], "remove an operator")?;
+        let _changing = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {
+                still_active(world, &accepted)?;
                 let known = world
                     .operators
                     .get(&id)
@@ -118,6 +124,15 @@ impl<J: Journal> Control<J> {
             .await?;
         Ok(Done::new(appended, format!("operator {id} has no rights any more")))
     }
+}
+
+/// Whoever signed may have been removed while this waited: two admins must not remove each other.
+fn still_active(world: &World, accepted: &Accepted) -> Result<(), ControlError> {
+    let id = accepted.by.id;
+    if world.operators.get(&id).is_some_and(|by| by.active) {
+        return Ok(());
+    }
+    Err(ControlError::refused("operator_unknown", format!("operator {id} is no longer active")))
 }
 
 fn entry(id: OperatorId, actor: OperatorId, expected_seq: u64, event: Event) -> Entry {
