@@ -46,12 +46,15 @@ pub enum Unanswered {
 }
 
 impl Feeds {
-    /// Opens a feed. Items arrive from this moment on; the caller takes its snapshot after it.
+    /// Opens a feed. Items arrive from this moment on; the caller takes its snapshot after it. A gateway has one feed: an
+    /// older one of the same gateway is a dead line or a second copy of it, and ends.
     pub fn open(&self, gateway: GatewayId, site: &str) -> (u64, mpsc::Receiver<Arc<FeedItem>>) {
         let (items, receiver) = mpsc::channel(QUEUE);
         let id = self.counter.fetch_add(1, Ordering::Relaxed);
         let feed = Feed { gateway, site: site.to_owned(), items };
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, feed);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, other| other.gateway != gateway);
+        open.insert(id, feed);
         (id, receiver)
     }
 

@@ -187,7 +187,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     })
 }
 
-/// What the journal tells of every fold: the gateways of the device's site hear of it at once.
+/// What the journal tells of every fold: the gateways of the sites of all devices that it concerns hear of it at once.
 fn tell(
     world: &Arc<RwLock<World>>,
     feeds: &Arc<Feeds>,
@@ -195,11 +195,16 @@ fn tell(
 ) -> impl Fn(u64, Touched) + Send + Sync + 'static {
     let (world, feeds, clock) = (Arc::clone(world), Arc::clone(feeds), clock.clone());
     move |pos, touched| {
-        if let Touched::Device(id) = touched {
-            let world = world.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(device) = world.devices.get(&id) {
-                feeds.changed(pos, world.view(device, clock.now()));
-            }
+        let world = world.read().unwrap_or_else(PoisonError::into_inner);
+        let touched = match touched {
+            Touched::Device(id) => vec![id],
+            // A withdrawal ends the trust of all that run it now (I6); that their chains say so follows.
+            Touched::Release(id) => world.running(id),
+            Touched::Gateway(_) | Touched::Nothing => Vec::new(),
+        };
+        let now = clock.now();
+        for device in touched.iter().filter_map(|id| world.devices.get(id)) {
+            feeds.changed(pos, world.view(device, now));
         }
     }
 }

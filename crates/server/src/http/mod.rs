@@ -10,14 +10,26 @@ pub mod operator;
 pub mod peer;
 pub mod problem;
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use lanyard_api::device::MAX_BODY;
+use lanyard_api::listen::{BodyError, read_body};
 
 use crate::state::State;
 use problem::Answer;
+
+/// 6 MiB in this time is 1.7 Mbit/s; evidence of the usual 64 KiB is 18 kbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a stranger may send in a call that says who they are: a certificate request, or an endorsement chain of some
+/// certificates of 2 KiB.
+const SMALL_BODY: usize = 128 << 10;
 
 /// All calls of the control plane.
 pub fn router(state: State) -> Router {
@@ -48,5 +60,39 @@ pub fn router(state: State) -> Router {
             Answer::new(StatusCode::NOT_FOUND, "no_such_call", "there is no such call here")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(to_the_end))
         .with_state(state)
+}
+
+/// Reads the whole body first, within limits; then carries the call out to its end even when whoever asked goes away:
+/// between an intent and its certificate (I3), or half-way through the devices of a withdrawn release.
+async fn to_the_end(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let most = match parts.uri.path() {
+        "/v1/bootstrap" | "/v1/gateway/certificate" | "/v1/enroll/begin" | "/v1/token" => SMALL_BODY,
+        _ => MAX_BODY,
+    };
+    let body = match read_body(body, most, BODY_TIMEOUT).await {
+        Ok(body) => body,
+        Err(error) => return unreadable(&error).into_response(),
+    };
+    let call = next.run(Request::from_parts(parts, Body::from(body)));
+    tokio::spawn(call).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a call died; please report it");
+        Answer::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_fault",
+            "internal fault; the server's log has it",
+        )
+        .into_response()
+    })
+}
+
+fn unreadable(error: &BodyError) -> Answer {
+    let (status, code) = match error {
+        BodyError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        BodyError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "body_too_slow"),
+        BodyError::Broken(_) => (StatusCode::BAD_REQUEST, "body_broke_off"),
+    };
+    Answer::new(status, code, error.to_string())
 }

@@ -33,10 +33,12 @@ async fn prove(state: &State, device: DeviceId) -> anyhow::Result<()> {
         probes.extend(ask(state, gateway, device, &certificates).await?);
     }
     let accepted = probes.iter().find(|p| !p.refused);
-    if let Some(probe) = accepted {
-        tracing::error!(device.id = %device, point = %probe.point, "a retired device's credential is still accepted");
-    }
+    let accepted = accepted.map(|probe| probe.point.clone());
     state.control.record_probes(device, probes, state.clock.now()).await?;
+    if let Some(point) = accepted {
+        // An error waits before it tries again: the chain must not fill with the same answer.
+        anyhow::bail!("its credential is still accepted at `{point}`");
+    }
     Ok(())
 }
 
@@ -55,6 +57,12 @@ async fn ask(
 ) -> anyhow::Result<Vec<Probe>> {
     let question = Question::Probe { device, certificates: certificates.to_vec() };
     match state.feeds.ask(gateway, question).await? {
+        // I11: a gateway that says nothing about a certificate has not refused it.
+        Answer::Probed { probes } if probes.len() < certificates.len() => anyhow::bail!(
+            "gateway {gateway} answered {} probes for {} certificates",
+            probes.len(),
+            certificates.len()
+        ),
         Answer::Probed { probes } => Ok(probes),
         Answer::Reading { .. } => anyhow::bail!("gateway {gateway} answered another question"),
     }

@@ -119,6 +119,20 @@ async fn one_hardware_key_is_one_record() {
     std::fs::remove_dir_all(hospital.devices.path().join("P-1")).unwrap();
     let refused = hospital.agent("P-1", &other, &firmware).enroll().await.unwrap_err();
     assert_eq!(code(&refused), "other_hardware");
+    let alarms = async |device| {
+        let events: Vec<EventLine> =
+            hospital.look(&hospital.security, &format!("/v1/devices/{device}/events")).await.unwrap();
+        let alarms = events.iter().filter(|e| e.event.as_ref().unwrap()["event"] == "alarm_raised");
+        alarms.map(|e| e.event.as_ref().unwrap()["code"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms(first).await, ["hardware_key_reused", "clone_suspected"]);
+    // Again and again: refused each time, written down five times a minute.
+    for _ in 0..7 {
+        let refused = hospital.agent("P-2", &chip, &firmware).enroll().await.unwrap_err();
+        assert_eq!(code(&refused), "hardware_key_reused");
+    }
+    let count = alarms(first).await.iter().filter(|a| *a == "hardware_key_reused").count();
+    assert_eq!(count, 5);
     // The clone raised an alarm on the owner's chain.
     let events: Vec<EventLine> =
         hospital.look(&hospital.security, &format!("/v1/devices/{first}/events")).await.unwrap();
@@ -195,8 +209,18 @@ async fn withdrawing_a_release_ends_the_trust_of_its_devices_at_once() {
     let detail = hospital.device(device).await;
     assert_eq!(detail.verdict, Verdict::Trusted);
     let release: ReleaseId = detail.firmware.unwrap().release;
-    hospital.decide(&hospital.biomed, Action::WithdrawRelease { release }).await.unwrap();
+    let gateway = lanyard_domain::id::GatewayId::from_random([9; 16]);
+    let (_, mut items) = hospital.running.state.feeds.open(gateway, "north");
+    let withdrawn = hospital.decide(&hospital.biomed, Action::WithdrawRelease { release }).await.unwrap().pos;
     assert_eq!(hospital.device(device).await.verdict, Verdict::Untrusted);
+    // I6: gateways hear of it with the withdrawal itself, not when each device's chain has been written.
+    let told = loop {
+        match &*items.recv().await.unwrap() {
+            lanyard_api::gateway::FeedItem::Changed { pos, view } => break (*pos, view.device, view.verdict),
+            _ => continue,
+        }
+    };
+    assert_eq!(told, (withdrawn, device, Verdict::Untrusted));
     hospital.running.shutdown().await;
 }
 

@@ -48,7 +48,7 @@ pub fn random() -> [u8; 16] {
     lanyard_control::digest::random().unwrap()
 }
 
-fn person() -> Person {
+pub fn person() -> Person {
     Person { id: OperatorId::from_random(random()), key: OperatorKey::generate().unwrap() }
 }
 

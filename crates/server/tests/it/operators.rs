@@ -169,3 +169,57 @@ async fn a_payload_that_still_holds_state_cannot_be_erased() {
     let report = lanyard_store::check(&dir.path().join("log"), &lanyard_store::Trust::default());
     assert!(report.is_ok(), "{:?}", report.err());
 }
+
+// R42, I11: what ended someone's rights is not erasable, or a restart would give them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_rights_cannot_be_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let removed = Action::RemoveOperator { operator: hospital.registrar.id };
+    let removal = hospital.decide(&hospital.admin, removed).await.unwrap().pos;
+    let device = hospital.register(record("P-1")).await;
+    assert_eq!(device.unwrap_err().code(), "operator_unknown");
+    let action = Action::ErasePayload { pos: removal, legal_basis: "GDPR Art. 17".into() };
+    assert_eq!(hospital.decide(&hospital.admin, action).await.unwrap_err().code(), "payload_in_use");
+    hospital.running.shutdown().await;
+}
+
+// I1: two admins who remove each other at the same moment leave one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_admin_stays_however_fast_two_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let second = crate::hospital::person();
+    let action = Action::AddOperator {
+        operator: second.id,
+        name: "Second".into(),
+        roles: vec![Role::Admin],
+        public_key: second.key.public_key(),
+    };
+    hospital.decide(&hospital.admin, action).await.unwrap();
+    let (one, other) = tokio::join!(
+        hospital.decide(&hospital.admin, Action::RemoveOperator { operator: second.id }),
+        hospital.decide(&second, Action::RemoveOperator { operator: hospital.admin.id }),
+    );
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    let admins = {
+        let world = hospital.running.state.control.world();
+        world.operators.values().filter(|o| o.may(&[Role::Admin])).count()
+    };
+    assert_eq!(admins, 1);
+    hospital.running.shutdown().await;
+}
+
+// I12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_cannot_send_megabytes_to_introduce_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    for path in ["/v1/bootstrap", "/v1/enroll/begin", "/v1/gateway/certificate"] {
+        let mut channel = hospital.channel().await;
+        let body = "x".repeat(200 << 10);
+        let answer = channel.call::<_, Recorded>(http::Method::POST, path, Some(&body)).await;
+        assert_eq!(refusal(answer).unwrap_err().code(), "body_too_large", "{path}");
+    }
+    hospital.running.shutdown().await;
+}
