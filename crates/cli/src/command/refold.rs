@@ -89,8 +89,9 @@ impl Refold {
             self.approver_is_another_person(event, origin)?;
             self.certified_only_when_intended(event, origin)?;
         }
+        self.nothing_after_retirement(kind, origin)?;
         self.world.apply(origin, event.as_ref());
-        self.nothing_after_retirement(kind, origin)
+        Ok(())
     }
 
     /// I4: the server cannot make up a person's decision.
@@ -167,17 +168,16 @@ impl Refold {
         Err(format!("certificate {serial} was issued without a recorded intent"))
     }
 
-    /// I2: a retired device is retired for ever.
+    /// I2: a retired device is retired for ever. What only takes away (an intent given up, a revocation) may still come.
     fn nothing_after_retirement(&self, kind: u16, origin: Origin) -> Result<(), String> {
-        const LIFE: std::ops::RangeInclusive<u16> = 2..=16;
+        const LIFE: [u16; 13] = [2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16];
         let retired = origin.stream_kind == StreamKind::Device as u8
             && self
                 .world
                 .devices
                 .get(&DeviceId::from(origin.stream))
                 .is_some_and(|d| d.stage == Stage::Retired);
-        let ending = Event::DeviceRetired {}.kind();
-        if retired && LIFE.contains(&kind) && kind != ending {
+        if retired && LIFE.contains(&kind) {
             return Err(format!("an event of kind {kind} in the life of a retired device"));
         }
         Ok(())
@@ -220,5 +220,217 @@ fn carried(event: &Event) -> Carried<'_> {
         | Event::GatewayAdded { statement: Some(signed), .. }
         | Event::DeviceQuarantined { statement: Some(signed), .. } => Carried::Statement(signed),
         _ => Carried::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanyard_api::signing::{OperatorKey, sign_statement};
+    use lanyard_domain::id::IssuanceId;
+    use lanyard_domain::record::DeviceRecord;
+    use lanyard_domain::statement::{Action, Statement};
+    use lanyard_domain::text::{Blob, Digest};
+    use lanyard_domain::tier::Tier;
+    use lanyard_ledger::Hash;
+
+    use super::*;
+
+    const ORIGIN: &str = "hospital.example/lanyard";
+    const PUMP: [u8; 16] = [0x50; 16];
+
+    struct Person {
+        id: OperatorId,
+        key: OperatorKey,
+    }
+
+    fn person(byte: u8) -> Person {
+        Person { id: OperatorId::from_bytes([byte; 16]), key: OperatorKey::generate().unwrap() }
+    }
+
+    impl Person {
+        fn signs(&self, log: &str, action: Action) -> SignedStatement {
+            let statement = Statement {
+                log: log.to_owned(),
+                operator: self.id,
+                at: Timestamp::default(),
+                nonce: Digest([0; 32]),
+                reason: "test".into(),
+                action,
+            };
+            sign_statement(&statement, &self.key).unwrap()
+        }
+
+        fn added(&self, statement: Option<SignedStatement>) -> Event {
+            let roles = vec![Role::Admin, Role::Security];
+            Event::OperatorAdded { name: "P".into(), roles, public_key: self.key.public_key(), statement }
+        }
+    }
+
+    /// A log under construction.
+    #[derive(Default)]
+    struct Log {
+        refold: Refold,
+        pos: u64,
+    }
+
+    impl Log {
+        fn record(&mut self, kind: StreamKind, stream: [u8; 16], actor: OperatorId, event: &Event) {
+            self.raw(kind, stream, actor, event.kind(), &event.to_payload().unwrap());
+        }
+
+        fn raw(&mut self, kind: StreamKind, stream: [u8; 16], actor: OperatorId, code: u16, payload: &[u8]) {
+            let header = LeafHeader {
+                kind: code,
+                pos: self.pos,
+                time_micros: 1,
+                stream_kind: kind as u8,
+                stream,
+                seq: 0,
+                prev: None,
+                actor: *actor.as_bytes(),
+                policy: Hash([0; 32]),
+            };
+            self.refold.take(&header, Some(payload));
+            self.pos += 1;
+        }
+
+        fn refused(self, words: &str) {
+            let difference = self.refold.finish().expect_err(words).to_string();
+            assert!(difference.contains(words), "{words}: {difference}");
+        }
+    }
+
+    /// A log with its origin, two people, and a device that the first registered.
+    fn begun() -> (Log, Person, Person) {
+        let (anna, ben, mut log) = (person(1), person(2), Log::default());
+        let itself = OperatorId::from_bytes([0; 16]);
+        let started = Event::LedgerStarted { origin: ORIGIN.into(), vkey: "v".into(), policy: "p".into() };
+        log.record(StreamKind::System, [0; 16], itself, &started);
+        log.record(StreamKind::Operator, *anna.id.as_bytes(), anna.id, &anna.added(None));
+        let signed = anna.signs(ORIGIN, Action::RemoveOperator { operator: ben.id });
+        log.record(StreamKind::Operator, *ben.id.as_bytes(), anna.id, &ben.added(Some(signed)));
+        let signed = anna.signs(ORIGIN, Action::RetireDevice { device: DeviceId::from_bytes(PUMP) });
+        let registered = Event::DeviceRegistered { record: record(), statement: signed };
+        log.record(StreamKind::Device, PUMP, anna.id, &registered);
+        (log, anna, ben)
+    }
+
+    fn record() -> DeviceRecord {
+        DeviceRecord {
+            vendor: "Acme".into(),
+            model: "P1".into(),
+            serial: "S".into(),
+            site: "main".into(),
+            owner: "biomed".into(),
+            department: "ICU".into(),
+            purpose: "Infusion".into(),
+            class: "pump".into(),
+            tier: Tier::Low,
+            ai: false,
+            scopes: Vec::new(),
+            ae_title: None,
+            zone: "icu".into(),
+            ek_sha256: None,
+        }
+    }
+
+    fn approval(by: &Person, role: Role) -> Event {
+        let action = Action::ApproveDevice { device: DeviceId::from_bytes(PUMP), role };
+        Event::DeviceApproved { role, statement: by.signs(ORIGIN, action) }
+    }
+
+    #[test]
+    fn a_good_log_is_counted() {
+        let (mut log, _, ben) = begun();
+        log.record(StreamKind::Device, PUMP, ben.id, &approval(&ben, Role::Security));
+        let folded = log.refold.finish().unwrap();
+        assert_eq!(folded, Folded { devices: 1, operators: 2, statements: 3, open_issuances: 0 });
+    }
+
+    // I4
+    #[test]
+    fn a_decision_that_its_person_did_not_sign_is_found() {
+        let (mut log, _, ben) = begun();
+        let forger = Person { id: ben.id, key: OperatorKey::generate().unwrap() };
+        log.record(StreamKind::Device, PUMP, ben.id, &approval(&forger, Role::Security));
+        log.refused("position 4: the signature is not operator");
+
+        let (mut log, anna, ben) = begun();
+        log.record(StreamKind::Device, PUMP, anna.id, &approval(&ben, Role::Security));
+        log.refused("but the leaf names");
+
+        let (mut log, _, ben) = begun();
+        let elsewhere = ben.signs("other/log", Action::RemoveOperator { operator: ben.id });
+        log.record(StreamKind::Device, PUMP, ben.id, &Event::RetirementBegun { statement: elsewhere });
+        log.refused("signed for the log `other/log`");
+    }
+
+    // I1
+    #[test]
+    fn an_unsigned_operator_a_second_hat_and_an_approval_of_the_own_request_are_found() {
+        let (mut log, _, _) = begun();
+        let mallory = person(9);
+        log.record(StreamKind::Operator, *mallory.id.as_bytes(), mallory.id, &mallory.added(None));
+        log.refused("an operator was added without an operator's signature");
+
+        let (mut log, anna, _) = begun();
+        log.record(StreamKind::Device, PUMP, anna.id, &approval(&anna, Role::Security));
+        log.refused("approved twice, or their own request");
+
+        let (mut log, _, ben) = begun();
+        log.record(StreamKind::Device, PUMP, ben.id, &approval(&ben, Role::Security));
+        log.record(StreamKind::Device, PUMP, ben.id, &approval(&ben, Role::Biomedical));
+        log.refused("approved twice, or their own request");
+
+        let (mut log, anna, ben) = begun();
+        let signed = anna.signs(ORIGIN, Action::RemoveOperator { operator: ben.id });
+        log.record(
+            StreamKind::Operator,
+            *ben.id.as_bytes(),
+            anna.id,
+            &Event::OperatorRemoved { statement: signed },
+        );
+        log.record(StreamKind::Device, PUMP, ben.id, &approval(&ben, Role::Security));
+        log.refused("had no rights then");
+    }
+
+    // I3
+    #[test]
+    fn a_certificate_without_its_intent_is_found() {
+        let (mut log, _, ben) = begun();
+        let issued = Event::CertificateIssued {
+            issuance: IssuanceId::from_bytes([7; 16]),
+            serial: "0a".into(),
+            certificate: Blob::default(),
+            certificate_sha256: Digest::default(),
+            spki_sha256: Digest::default(),
+            not_before: Timestamp::default(),
+            not_after: Timestamp::default(),
+        };
+        log.record(StreamKind::Device, PUMP, ben.id, &issued);
+        log.refused("certificate 0a was issued without a recorded intent");
+    }
+
+    // I2
+    #[test]
+    fn a_life_after_retirement_is_found() {
+        let (mut log, _, ben) = begun();
+        log.record(StreamKind::Device, PUMP, ben.id, &Event::DeviceRetired {});
+        log.record(StreamKind::Device, PUMP, ben.id, &Event::DeviceInService {});
+        log.refused("in the life of a retired device");
+    }
+
+    // I12
+    #[test]
+    fn a_payload_that_is_not_its_kind_is_found() {
+        let (mut log, _, ben) = begun();
+        let payload = Event::DeviceRetired {}.to_payload().unwrap();
+        log.raw(StreamKind::Device, PUMP, ben.id, Event::DeviceInService {}.kind(), &payload);
+        log.refused("event payload is of kind");
+        for end in 0..payload.len() {
+            let (mut log, _, ben) = begun();
+            log.raw(StreamKind::Device, PUMP, ben.id, 16, payload.get(..end).unwrap());
+            assert!(log.refold.finish().is_err(), "cut at {end}");
+        }
     }
 }
