@@ -177,7 +177,7 @@ impl<J: Journal> Control<J> {
             firmware: &firmware,
             models: &models,
             expect_model: if device.record.ai { ExpectModel::Required } else { ExpectModel::None },
-            previous: device.evidence.as_ref().map(|e| clock_info(e.boot)),
+            previous: device.boot_before(&ak.encode()).map(clock_info),
             now,
         });
         let digest = sha256(&presented.evidence);

@@ -199,6 +199,11 @@ impl Device {
                 }
             }
             Event::IdentityBound { ek_sha256, ak_public, grade, .. } => {
+                if let Some(start) = self.boot_before(&ak_public.0)
+                    && let Some(evidence) = &mut self.evidence
+                {
+                    evidence.boot = start;
+                }
                 self.identity = Some(Identity {
                     ek_sha256: *ek_sha256,
                     ak_public: ak_public.0.clone(),
@@ -286,6 +291,16 @@ impl Device {
     /// Whether one of its certificates is valid at `now`.
     pub fn has_valid_certificate(&self, now: Timestamp) -> bool {
         self.certificates.iter().any(|c| c.not_before <= now && now <= c.not_after)
+    }
+
+    /// The TPM counters that evidence by this attestation key must not come before. Clearing a TPM ends its keys and
+    /// sets its counters to zero (Part 3, TPM2_Clear): with a new key on the same hardware they begin anew. Older
+    /// quotes stay worthless: they are by the old key.
+    pub fn boot_before(&self, ak_public: &[u8]) -> Option<BootState> {
+        let last = self.evidence.as_ref()?.boot;
+        let same = self.identity.as_ref().is_some_and(|i| i.ak_public == ak_public);
+        let start = BootState { reset_count: 0, restart_count: 0, clock: 0, safe: false };
+        Some(if same { last } else { start })
     }
 
     fn resume(&self) -> Option<Resume> {

@@ -300,6 +300,28 @@ fn evidence_that_comes_before_the_last_is_a_replay() {
     assert_eq!(life.try_(Command::RecordAppraisal(rebooted)), Ok(()));
 }
 
+// R39: TPM2_Clear sets the counters to zero and ends the attestation key; the same chip can enroll again.
+#[test]
+fn counters_begin_anew_with_a_new_key_on_the_same_hardware_only() {
+    let mut life = Life::in_service();
+    life.try_(Command::RecordAppraisal(facts(5, Appraisal::Affirming))).unwrap();
+    let mut cleared = facts(6, Appraisal::Affirming);
+    cleared.boot = BootState { reset_count: 0, restart_count: 0, clock: 3, safe: true };
+    let again = |ak: Vec<u8>, life: &Life| {
+        let mut command = bind(1);
+        if let Command::BindIdentity { ek_sha256, ak_public, .. } = &mut command {
+            *ek_sha256 = life.device.identity.as_ref().unwrap().ek_sha256;
+            *ak_public = ak;
+        }
+        command
+    };
+    let same = life.device.identity.as_ref().unwrap().ak_public.clone();
+    life.try_(again(same, &life)).unwrap();
+    assert_eq!(life.try_(Command::RecordAppraisal(cleared.clone())), Err("evidence_replayed"));
+    life.try_(again(vec![0xaf; 8], &life)).unwrap();
+    assert_eq!(life.try_(Command::RecordAppraisal(cleared)), Ok(()));
+}
+
 // R64
 #[test]
 fn a_withdrawn_release_ends_the_trust_of_devices_that_run_it() {
