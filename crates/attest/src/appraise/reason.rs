@@ -98,10 +98,12 @@ impl ReasonCode {
             | Self::NonceMismatch
             | Self::PcrSelectionMismatch
             | Self::PcrDigestMismatch
-            | Self::CountersWentBack
-            | Self::EventLogMalformed
-            | Self::EventLogMismatch => Family::Evidence,
-            Self::FirmwareUnapproved
+            | Self::CountersWentBack => Family::Evidence,
+            // The quote is the chip's own word, now: measurements that no record explains are a state nobody approved,
+            // whether the record or the device was tampered with.
+            Self::EventLogMalformed
+            | Self::EventLogMismatch
+            | Self::FirmwareUnapproved
             | Self::FirmwareWithdrawn
             | Self::FirmwareDowngraded
             | Self::ModelUnapproved

@@ -290,16 +290,16 @@ fn broken_evidence_has_its_own_reasons() {
 }
 
 #[test]
-fn a_log_that_does_not_explain_the_quote_is_broken_evidence() {
+fn a_log_that_does_not_explain_the_quote_is_contraindicated() {
     let mut case = Case::new(b"tampered", None);
     // The log of the golden boot beside the quote of a tampered one.
     case.evidence.event_log = boot(b"kernel", None).finish().0;
-    let result = case.expect(Verdict::Broken, &["event_log_mismatch"]);
+    let result = case.expect(Verdict::Contraindicated, &["event_log_mismatch"]);
     assert!(result.why[0].text.contains("PCR 9"));
     case.evidence.event_log.pop();
-    case.expect(Verdict::Broken, &["event_log_malformed"]);
+    case.expect(Verdict::Contraindicated, &["event_log_malformed"]);
     case.evidence.event_log.clear();
-    case.expect(Verdict::Broken, &["event_log_malformed"]);
+    case.expect(Verdict::Contraindicated, &["event_log_malformed"]);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_boot_at_locality_3_is_replayed_from_its_starting_value() {
         .unwrap();
     assert_ne!(value, case.evidence.pcrs[0].1);
     case.evidence.event_log = log;
-    case.expect(Verdict::Broken, &["event_log_mismatch"]);
+    case.expect(Verdict::Contraindicated, &["event_log_mismatch"]);
     case.evidence.pcrs[0].1 = value;
     case.firmware[0].pcrs[0].1 = value;
     case.quote();

@@ -116,6 +116,8 @@ pub struct Evidence {
     pub pos: u64,
     /// Its digest.
     pub sha256: Digest,
+    /// The nonce that it quotes.
+    pub nonce: Digest,
     /// Size of the checkpoint that it is fresh by; later evidence may not name an older one.
     pub checkpoint_size: u64,
     /// What it showed.
@@ -223,6 +225,9 @@ impl Device {
             } => {
                 self.pending.retain(|p| p != issuance);
                 self.certificates.retain(|c| c.not_after > recorded.time);
+                // A million devices with one certificate each: room for the usual four would be 300 MB of nothing.
+                self.pending.shrink_to_fit();
+                self.certificates.reserve_exact(1);
                 self.certificates.push(Certificate {
                     serial: serial.clone(),
                     sha256: *certificate_sha256,
@@ -243,6 +248,7 @@ impl Device {
             Event::EvidenceAppraised {
                 appraisal,
                 evidence_sha256,
+                nonce,
                 checkpoint_size,
                 boot,
                 firmware,
@@ -255,6 +261,7 @@ impl Device {
                     at: recorded.time,
                     pos: recorded.pos,
                     sha256: *evidence_sha256,
+                    nonce: *nonce,
                     checkpoint_size: *checkpoint_size,
                     appraisal: *appraisal,
                     firmware: *firmware,
