@@ -13,7 +13,7 @@ use crate::hospital::Hospital;
 use crate::load::{self, Caller, Load, Outcome};
 use crate::nginx::Nginx;
 use crate::table::{Row, quantile};
-use crate::{Settings, material};
+use crate::{Settings, cpu, material};
 
 /// Devices of a ward, of a floor, of a hospital that all send at the same moment.
 const CONNECTIONS: [usize; 3] = [16, 128, 512];
@@ -42,19 +42,27 @@ pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
                 callers.iter().map(|c| Caller { tls: plain.clone(), body: c.body.clone() }).collect();
             let load = |address| Load { address, path: PATH, time: settings.time };
             let limit = load::run(&load(nginx.address), &anonymous).await.context("nginx")?;
+            let before = cpu::used()?;
             let ours = load::run(&load(hospital.gateway()), callers).await.context("gateway")?;
-            rows.push(row(connections, ours, limit));
+            let busy = cpu::used()?.saturating_sub(before).as_secs_f64() / settings.time.as_secs_f64();
+            rows.push(row(connections, ours, limit, busy));
         }
         Ok(rows)
     })
 }
 
-fn row(connections: usize, mut ours: Outcome, mut limit: Outcome) -> Row {
+/// `busy`: cores that load, gateway and upstream had while ours ran; below all cores, the rest waited for the disk.
+fn row(connections: usize, mut ours: Outcome, mut limit: Outcome, busy: f64) -> Row {
     Row {
         ours: Some(ours.rate),
         limit: Some(limit.rate),
         target: "ratio >= 0.5",
-        note: format!("ours {}; limit: nginx, {}", spread(&mut ours), spread(&mut limit)),
+        note: format!(
+            "ours {}, {busy:.1} of {} cores; limit: nginx, {}",
+            spread(&mut ours),
+            cpu::cores(),
+            spread(&mut limit)
+        ),
         ..Row::rate(format!("FHIR writes, mTLS, {connections} connections"))
     }
 }
