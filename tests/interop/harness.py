@@ -27,8 +27,6 @@ MISSING = "run `cargo xtask peers`"
 PATIENCE = 120
 PR_SET_PDEATHSIG = 1
 
-sys.dont_write_bytecode = True
-
 
 class Missing(Exception):
     """A foreign program is not installed."""

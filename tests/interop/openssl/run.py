@@ -6,8 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import (ROOT, Hospital, Suite, agent_config, check, free_port, lanyard,  # noqa: E402
+from harness import (Hospital, Suite, agent_config, check, free_port, lanyard,  # noqa: E402
                      run, same)
 
 suite = Suite("openssl")
