@@ -99,7 +99,7 @@ fn transient_status(status: u16) -> bool {
     matches!(status, 429 | 500 | 502 | 503 | 504)
 }
 
-fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
     let mut next = Some(error);
     while let Some(e) = next {
         if let Some(tls) = e.downcast_ref::<rustls::Error>() {

@@ -9,8 +9,8 @@ mod error;
 mod lines;
 mod server;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -130,10 +130,19 @@ impl Client {
 
         let (closed, dropped) = (CancellationToken::new(), CancellationToken::new());
         let (ended, unused) = (closed.clone().drop_guard(), dropped.clone());
+        let alert: Arc<OnceLock<rustls::Error>> = Arc::default();
+        let heard = alert.clone();
         tokio::spawn(async move {
             let _ended = ended;
-            // The outcome reaches the caller through its pending call; here it only ends the task.
-            tokio::select! { _ = connection => {}, () = unused.cancelled() => {} }
+            // The outcome reaches the caller through its pending call. An alert may come before there is one.
+            tokio::select! {
+                outcome = connection => {
+                    if let Some(tls) = outcome.err().and_then(|e| error::tls_error(&e)) {
+                        heard.get_or_init(|| tls);
+                    }
+                }
+                () = unused.cancelled() => {}
+            }
         });
         Ok(Channel {
             sender,
@@ -144,6 +153,7 @@ impl Client {
             call_timeout: self.call_timeout,
             max_response: self.max_response,
             closed,
+            alert,
             _dropped: Arc::new(dropped.drop_guard()),
         })
     }
@@ -177,6 +187,8 @@ pub struct Channel {
     call_timeout: Duration,
     max_response: usize,
     closed: CancellationToken,
+    /// What TLS said when it ended the connection.
+    alert: Arc<OnceLock<rustls::Error>>,
     _dropped: Arc<DropGuard>,
 }
 
@@ -273,9 +285,29 @@ impl Channel {
     async fn send(&mut self, request: Request<Bytes>) -> Result<Response<Incoming>, CallError> {
         let mut request = request.map(Full::new);
         request.headers_mut().entry(HOST).or_insert_with(|| self.host.clone());
-        let failed = |e| CallError::from_transport(&self.server, "a call to", e);
-        self.sender.ready().await.map_err(failed)?;
-        self.sender.send_request(request).await.map_err(failed)
+        let outcome = match self.sender.ready().await {
+            Ok(()) => self.sender.send_request(request).await,
+            Err(e) => Err(e),
+        };
+        match outcome {
+            Ok(response) => Ok(response),
+            Err(e) => Err(self.failed(e).await),
+        }
+    }
+
+    /// Why a call failed. A refusal of our certificate may have ended the connection before the call began, which then
+    /// only finds it closed; the alert tells more.
+    async fn failed(&self, error: hyper::Error) -> CallError {
+        let failed = CallError::from_transport(&self.server, "a call to", error);
+        if !self.sender.is_closed() || matches!(failed, CallError::Tls { .. }) {
+            return failed;
+        }
+        // The task ends with the connection; the caller's own limit on time is around this.
+        self.closed.cancelled().await;
+        match self.alert.get() {
+            Some(alert) => CallError::Tls { server: self.server.clone(), source: alert.clone() },
+            None => failed,
+        }
     }
 
     async fn collect(&self, body: Incoming) -> Result<Bytes, CallError> {

@@ -294,6 +294,20 @@ async fn a_server_of_another_name_or_authority_and_a_foreign_client_are_refused_
 }
 
 #[tokio::test]
+async fn an_alert_that_came_before_the_call_is_still_told() {
+    let world = world(Limits::default(), false).await;
+    let config = client_config(&world.server, Some(&Party::new("client")), BOTH);
+    let error = match world.client(config).connect().await {
+        Ok(mut channel) => {
+            channel.closed().await;
+            get::<()>(&mut channel, "/empty").await.unwrap_err()
+        }
+        Err(error) => error,
+    };
+    assert!(matches!(error, CallError::Tls { source: rustls::Error::AlertReceived(_), .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_stream_gives_whole_lines_and_ends_cleanly_or_not_at_all() {
     let world = world(Limits::default(), false).await;
     let idle = Duration::from_millis(300);
