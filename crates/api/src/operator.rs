@@ -1,6 +1,6 @@
 //! What an operator's command line says and hears.
 
-use lanyard_domain::id::{DeviceId, OperatorId, ReleaseId};
+use lanyard_domain::id::{DeviceId, GatewayId, OperatorId, ReleaseId};
 use lanyard_domain::operator::Role;
 use lanyard_domain::record::DeviceRecord;
 use lanyard_domain::release::{ReleaseRecord, ReleaseState};
@@ -176,6 +176,23 @@ pub struct OperatorLine {
     pub roles: Vec<Role>,
     /// Whether their rights still hold.
     pub active: bool,
+}
+
+/// A gateway in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayLine {
+    /// Id.
+    pub gateway: GatewayId,
+    /// Site whose devices it knows.
+    pub site: String,
+    /// Names that it serves.
+    pub names: Vec<String>,
+    /// Whether it hears of changes right now.
+    pub connected: bool,
+    /// Size of its decision log as last anchored in the main log.
+    pub anchored_size: u64,
+    /// Whether an admin has ended it.
+    pub removed: bool,
 }
 
 /// An event in a device's timeline.

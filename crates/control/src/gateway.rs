@@ -12,7 +12,7 @@ use lanyard_pki::name::DnsName;
 use lanyard_pki::profile::{Addresses, SubjectFacts};
 
 use crate::authority::thumbprint;
-use crate::carry_out::gateway_entry;
+use crate::carry_out::{gateway_entry, gateway_in_use};
 use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError};
 
@@ -27,9 +27,7 @@ impl<J: Journal> Control<J> {
         let csr = csr::verify(request).map_err(|e| ControlError::malformed("csr", e))?;
         let names = {
             let world = self.world();
-            let gateway = world.gateways.get(&id).ok_or_else(|| {
-                ControlError::refused("gateway_unknown", format!("gateway {id} has not been admitted"))
-            })?;
+            let gateway = gateway_in_use(&world, id)?;
             if gateway.spki_sha256 != Digest(csr.spki_sha256()) {
                 return Err(ControlError::refused(
                     "other_key",
@@ -122,7 +120,7 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<(), ControlError> {
         self.record(now, |world| {
-            let seq = world.gateways.get(&id).map(|g| g.seq).unwrap_or_default();
+            let seq = gateway_in_use(world, id)?.seq;
             Ok((vec![gateway_entry(id, actor, seq, event.clone(), Vec::new())], ()))
         })
         .await?;

@@ -44,6 +44,8 @@ pub struct Gateway {
     pub certificates: Vec<(Digest, Timestamp)>,
     /// Its decision log as last anchored.
     pub anchored: Option<Anchored>,
+    /// Ended by an admin; stays known, because its log lies under ours.
+    pub removed: bool,
     /// Position of the admission.
     pub added_pos: u64,
     /// Events so far.
@@ -230,6 +232,7 @@ impl World {
                     names: names.clone(),
                     certificates: Vec::new(),
                     anchored: None,
+                    removed: false,
                     added_pos: origin.pos,
                     seq: 0,
                 },
@@ -241,6 +244,10 @@ impl World {
             Some(Event::GatewayCertified { certificate_sha256, not_after, .. }) => {
                 gateway.certificates.retain(|(_, end)| *end > origin.time);
                 gateway.certificates.push((*certificate_sha256, *not_after));
+            }
+            Some(Event::GatewayRemoved { .. }) => {
+                gateway.removed = true;
+                gateway.certificates.clear();
             }
             Some(Event::GatewayCheckpointAnchored { size, note, .. }) => {
                 gateway.anchored = Some(Anchored { size: *size, note: note.clone(), pos: origin.pos });

@@ -216,6 +216,9 @@ pub enum Event {
         vkey: String,
     },
 
+    /// Ended: its certificates and its feed are no longer accepted, for ever.
+    GatewayRemoved { statement: SignedStatement },
+
     // -- system stream --
     /// First event of a log.
     LedgerStarted { origin: String, vkey: String, policy: String },
@@ -342,6 +345,7 @@ impl Event {
             Event::GatewayAdded { .. } => 80,
             Event::GatewayCertified { .. } => 81,
             Event::GatewayCheckpointAnchored { .. } => 82,
+            Event::GatewayRemoved { .. } => 83,
             Event::LedgerStarted { .. } => 100,
             Event::AuthorityCreated { .. } => 101,
             Event::EndorsementAdded { .. } => 102,

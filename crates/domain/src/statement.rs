@@ -121,6 +121,11 @@ pub enum Action {
         /// DNS names and addresses it serves.
         names: Vec<String>,
     },
+    /// End a gateway: stolen, replaced or out of use.
+    RemoveGateway {
+        /// Which.
+        gateway: GatewayId,
+    },
     /// Delete the payload of one event.
     ErasePayload {
         /// Position in the log.

@@ -63,6 +63,11 @@ impl Feeds {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
+    /// Ends the feed of a gateway that was removed.
+    pub fn end(&self, gateway: GatewayId) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, feed| feed.gateway != gateway);
+    }
+
     /// Tells the gateways of the device's site.
     pub fn changed(&self, pos: u64, view: DeviceView) {
         let site = view.site.clone();

@@ -200,7 +200,13 @@ fn tell(
             Touched::Device(id) => vec![id],
             // A withdrawal ends the trust of all that run it now (I6); that their chains say so follows.
             Touched::Release(id) => world.running(id),
-            Touched::Gateway(_) | Touched::Nothing => Vec::new(),
+            Touched::Gateway(id) => {
+                if world.gateways.get(&id).is_some_and(|g| g.removed) {
+                    feeds.end(id);
+                }
+                return;
+            }
+            Touched::Nothing => return,
         };
         let now = clock.now();
         for device in touched.iter().filter_map(|id| world.devices.get(id)) {

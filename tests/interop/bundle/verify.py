@@ -536,6 +536,7 @@ KINDS = {
     80: "gateway_added site vkey spki_sha256 names statement",
     81: "gateway_certified serial certificate certificate_sha256 not_after",
     82: "gateway_checkpoint_anchored gateway size note note_sha256 vkey",
+    83: "gateway_removed statement",
     100: "ledger_started origin vkey policy",
     101: "authority_created name certificate certificate_sha256",
     102: "endorsement_added certificate certificate_sha256 grade statement",
@@ -590,7 +591,7 @@ class Line:
 
 
 def home(kind):
-    for first, last, stream in ((1, 19, DEVICE), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 82, GATEWAY),
+    for first, last, stream in ((1, 19, DEVICE), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
                                 (100, 106, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream

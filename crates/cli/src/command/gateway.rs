@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use lanyard_api::client::Server;
 use lanyard_api::clock::Clock;
+use lanyard_api::operator::GatewayLine;
 use lanyard_domain::id::GatewayId;
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::{Digest, check_slug};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Desk;
 use super::role::{Home, Secret, log_lines, settings, stop_signal};
 use crate::exit::Failure;
-use crate::output::{emit, facts};
+use crate::output::{Column, emit, facts};
 use crate::{files, session};
 
 /// What to do with gateways.
@@ -33,9 +34,34 @@ pub enum GatewayCommand {
         #[arg(long, default_value = "gateway admitted")]
         reason: String,
     },
+    /// As an admin or for security: end a gateway that was stolen, replaced or is out of use. It cannot come back.
+    Remove {
+        /// Its id.
+        gateway: GatewayId,
+        /// Why; stands in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
+    /// List gateways.
+    List,
     /// On the gateway: serve.
     Run(RunArgs),
 }
+
+const COLUMNS: [Column<GatewayLine>; 5] = [
+    Column::new("GATEWAY", |g| g.gateway.to_string()),
+    Column::new("SITE", |g| g.site.clone()),
+    Column::new("NAMES", |g| g.names.join(",")),
+    Column::new("DECISIONS ANCHORED", |g| g.anchored_size.to_string()),
+    Column::new("STATE", |g| {
+        match (g.removed, g.connected) {
+            (true, _) => "removed",
+            (false, true) => "connected",
+            (false, false) => "away",
+        }
+        .to_owned()
+    }),
+];
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -100,6 +126,13 @@ pub async fn run(command: GatewayCommand, desk: Desk) -> anyhow::Result<()> {
             let Request { gateway, site, spki_sha256, vkey, names } = request;
             let action = Action::AddGateway { gateway, site, spki_sha256, vkey, names };
             desk.recorded(&desk.session()?.decide(action, &reason).await?)
+        }
+        GatewayCommand::Remove { gateway, reason } => {
+            desk.recorded(&desk.session()?.decide(Action::RemoveGateway { gateway }, &reason).await?)
+        }
+        GatewayCommand::List => {
+            let lines: Vec<GatewayLine> = desk.session()?.read("/v1/gateways").await?;
+            desk.output.list(&lines, &COLUMNS, "no gateway yet")
         }
         GatewayCommand::Run(args) => serve(&args).await,
     }

@@ -206,6 +206,7 @@ fn carried(event: &Event) -> Carried<'_> {
         | Event::ReleaseWithdrawn { statement }
         | Event::OperatorRemoved { statement }
         | Event::EndorsementAdded { statement, .. }
+        | Event::GatewayRemoved { statement }
         | Event::PayloadErased { statement, .. } => Carried::Statement(statement),
         Event::OperatorAdded { statement, .. } if optional(statement) => {
             Carried::MissingOf("an operator was added")

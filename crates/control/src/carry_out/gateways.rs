@@ -42,6 +42,30 @@ impl<J: Journal> Control<J> {
         Ok(Done::new(appended, format!("gateway {id} may now ask for its certificate")))
     }
 
+    pub(super) async fn remove_gateway(
+        &self,
+        accepted: Accepted,
+        id: GatewayId,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &[Role::Admin, Role::Security], "remove a gateway")?;
+        let event = Event::GatewayRemoved { statement: accepted.signed.clone() };
+        let (appended, ()) = self
+            .record(now, |world| {
+                let gateway = in_use(world, id)?;
+                let mut entry = entry(id, accepted.by.id, gateway.seq, event.clone(), Vec::new());
+                entry.once = accepted.once();
+                Ok((vec![entry], ()))
+            })
+            .await?;
+        Ok(Done::new(
+            appended,
+            format!(
+                "gateway {id} is cut off for ever; its readings stay provable as far as they are anchored"
+            ),
+        ))
+    }
+
     /// Admits the gateway that runs in this very process (`lanyard up`): the server vouches for it, no operator does.
     pub async fn admit_own_gateway(&self, new: NewGateway, now: Timestamp) -> Result<Done, ControlError> {
         let id = new.id;
@@ -101,7 +125,7 @@ impl<J: Journal> Control<J> {
     ) -> Result<(u64, u64), ControlError> {
         let (appended, (pos_known, before)) = self
             .record(now, |world| {
-                let gateway = find(world, id)?;
+                let gateway = in_use(world, id)?;
                 let (size, before) = extends(gateway, note, consistency)?;
                 if let Some(anchored) = gateway.anchored.as_ref().filter(|a| a.size == size) {
                     return Ok((Vec::new(), (Some(anchored.pos), before)));
@@ -124,8 +148,20 @@ impl<J: Journal> Control<J> {
     }
 }
 
-fn find(world: &World, id: GatewayId) -> Result<&Gateway, ControlError> {
-    world.gateways.get(&id).ok_or_else(|| ControlError::NotFound { what: "gateway", id: id.to_string() })
+/// The gateway, if it was admitted and not removed.
+pub(crate) fn in_use(world: &World, id: GatewayId) -> Result<&Gateway, ControlError> {
+    let gateway = world.gateways.get(&id).ok_or_else(|| {
+        ControlError::refused("gateway_unknown", format!("gateway {id} has not been admitted"))
+    })?;
+    if gateway.removed {
+        return Err(ControlError::refused(
+            "gateway_removed",
+            format!(
+                "gateway {id} was removed; a gateway in its place needs keys and an admission of its own"
+            ),
+        ));
+    }
+    Ok(gateway)
 }
 
 /// Size of the new checkpoint and of the one anchored before, when the new one extends it.

@@ -134,6 +134,7 @@ impl<J: Journal> Control<J> {
                 let facts = NewGateway { id: gateway, site, spki_sha256, vkey, names };
                 self.admit_gateway(accepted, facts, now).await
             }
+            Action::RemoveGateway { gateway } => self.remove_gateway(accepted, gateway, now).await,
             Action::ErasePayload { pos, legal_basis } => {
                 self.erase_payload(accepted, pos, legal_basis, now).await
             }
@@ -146,5 +147,5 @@ impl<J: Journal> Control<J> {
 }
 
 pub use gateways::NewGateway;
-pub(crate) use gateways::entry as gateway_entry;
+pub(crate) use gateways::{entry as gateway_entry, in_use as gateway_in_use};
 pub use operators::FirstOperator;

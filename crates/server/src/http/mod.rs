@@ -43,6 +43,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/releases", get(operator::releases))
         .route("/v1/releases/{id}", get(operator::release))
         .route("/v1/operators", get(operator::operators))
+        .route("/v1/gateways", get(operator::gateways))
         .route("/v1/evidence/claim", post(evidence::claim))
         .route("/v1/evidence/bundle", post(evidence::bundle))
         .route("/v1/checkpoint", get(device::checkpoint))

@@ -5,8 +5,8 @@ use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
 use futures_util::StreamExt;
 use lanyard_api::operator::{
-    About, Bootstrap, CertificateLine, DeviceDetail, DeviceLine, EventLine, OperatorLine, Recorded,
-    ReleaseDetail, ReleaseLine, StatementRequest,
+    About, Bootstrap, CertificateLine, DeviceDetail, DeviceLine, EventLine, GatewayLine, OperatorLine,
+    Recorded, ReleaseDetail, ReleaseLine, StatementRequest,
 };
 use lanyard_control::carry_out::{Done, FirstOperator};
 use lanyard_control::journal::Journal;
@@ -278,6 +278,25 @@ pub async fn operators(Shared(state): Shared<State>, _who: OperatorPeer) -> Json
         })
         .collect();
     lines.sort_unstable_by_key(|line| line.operator);
+    Json(lines)
+}
+
+/// `GET /v1/gateways`.
+pub async fn gateways(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<GatewayLine>> {
+    let world = state.control.world();
+    let mut lines: Vec<GatewayLine> = world
+        .gateways
+        .values()
+        .map(|g| GatewayLine {
+            gateway: g.id,
+            site: g.site.clone(),
+            names: g.names.clone(),
+            connected: state.feeds.connected(g.id),
+            anchored_size: g.anchored.as_ref().map_or(0, |a| a.size),
+            removed: g.removed,
+        })
+        .collect();
+    lines.sort_unstable_by_key(|line| line.gateway);
     Json(lines)
 }
 

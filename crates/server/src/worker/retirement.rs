@@ -46,7 +46,7 @@ async fn prove(state: &State, device: DeviceId) -> anyhow::Result<()> {
 fn gateways(state: &State, device: DeviceId) -> Vec<GatewayId> {
     let world = state.control.world();
     let Some(site) = world.devices.get(&device).map(|d| d.record.site.clone()) else { return Vec::new() };
-    world.gateways.values().filter(|g| g.site == site).map(|g| g.id).collect()
+    world.gateways.values().filter(|g| g.site == site && !g.removed).map(|g| g.id).collect()
 }
 
 async fn ask(

@@ -5,6 +5,7 @@
 
 mod crash;
 mod enrollment;
+mod gateways;
 mod hospital;
 mod operators;
 mod restart;

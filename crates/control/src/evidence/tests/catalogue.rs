@@ -77,6 +77,7 @@ fn one_of_each() -> BTreeMap<String, u16> {
             certificate_sha256: digest,
             not_after: START,
         },
+        Event::GatewayRemoved { statement: statement.clone() },
         Event::PayloadErased { pos: 1, legal_basis: String::new(), statement },
         Event::LogIdle {},
         Event::ServerCertified {

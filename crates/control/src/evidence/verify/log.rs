@@ -37,7 +37,7 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         1..=19 => StreamKind::Device,
         40..=42 => StreamKind::Release,
         60..=61 => StreamKind::Operator,
-        80..=82 => StreamKind::Gateway,
+        80..=83 => StreamKind::Gateway,
         100..=106 => StreamKind::System,
         120..=121 => StreamKind::Device,
         _ => return false,

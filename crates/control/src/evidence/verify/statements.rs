@@ -129,6 +129,7 @@ fn carried(event: &Event) -> Option<&SignedStatement> {
         | Event::ReleaseWithdrawn { statement }
         | Event::OperatorRemoved { statement }
         | Event::EndorsementAdded { statement, .. }
+        | Event::GatewayRemoved { statement }
         | Event::PayloadErased { statement, .. } => Some(statement),
         Event::DeviceQuarantined { statement, .. }
         | Event::OperatorAdded { statement, .. }
@@ -174,6 +175,9 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Event::GatewayAdded { site, vkey, spki_sha256, names, .. },
             Action::AddGateway { gateway: id, site: s, spki_sha256: k, vkey: v, names: n },
         ) => line.is_of(StreamKind::Gateway, *id) && (site, vkey, spki_sha256, names) == (s, v, k, n),
+        (Event::GatewayRemoved { .. }, Action::RemoveGateway { gateway: id }) => {
+            line.is_of(StreamKind::Gateway, *id)
+        }
         (Event::PayloadErased { pos, legal_basis, .. }, Action::ErasePayload { pos: p, legal_basis: b }) => {
             (pos, legal_basis) == (p, b)
         }
@@ -192,7 +196,7 @@ fn needed(event: &Event) -> &[Role] {
         | Event::OperatorRemoved { .. }
         | Event::GatewayAdded { .. }
         | Event::PayloadErased { .. } => &[Role::Admin],
-        Event::EndorsementAdded { .. } => &[Role::Security, Role::Admin],
+        Event::EndorsementAdded { .. } | Event::GatewayRemoved { .. } => &[Role::Security, Role::Admin],
         Event::EvidenceExported { .. } => &Role::ALL,
         _ => &[Role::Security, Role::Biomedical],
     }
