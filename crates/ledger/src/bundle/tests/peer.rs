@@ -36,7 +36,12 @@ fn the_python_verifier_agrees_on_good_bent_and_randomly_mutated_bundles() {
 fn python(files: &[(String, Vec<u8>)], ledger: &Ledger) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("python3");
-    command.arg(SCRIPT).arg("--structure-only").arg("--log-vkey").arg(ledger.main.vkey()).args(["--quorum", "1"]);
+    command
+        .arg(SCRIPT)
+        .arg("--structure-only")
+        .arg("--log-vkey")
+        .arg(ledger.main.vkey())
+        .args(["--quorum", "1"]);
     for witness in ledger.witness_vkeys() {
         command.arg("--witness").arg(witness);
     }
