@@ -3,7 +3,7 @@
 //!
 //! The devices' part (TPM, request) is done before the clock starts; HTTP and TLS are left out (`enrollment` has them).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use lanyard_agent::tpm::{KeySlot, RootOfTrust};
@@ -26,6 +26,8 @@ use crate::{Settings, cpu, p256};
 const ROUNDS: usize = 4;
 /// Devices that renew at the same time.
 const AT_ONCE: usize = 512;
+/// Two of the TPM's clock.
+const TICK: Duration = Duration::from_millis(2);
 /// Stands for the connection that proofs are bound to.
 const CHANNEL: [u8; 32] = [6; 32];
 
@@ -34,10 +36,16 @@ pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
     let control = &hospital.control.state.control;
     let checkpoint = control.journal.newest_checkpoint().context("there is no checkpoint")?;
     let reference = CheckpointRef { size: checkpoint.size, root: checkpoint.root.0 };
-    let mut prepared = Vec::with_capacity(hospital.devices.len());
+    let mut prepared: Vec<(DeviceId, Vec<Proof>)> = Vec::with_capacity(hospital.devices.len());
     for device in &hospital.devices {
-        let proofs: Result<Vec<Proof>> = (0..ROUNDS).map(|_| proof(device, &reference)).collect();
-        prepared.push((device.id()?, proofs?));
+        prepared.push((device.id()?, Vec::with_capacity(ROUNDS)));
+    }
+    for _ in 0..ROUNDS {
+        // A quote counts once, and the TPM's clock tells two apart by the millisecond.
+        std::thread::sleep(TICK);
+        for (device, (_, proofs)) in hospital.devices.iter().zip(&mut prepared) {
+            proofs.push(proof(device, &reference)?);
+        }
     }
     let count = prepared.len() * ROUNDS;
     let (start, before) = (Instant::now(), cpu::used()?);
