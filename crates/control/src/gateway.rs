@@ -14,6 +14,7 @@ use lanyard_pki::profile::{Addresses, SubjectFacts};
 use crate::authority::thumbprint;
 use crate::carry_out::{gateway_entry, gateway_in_use};
 use crate::journal::{Entry, Journal};
+use crate::pace::Act;
 use crate::plane::{Control, ControlError};
 
 impl<J: Journal> Control<J> {
@@ -36,6 +37,7 @@ impl<J: Journal> Control<J> {
             }
             gateway.names.clone()
         };
+        self.paces.admit(id.into(), Act::GatewayCertificate, now)?;
         let subject = SubjectFacts::Gateway { id, addresses: addresses(&names)? };
         let ready = self.authority.prepare_gateway(&csr, &subject, now)?;
         let actor = OperatorId::from(StreamId::from(id));

@@ -13,6 +13,7 @@ pub mod enroll;
 pub mod evidence;
 pub mod gateway;
 pub mod journal;
+mod pace;
 pub mod plane;
 pub mod token;
 pub mod upkeep;

@@ -14,6 +14,7 @@ use crate::alarm::Alarms;
 use crate::authority::Authority;
 use crate::digest::NoRandomness;
 use crate::journal::{Appended, Claim, Entry, Journal, JournalError};
+use crate::pace::Paces;
 use crate::world::World;
 
 /// How often a decision is made again when the stream moved on: each retry means that somebody else made progress.
@@ -123,6 +124,8 @@ pub struct Control<J: Journal> {
     pub(crate) enroll_key: [u8; 32],
     /// Bounds recorded alarms.
     pub(crate) alarms: Alarms,
+    /// Bounds what one peer can have recorded.
+    pub(crate) paces: Paces,
     /// Held while the set of operators changes: rules about all of them (the first, the last admin, one key for one
     /// person) span streams, and the log's own check is by stream.
     pub(crate) operators: futures_util::lock::Mutex<()>,
@@ -137,6 +140,7 @@ impl<J: Journal> Control<J> {
             authority,
             enroll_key: crate::digest::random()?,
             alarms: Alarms::default(),
+            paces: Paces::default(),
             operators: futures_util::lock::Mutex::default(),
         })
     }

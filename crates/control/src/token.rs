@@ -8,6 +8,7 @@ use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 
 use crate::journal::Journal;
+use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, Refused, find};
 
 /// Lifetime of a token: shorter than any overlap of certificates, long enough that a pump asks 12 times an hour.
@@ -46,6 +47,7 @@ impl<J: Journal> Control<J> {
                 "none of the asked scopes is in the device's record",
             ));
         }
+        self.paces.admit(id.into(), Act::Token, now)?;
         Ok(TokenPermit {
             device: allowed.device(),
             scopes,

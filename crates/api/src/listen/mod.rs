@@ -14,12 +14,13 @@ mod peer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +55,9 @@ pub struct Limits {
     /// Open connections. 20,000 at about 40 KiB (TLS state, read and write buffers) is 800 MB; a site has fewer
     /// devices than that, and the process needs a file descriptor for each (`LimitNOFILE` above it).
     pub max_connections: usize,
+    /// Open connections of one address: half of all, so that no single host can take every place; a proxy or a NAT
+    /// in front of a whole site still fits.
+    pub max_per_address: usize,
     /// From the wish to stop to the end of all connections: longer than any answer but a stream takes.
     pub drain: Duration,
 }
@@ -66,6 +70,7 @@ impl Default for Limits {
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(120),
             max_connections: 20_000,
+            max_per_address: 10_000,
             drain: Duration::from_secs(10),
         }
     }
@@ -90,6 +95,7 @@ pub async fn serve<T, S, B>(
 {
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(limits.max_connections));
+    let addresses = Arc::new(Addresses::default());
     let cut = CancellationToken::new();
     let mut back_off = Duration::ZERO;
     loop {
@@ -106,10 +112,13 @@ pub async fn serve<T, S, B>(
             }
         };
         back_off = Duration::ZERO;
+        let Some(of_address) = Addresses::enter(&addresses, remote.ip(), limits.max_per_address) else {
+            continue;
+        };
         let (config, service) = (tls(), service.clone());
         let (limits, shutdown, cut) = (limits.clone(), shutdown.clone(), cut.child_token());
         connections.spawn(async move {
-            let _place = place;
+            let _places = (place, of_address);
             connection(stream, remote, config, &limits, shutdown, cut, service).await;
         });
     }
@@ -118,6 +127,41 @@ pub async fn serve<T, S, B>(
     if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
         cut.cancel();
         connections.wait().await;
+    }
+}
+
+/// Open connections by address.
+#[derive(Debug, Default)]
+struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+
+/// A place among an address's connections; given back when dropped.
+struct OfAddress {
+    all: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    /// A place, unless the address has too many already; the connection is then dropped without an answer.
+    fn enter(all: &Arc<Self>, address: IpAddr, most: usize) -> Option<OfAddress> {
+        let mut open = all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(OfAddress { all: Arc::clone(all), address })
+    }
+}
+
+impl Drop for OfAddress {
+    fn drop(&mut self) {
+        let mut open = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
     }
 }
 

@@ -124,7 +124,10 @@ impl World {
         Client::new(vec![self.at()], Arc::new(config))
     }
     async fn mutual(&self) -> Channel {
-        self.client(client_config(&self.server, Some(&self.client), BOTH)).connect().await.unwrap()
+        self.try_mutual().await.unwrap()
+    }
+    async fn try_mutual(&self) -> Result<Channel, CallError> {
+        self.client(client_config(&self.server, Some(&self.client), BOTH)).connect().await
     }
 }
 
@@ -378,6 +381,28 @@ async fn connections_above_the_limit_wait_until_one_ends() {
     get::<()>(&mut second.await, "/empty").await.unwrap();
 }
 
+// I12
+#[tokio::test]
+async fn one_address_cannot_take_every_place() {
+    let world = world(Limits { max_per_address: 2, ..Limits::default() }, false).await;
+    let (first, _second) = (world.mutual().await, world.mutual().await);
+    let mut third = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(third.read(&mut [0; 1]).await.unwrap_or(0), 0, "a third connection was kept");
+    drop(first);
+    // The place comes back once the server has noticed.
+    let again = async {
+        loop {
+            if let Ok(mut channel) = world.try_mutual().await
+                && get::<()>(&mut channel, "/empty").await.is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.unwrap();
+}
+
 // I7: what is being answered is answered; nothing waits for ever.
 #[tokio::test]
 async fn shutdown_ends_idle_connections_at_once_and_hanging_ones_after_the_drain() {
@@ -396,7 +421,7 @@ async fn shutdown_ends_idle_connections_at_once_and_hanging_ones_after_the_drain
 #[tokio::test]
 async fn a_new_certificate_serves_new_connections_and_keeps_the_old_ones() {
     let (old, new, client) = (Party::new("old"), Party::new("new"), Party::new("client"));
-    let current = Arc::new(std::sync::Mutex::new(Arc::new(server_config(&old, &client))));
+    let current = Arc::new(Mutex::new(Arc::new(server_config(&old, &client))));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at: Server = listener.local_addr().unwrap().to_string().parse().unwrap();
     let shutdown = CancellationToken::new();

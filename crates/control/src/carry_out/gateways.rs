@@ -9,6 +9,7 @@ use lanyard_domain::time::Timestamp;
 
 use super::{Accepted, Done, require};
 use crate::journal::{Appended, Claim, Entry, Journal, Space};
+use crate::pace::Act;
 use crate::plane::{Control, ControlError};
 use crate::world::{Gateway, World};
 
@@ -123,6 +124,7 @@ impl<J: Journal> Control<J> {
         consistency: &[Digest],
         now: Timestamp,
     ) -> Result<(u64, u64), ControlError> {
+        self.paces.admit(id.into(), Act::Anchor, now)?;
         let (appended, (pos_known, before)) = self
             .record(now, |world| {
                 let gateway = in_use(world, id)?;

@@ -164,6 +164,7 @@ fn refused(error: ControlError) -> Response {
             let reasons: Vec<String> = refused.reasons.iter().map(|r| r.text.clone()).collect();
             let text = format!("{}: {}", refused.text, reasons.join(" "));
             match refused.code.as_str() {
+                "too_often" => oauth(StatusCode::TOO_MANY_REQUESTS, "slow_down", text),
                 "not_in_scope" => oauth(StatusCode::BAD_REQUEST, "invalid_scope", text),
                 _ => oauth(StatusCode::UNAUTHORIZED, "invalid_client", text),
             }

@@ -66,6 +66,7 @@ fn status_of(code: &str) -> StatusCode {
         | "statement_replayed"
         | "already_bootstrapped"
         | "release_withdrawn" => StatusCode::CONFLICT,
+        "too_often" => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::FORBIDDEN,
     }
 }
