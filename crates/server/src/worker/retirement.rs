@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, future, stream};
 use lanyard_api::gateway::{Answer, Question};
 use lanyard_domain::event::{Event, Probe};
 use lanyard_domain::id::{DeviceId, GatewayId, StreamId};
@@ -12,17 +13,26 @@ use tokio_util::sync::CancellationToken;
 use super::next_round;
 use crate::state::State;
 
+/// So many are proven at once: a site whose gateway is away must not keep other sites' devices waiting.
+const AT_ONCE: usize = 64;
+/// After a failure: the chain must not fill with the same answer, and a gateway that is away is not back at once.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
 pub(super) async fn run(state: State, shutdown: CancellationToken) {
-    while next_round(&shutdown, Duration::from_millis(500)).await {
-        for device in state.control.retiring() {
-            if let Err(error) = prove(&state, device).await {
-                tracing::warn!(device.id = %device, %error, "a retirement is not proven yet; trying again");
-                if !next_round(&shutdown, Duration::from_secs(5)).await {
-                    return;
-                }
-            }
-        }
+    let mut pause = Duration::from_millis(500);
+    while next_round(&shutdown, pause).await {
+        let proofs = stream::iter(state.control.retiring()).map(|device| attempt(&state, device));
+        let failed = proofs.buffer_unordered(AT_ONCE).filter(|proven| future::ready(!proven)).count().await;
+        pause = if failed == 0 { Duration::from_millis(500) } else { PAUSE_AFTER_FAILURE };
     }
+}
+
+async fn attempt(state: &State, device: DeviceId) -> bool {
+    let proven = prove(state, device).await;
+    if let Err(error) = &proven {
+        tracing::warn!(device.id = %device, %error, "a retirement is not proven yet; trying again");
+    }
+    proven.is_ok()
 }
 
 async fn prove(state: &State, device: DeviceId) -> anyhow::Result<()> {
