@@ -127,7 +127,7 @@ pub struct Standing {
     pub next_in_seconds: u32,
     /// Lifecycle stage.
     pub stage: String,
-    /// Position of the appraisal's leaf.
+    /// Position of the device's last event.
     pub pos: u64,
     /// `durable`, `sealed` or `witnessed`.
     pub level: String,

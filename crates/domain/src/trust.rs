@@ -161,7 +161,11 @@ struct Objections {
 
 impl Objections {
     fn add(&mut self, code: &str, text: impl Into<String>, restore: &str) {
-        self.reasons.push(Reason::new(code, text));
+        let reason = Reason::new(code, text);
+        // A quarantine repeats what led to it.
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
         if !self.restore.iter().any(|r| r == restore) {
             self.restore.push(restore.to_owned());
         }

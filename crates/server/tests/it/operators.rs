@@ -1,5 +1,6 @@
 //! What people decide: who may, once, and never in another's name.
 
+use lanyard_api::client::CallError;
 use lanyard_api::operator::{Bootstrap, DeviceLine, Recorded, StatementRequest};
 use lanyard_api::signing::sign_statement;
 use lanyard_domain::id::DeviceId;
@@ -219,7 +220,12 @@ async fn a_stranger_cannot_send_megabytes_to_introduce_themselves() {
         let mut channel = hospital.channel().await;
         let body = "x".repeat(200 << 10);
         let answer = channel.call::<_, Recorded>(http::Method::POST, path, Some(&body)).await;
-        assert_eq!(refusal(answer).unwrap_err().code(), "body_too_large", "{path}");
+        // The server does not read on: the answer may arrive, or the end of the connection before it.
+        match answer {
+            Err(CallError::Refused(problem)) => assert_eq!(problem.code(), "body_too_large", "{path}"),
+            Err(CallError::Unavailable { .. }) => {}
+            other => panic!("{path}: {other:?}"),
+        }
     }
     hospital.running.shutdown().await;
 }
