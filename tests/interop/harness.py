@@ -9,6 +9,7 @@ import base64
 import ctypes
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -94,22 +95,28 @@ class Suite:
 
 
 def free_port(neighbours=0):
-    """A port that is free now, with as many free ones behind it."""
+    """A port that is free now, with as many free ones behind it. For programs that must be told their port: below the
+    range from which the system takes ports of its own (32768 on), or an outgoing connection may have it by then."""
     while True:
+        first = random.randrange(15_000, 32_000)
         taken = []
         try:
-            first = 0
-            for offset in range(neighbours + 1):
-                probe = socket.socket()
-                taken.append(probe)
-                probe.bind(("127.0.0.1", first + offset if first else 0))
-                first = first or probe.getsockname()[1]
+            for port in range(first, first + neighbours + 1):
+                taken.append(socket.socket())
+                taken[-1].bind(("127.0.0.1", port))
             return first
-        except (OSError, OverflowError):
+        except OSError:
             continue
         finally:
             for probe in taken:
                 probe.close()
+
+
+def deaf_port():
+    """A port that refuses connections and that nobody else can take while the socket is kept."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    return held, held.getsockname()[1]
 
 
 def until(what, condition, seconds=PATIENCE):
@@ -227,18 +234,21 @@ class Hospital:
 
     SITE = "north"
 
-    def __init__(self, folder, processes, upstream, token_file=None):
+    def __init__(self, folder, processes, upstream=None, token_file=None):
+        """Without `upstream` the EHR is a port that refuses connections: what the gateway lets through ends in 503."""
+        if upstream is None:
+            self.no_ehr, port = deaf_port()
+            upstream = f"http://127.0.0.1:{port}/fhir"
         self.folder, self.processes = folder, processes
         self.data, self.passphrase = folder / "data", folder / "passphrase"
         self.passphrase.touch(mode=0o600)
         self.passphrase.write_text("a passphrase of the interop suites\n")
         self.toml = folder / "lanyard.toml"
         token = f"upstream_token_file = '{token_file}'\n" if token_file else ""
-        # Ports are chosen here, so that a restart has the same.
         self.toml.write_text(
-            f"listen = '127.0.0.1:{free_port()}'\nlog = 'info'\norganization = 'Interop Hospital'\n"
+            f"listen = '127.0.0.1:0'\nlog = 'info'\norganization = 'Interop Hospital'\n"
             "domain = 'interop.example'\norigin = 'interop.example/lanyard'\n"
-            f"[gateway]\nsite = '{self.SITE}'\nlisten = '127.0.0.1:{free_port()}'\n"
+            f"[gateway]\nsite = '{self.SITE}'\nlisten = '127.0.0.1:0'\n"
             f"upstream = '{upstream}'\nupstream_timeout_seconds = 5\n{token}")
         self.up()
         self.people()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import (Hospital, Suite, agent_config, check, free_port, lanyard,  # noqa: E402
+from harness import (Hospital, Suite, agent_config, check, lanyard,  # noqa: E402
                      run, same)
 
 suite = Suite("openssl")
@@ -25,7 +25,7 @@ class Scene:
     def __init__(self, folder, processes):
         self.folder = folder
         # No EHR: nothing of this suite may get that far.
-        self.hospital = Hospital(folder, processes, f"http://127.0.0.1:{free_port()}/fhir")
+        self.hospital = Hospital(folder, processes)
         device = folder / "device"
         made = lanyard("agent", "simulate", device, "--maker", folder / "maker", "--vendor", VENDOR, "--model",
                        MODEL, "--serial", SERIAL)

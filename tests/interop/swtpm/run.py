@@ -12,7 +12,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import (Hospital, Missing, Suite, agent_config, b64, binary, check, free_port,  # noqa: E402
+from harness import (Hospital, Missing, Suite, agent_config, b64, binary, check,  # noqa: E402
                      lanyard, observation, refusal, run, same, until)
 from tpm import EventLog, Swtpm, credential_file, replayed, tpmt  # noqa: E402
 
@@ -29,8 +29,7 @@ class Scene:
 
     def __init__(self, folder, processes):
         self.folder, self.processes = folder, processes
-        # Nobody listens there: a request that the gateway lets through ends in 503, one that it refuses does not.
-        self.hospital = Hospital(folder, processes, f"http://127.0.0.1:{free_port()}/fhir")
+        self.hospital = Hospital(folder, processes)
         self.golden = Swtpm(folder, processes, "golden")
         self.golden.boot(GOLDEN)
         self.release, self.record = self.hospital.approve_firmware(VENDOR, MODEL, "4.2.0", self.golden.event_log)
