@@ -9,8 +9,17 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Processor time, user and system, that this process has had so far.
 pub fn used() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
-    used_of(&stat).context("/proc/self/stat is not as expected")
+    used_by("/proc/self/stat")
+}
+
+/// The same of this thread alone.
+pub fn used_by_thread() -> Result<Duration> {
+    used_by("/proc/thread-self/stat")
+}
+
+fn used_by(file: &str) -> Result<Duration> {
+    let stat = std::fs::read_to_string(file).with_context(|| format!("cannot read `{file}`"))?;
+    used_of(&stat).with_context(|| format!("`{file}` is not as expected"))
 }
 
 fn used_of(stat: &str) -> Option<Duration> {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::cpu;
+
 /// One line.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -76,20 +78,21 @@ fn number(rate: f64) -> String {
     out
 }
 
-/// How often per second `work` runs, on this thread, over about `time`.
+/// How often `work` runs in a second of processor time, on this thread, over about `time`: what else the machine does
+/// meanwhile does not count against it.
 pub fn rate(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     // Caches and clocks settle in the first tenth, which is not counted.
     let warm = Instant::now();
     while warm.elapsed() < time / 10 {
         work()?;
     }
-    let start = Instant::now();
-    let mut count = 0u32;
+    let (start, before) = (Instant::now(), cpu::used_by_thread()?);
+    let mut count = 0usize;
     while start.elapsed() < time {
         work()?;
         count += 1;
     }
-    Ok(f64::from(count) / start.elapsed().as_secs_f64())
+    Ok(cpu::per_core(count, before, cpu::used_by_thread()?))
 }
 
 /// The rate of doing two things one after the other.
