@@ -358,6 +358,29 @@ impl Event {
         }
     }
 
+    /// The person's signed decision that the event carries. None for what no person decides, and for the three that a
+    /// person need not have decided (the first operator, the gateway in the same process, a cut by evidence).
+    pub const fn statement(&self) -> Option<&SignedStatement> {
+        match self {
+            Event::DeviceRegistered { statement, .. }
+            | Event::DeviceApproved { statement, .. }
+            | Event::QuarantineReleased { statement }
+            | Event::RetirementBegun { statement }
+            | Event::EvidenceExported { statement, .. }
+            | Event::ReleaseProposed { statement, .. }
+            | Event::ReleaseApproved { statement }
+            | Event::ReleaseWithdrawn { statement }
+            | Event::OperatorRemoved { statement }
+            | Event::EndorsementAdded { statement, .. }
+            | Event::GatewayRemoved { statement }
+            | Event::PayloadErased { statement, .. } => Some(statement),
+            Event::DeviceQuarantined { statement, .. }
+            | Event::OperatorAdded { statement, .. }
+            | Event::GatewayAdded { statement, .. } => statement.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The payload bytes as they are committed to.
     pub fn to_payload(&self) -> Result<Vec<u8>, EventError> {
         Ok(serde_json::to_vec(self)?)

@@ -194,32 +194,11 @@ enum Carried<'a> {
 }
 
 fn carried(event: &Event) -> Carried<'_> {
-    let optional = |statement: &'_ Option<SignedStatement>| statement.is_none();
-    match event {
-        Event::DeviceRegistered { statement, .. }
-        | Event::DeviceApproved { statement, .. }
-        | Event::QuarantineReleased { statement }
-        | Event::RetirementBegun { statement }
-        | Event::EvidenceExported { statement, .. }
-        | Event::ReleaseProposed { statement, .. }
-        | Event::ReleaseApproved { statement }
-        | Event::ReleaseWithdrawn { statement }
-        | Event::OperatorRemoved { statement }
-        | Event::EndorsementAdded { statement, .. }
-        | Event::GatewayRemoved { statement }
-        | Event::PayloadErased { statement, .. } => Carried::Statement(statement),
-        Event::OperatorAdded { statement, .. } if optional(statement) => {
-            Carried::MissingOf("an operator was added")
-        }
-        Event::GatewayAdded { statement, .. } if optional(statement) => {
-            Carried::MissingOf("a gateway was added")
-        }
-        Event::DeviceQuarantined { statement, .. } if optional(statement) => {
-            Carried::MissingOf("a quarantine")
-        }
-        Event::OperatorAdded { statement: Some(signed), .. }
-        | Event::GatewayAdded { statement: Some(signed), .. }
-        | Event::DeviceQuarantined { statement: Some(signed), .. } => Carried::Statement(signed),
+    match (event.statement(), event) {
+        (Some(signed), _) => Carried::Statement(signed),
+        (None, Event::OperatorAdded { .. }) => Carried::MissingOf("an operator was added"),
+        (None, Event::GatewayAdded { .. }) => Carried::MissingOf("a gateway was added"),
+        (None, Event::DeviceQuarantined { .. }) => Carried::MissingOf("a quarantine"),
         _ => Carried::Nothing,
     }
 }

@@ -13,7 +13,7 @@ use super::{Case, Finding, Line, not_proven, passed};
 
 /// Who signed the statement in this line, by its own words.
 pub(crate) fn signed_by(line: &Line) -> Option<OperatorId> {
-    line.event.as_ref().and_then(carried)?.parse().ok().map(|statement| statement.operator)
+    line.event.as_ref().and_then(Event::statement)?.parse().ok().map(|statement| statement.operator)
 }
 
 /// Every statement shown.
@@ -24,7 +24,7 @@ pub(super) fn signatures(case: &Case<'_>) -> Finding {
     let mut erased = Vec::new();
     let mut count = 0usize;
     for line in case.main.lines() {
-        let Some((event, signed)) = line.event.as_ref().and_then(|e| Some((e, carried(e)?))) else {
+        let Some((event, signed)) = line.event.as_ref().and_then(|e| Some((e, e.statement()?))) else {
             continue;
         };
         let good = check(case, &people, line, event, signed)
@@ -115,27 +115,6 @@ fn check(
         .verify(&signed.signed_bytes(), &signed.signature.0)
         .map_err(|_| format!("the signature is not by operator {id}"))?;
     Ok(Signer::Known)
-}
-
-fn carried(event: &Event) -> Option<&SignedStatement> {
-    match event {
-        Event::DeviceRegistered { statement, .. }
-        | Event::DeviceApproved { statement, .. }
-        | Event::QuarantineReleased { statement }
-        | Event::RetirementBegun { statement }
-        | Event::EvidenceExported { statement, .. }
-        | Event::ReleaseProposed { statement, .. }
-        | Event::ReleaseApproved { statement }
-        | Event::ReleaseWithdrawn { statement }
-        | Event::OperatorRemoved { statement }
-        | Event::EndorsementAdded { statement, .. }
-        | Event::GatewayRemoved { statement }
-        | Event::PayloadErased { statement, .. } => Some(statement),
-        Event::DeviceQuarantined { statement, .. }
-        | Event::OperatorAdded { statement, .. }
-        | Event::GatewayAdded { statement, .. } => statement.as_ref(),
-        _ => None,
-    }
 }
 
 /// Whether the event records exactly this decision, about the object whose stream it stands in.
