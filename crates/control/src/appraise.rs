@@ -21,6 +21,7 @@ use lanyard_domain::trust::{Reason, Trust, evaluate};
 
 use crate::digest::sha256;
 use crate::journal::{Journal, SealedAt};
+use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, Refused, find};
 use crate::world::World;
 
@@ -71,6 +72,7 @@ pub struct Standing {
 impl<J: Journal> Control<J> {
     /// Takes evidence of an enrolled device and records what follows.
     pub async fn attest(&self, presented: Presented, now: Timestamp) -> Result<Standing, ControlError> {
+        self.paces.admit(presented.device.into(), Act::Proof, now)?;
         let device = presented.device;
         let appraised = self.appraise_or_alarm(presented, Purpose::Attest, None, now).await?;
         self.on_device(

@@ -22,6 +22,7 @@ use crate::appraise::{Appraised, Presented, bound_ak};
 use crate::authority::{IssuancePermit, PreparedIssuance, thumbprint};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, SealedAt, Space};
+use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, Refused, decide_all, device_entry, find};
 
 /// How long a device has to bring the secret back: a slow TPM needs seconds for each of four commands.
@@ -162,6 +163,7 @@ impl<J: Journal> Control<J> {
         channel: [u8; 32],
         now: Timestamp,
     ) -> Result<Issued, ControlError> {
+        self.paces.admit(id.into(), Act::Proof, now)?;
         let ak = {
             let world = self.world();
             bound_ak(find(&world, id)?)?

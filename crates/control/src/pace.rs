@@ -12,6 +12,8 @@ use crate::plane::ControlError;
 /// What is bounded, and how often a minute it may be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Act {
+    /// Evidence of an enrolled device, to attest or to renew: two an hour are needed, two a second are a loop.
+    Proof,
     /// A device's token: twelve an hour are needed, sixty a minute are a loop.
     Token,
     /// A gateway's certificate: one a day is needed.
@@ -23,6 +25,7 @@ pub(crate) enum Act {
 impl Act {
     const fn most(self) -> u32 {
         match self {
+            Act::Proof => 120,
             Act::Token => 60,
             Act::GatewayCertificate => 6,
             Act::Anchor => 600,

@@ -238,3 +238,25 @@ async fn silence_is_stale_then_untrusted_and_heals_by_itself() {
     crate::restart::until(async || agent.attest().await.is_ok_and(|s| s.verdict == Verdict::Trusted)).await;
     hospital.running.shutdown().await;
 }
+
+// I12
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_in_a_loop_cannot_fill_the_log() {
+    let Ward { hospital, maker, firmware, _dir } = ward().await;
+    let device = hospital.admitted("P-1").await;
+    let chip = tpm(&maker, "P-1");
+    firmware.boot(&chip);
+    let agent = hospital.agent("P-1", &chip, &firmware);
+    agent.enroll().await.unwrap();
+    let mut taken = 0;
+    let refused = loop {
+        match agent.attest().await {
+            Ok(_) => taken += 1,
+            Err(refused) => break refused,
+        }
+        assert!(taken <= 120, "nothing bounds it");
+    };
+    assert_eq!((code(&refused), problem(&refused).status), ("too_often", 429));
+    assert_eq!(hospital.device(device).await.verdict, Verdict::Trusted, "what it proved still counts");
+    hospital.running.shutdown().await;
+}
