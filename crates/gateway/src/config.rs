@@ -130,7 +130,8 @@ impl GatewayKeys {
         Ok(self.signer(&log_name(main_origin, gateway))?.verifier().vkey())
     }
 
-    pub(crate) fn signer(&self, log_name: &str) -> Result<NoteSigner, KeysError> {
+    /// Signs the checkpoints of the decision log of that name.
+    pub fn signer(&self, log_name: &str) -> Result<NoteSigner, KeysError> {
         Ok(NoteSigner::from_seed(log_name, &self.log_seed)?)
     }
 }

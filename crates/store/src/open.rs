@@ -116,7 +116,7 @@ pub enum OpenError {
     /// The anchor knows less than the log's own table of checkpoints.
     #[error(
         "anchor knows {anchored} events, but the log recorded a checkpoint over {recorded}: the anchor was lost or \
-         rolled back; if this log is the newest copy, open it once with permission to write the anchor back"
+         rolled back; if this log is the newest copy, write the anchor back with `lanyard ledger restore-anchor`"
     )]
     AnchorLost {
         /// Size in the anchor.

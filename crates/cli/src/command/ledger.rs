@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use lanyard_domain::statement::Action;
 use lanyard_ledger::note::NoteVerifier;
-use lanyard_store::{CheckReport, Trust, check_each};
+use lanyard_server::keys::Keys;
+use lanyard_store::{CheckReport, LostAnchor, Options, Store, Trust, check_each};
 use serde_json::json;
 
 use super::Desk;
 use super::refold::Refold;
+use super::role::{Home, Secret, settings};
 use crate::exit::Failure;
 use crate::output::{Output, facts};
 
@@ -19,6 +21,9 @@ pub enum LedgerCommand {
     /// Recompute tree, chains, signatures and what events fold to; report the first difference. Reads only; the control
     /// plane may be running.
     Check(CheckArgs),
+    /// Write the newest checkpoint back to an anchor directory that was lost. Only for a stopped control plane or gateway,
+    /// and never after restoring an old copy of its log: that would sign a second history.
+    RestoreAnchor(RestoreArgs),
     /// Erase the payload of one event; its leaf and every proof stay.
     Erase {
         /// Position in the log.
@@ -46,6 +51,25 @@ pub struct CheckArgs {
     log_key: Option<String>,
 }
 
+/// Arguments of `restore-anchor`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The data directory of the control plane, or of a gateway.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where its checkpoints are anchored; in the data directory without it.
+    #[arg(long, value_name = "DIR")]
+    anchor: Option<PathBuf>,
+    /// Configuration of the control plane; its origin counts.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say that this log is the newest copy there is.
+    #[arg(long, required = true)]
+    newest_copy: bool,
+    #[command(flatten)]
+    secret: Secret,
+}
+
 /// Runs one.
 pub async fn run(command: LedgerCommand, desk: impl FnOnce() -> anyhow::Result<Desk>) -> anyhow::Result<()> {
     let desk = desk()?;
@@ -55,6 +79,7 @@ pub async fn run(command: LedgerCommand, desk: impl FnOnce() -> anyhow::Result<D
             // A long log takes minutes of disk and processor.
             tokio::task::spawn_blocking(move || check(&args, output)).await?
         }
+        LedgerCommand::RestoreAnchor(args) => restore_anchor(&args, desk.output).await,
         LedgerCommand::Erase { pos, basis, reason } => {
             let action = Action::ErasePayload { pos, legal_basis: basis };
             desk.recorded(&desk.session()?.decide(action, &reason).await?)
@@ -88,6 +113,31 @@ fn check(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         "open_issuances": folded.open_issuances,
     });
     output.one(&json, |_| text(&report, &folded, pinned))
+}
+
+async fn restore_anchor(args: &RestoreArgs, output: Output) -> anyhow::Result<()> {
+    let log = args.data.join("log");
+    if !log.join("log.db").is_file() {
+        return Err(Failure::usage(format!("`{}` holds no log", args.data.display())));
+    }
+    let passphrase = args.secret.passphrase()?;
+    let (signer, default) = match Home::read(&args.data)? {
+        Some(home) => {
+            let name = lanyard_gateway::config::log_name(&home.origin, home.gateway);
+            (Home::keys(&args.data, passphrase)?.signer(&name)?, "log-anchor")
+        }
+        None => {
+            let origin = settings(args.config.as_deref())?.control_plane(&args.data).origin;
+            (Keys::open(&args.data.join("keys"), passphrase, &origin)?.log, "anchor")
+        }
+    };
+    let anchor = args.anchor.clone().unwrap_or_else(|| args.data.join(default));
+    let options = Options { lost_anchor: LostAnchor::WriteBack, ..Options::new(signer, anchor.clone()) };
+    let store = tokio::task::spawn_blocking(move || Store::open(&log, options)).await??;
+    let size = store.latest_checkpoint().map_or(0, |c| c.size);
+    store.close().await?;
+    let json = json!({ "anchor": anchor, "events": size });
+    output.one(&json, |_| format!("`{}` holds the checkpoint over {size} events again\n", anchor.display()))
 }
 
 fn text(report: &CheckReport, folded: &super::refold::Folded, pinned: bool) -> String {

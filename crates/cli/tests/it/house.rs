@@ -112,6 +112,15 @@ impl House {
         status.code().unwrap_or(-1)
     }
 
+    /// The passphrase in a file that only its owner reads, for commands that work without the server.
+    pub fn passphrase_file(&self) -> String {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.dir.path().join("passphrase");
+        std::fs::write(&path, PASSPHRASE).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }

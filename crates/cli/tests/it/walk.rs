@@ -77,6 +77,35 @@ fn one_person_cannot_approve_in_both_roles_and_a_kill_loses_nothing_acknowledged
     assert!(lanyard(house.path(), &wrong).code != 0);
 }
 
+// I3: a lost anchor stops the start, until a person says that this log is the newest copy.
+#[test]
+fn a_lost_anchor_is_written_back_only_when_a_person_says_so() {
+    let mut house = House::new();
+    house.people();
+    let vkey = house.text("log_vkey");
+    assert_eq!(house.stop(), 0);
+    for lost in ["data/anchor", "data/gateway/log-anchor"] {
+        std::fs::remove_dir_all(house.path().join(lost)).unwrap();
+    }
+    let secret = house.passphrase_file();
+    let up = ["up", "--data", "data", "--config", "lanyard.toml", "--passphrase-file", &secret];
+    let said = lanyard(house.path(), &up);
+    assert!(said.code != 0 && said.err.contains("anchor"), "{}", said.err);
+    let restore = |data: &str, said: &[&str]| {
+        let command = ["ledger", "restore-anchor", "--data", data, "--passphrase-file", &secret];
+        lanyard(house.path(), &[&command, said].concat())
+    };
+    restore("data", &[]).code(2);
+    restore("elsewhere", &["--newest-copy"]).code(2);
+    for data in ["data", "data/gateway"] {
+        restore(data, &["--newest-copy"]).code(0);
+    }
+    house.start();
+    let check = ["-o", "json", "ledger", "check", "--data", "data", "--log-key", &vkey];
+    assert!(lanyard(house.path(), &check).code(0).json()["anchored"].as_u64().is_some());
+    assert_eq!(house.stop(), 0);
+}
+
 // I4, I5, I11, R114: the whole main job by the command line.
 #[test]
 fn a_device_earns_its_identity_is_tampered_with_cut_restored_and_retired() {
