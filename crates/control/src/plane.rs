@@ -114,7 +114,7 @@ pub struct Extras {
 
 /// The control plane.
 pub struct Control<J: Journal> {
-    /// Folded state; moved on by the store's commit hook only.
+    /// Folded state; moved on, in log order, by the journal only.
     pub world: Arc<RwLock<World>>,
     /// The log.
     pub journal: J,

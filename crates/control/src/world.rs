@@ -1,5 +1,5 @@
 //! The world: what all events of the log fold to, in memory. Rebuilt from the log at start, moved on in log order by
-//! the store's commit hook, never written by anything else.
+//! the journal, never written by anything else.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -334,15 +334,6 @@ impl World {
             evidence_sha256: evidence.map(|e| e.sha256),
             as_of: device.last_pos,
         }
-    }
-
-    /// The trust anchors: our root certificates, DER.
-    pub fn anchors(&self) -> Vec<Vec<u8>> {
-        self.authorities
-            .iter()
-            .filter(|(name, _)| name.starts_with("root"))
-            .map(|(_, der)| der.clone())
-            .collect()
     }
 
     /// Digest of the policy in force, as it stands in leaf headers (I4).

@@ -2,7 +2,6 @@
 //! operator's signed statement, and hands the parts to `control::evidence`, which says what they mean.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 use lanyard_api::gateway::{Answer, ProvenLeaf, Question};
 use lanyard_api::operator::EvidenceRequest;
@@ -164,22 +163,19 @@ async fn reading(
             _ => None,
         })
         .ok_or_else(|| malformed("no decision about a device".to_owned()))?;
-    let anchored = anchored(state, gateway, checkpoint).await?;
+    let anchored = anchored(state, gateway, checkpoint)?;
     Ok(Reading { gateway, device, leaves, proofs, anchored, vkey })
 }
 
-/// The anchor of exactly that checkpoint; the gateway anchors before it answers, so this waits for a fold at most.
-async fn anchored(state: &State, gateway: GatewayId, checkpoint: &str) -> Result<Anchored, ControlError> {
-    for _ in 0..50 {
-        let found = state.control.world().gateways.get(&gateway).and_then(|g| g.anchored.clone());
-        if let Some(anchored) = found.filter(|a| a.note == checkpoint) {
-            return Ok(anchored);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Err(ControlError::Unavailable(format!(
-        "the decision log of gateway {gateway} moved on while it was asked; try again"
-    )))
+/// The anchor of exactly that checkpoint. The gateway had our answer to it before it proved the reading, and we answer when
+/// it is folded: another one here means that the gateway has anchored again since.
+fn anchored(state: &State, gateway: GatewayId, checkpoint: &str) -> Result<Anchored, ControlError> {
+    let newest = state.control.world().gateways.get(&gateway).and_then(|g| g.anchored.clone());
+    newest.filter(|anchored| anchored.note == checkpoint).ok_or_else(|| {
+        ControlError::Unavailable(format!(
+            "the decision log of gateway {gateway} moved on while it was asked; try again"
+        ))
+    })
 }
 
 /// A published checkpoint that covers a position.

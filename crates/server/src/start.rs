@@ -129,8 +129,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let anchors_pem = root.to_pem();
     let peers = Peers { anchors: AnchorStore::new(Anchors::new(vec![root])?), gate: Gate::any_valid() };
     let state = State {
-        control: Arc::new(Control::new(Arc::clone(&world), journal, authority)?),
-        world,
+        control: Arc::new(Control::new(world, journal, authority)?),
         feeds,
         peers: peers.clone(),
         tokens: Arc::new(keys.token),

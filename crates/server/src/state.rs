@@ -1,10 +1,9 @@
 //! What every handler and worker shares.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use lanyard_api::clock::Clock;
 use lanyard_control::plane::Control;
-use lanyard_control::world::World;
 use lanyard_pki::tls::Peers;
 
 use crate::bootstrap::BootstrapSecret;
@@ -21,8 +20,6 @@ pub type Plane = Control<LedgerJournal>;
 pub struct State {
     /// Use cases.
     pub control: Arc<Plane>,
-    /// The same world that `control` has.
-    pub world: Arc<RwLock<World>>,
     /// Open gateway feeds.
     pub feeds: Arc<Feeds>,
     /// Whom TLS accepts.
