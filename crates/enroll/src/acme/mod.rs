@@ -1,0 +1,1 @@
+//! ACME (RFC 8555, 9773, draft-ietf-acme-device-attest).

@@ -1,0 +1,192 @@
+//! One-time enrollment secrets: bound to one record, expiring, and never stored. The server derives each from a sealed
+//! key whenever it needs it; what the log has is only that it was given out, and that it was used.
+//!
+//! A secret reads `<id>-<mac>`: the id says which one it is (CMP's reference, ACME's EAB key id), the whole text is what
+//! proves it (EST password, SCEP challenge, CMP and EAB MAC key).
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::{constant_time, hmac};
+use data_encoding::BASE32_NOPAD;
+use lanyard_domain::id::StreamId;
+use lanyard_domain::time::Timestamp;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// 40 bits: names a secret, proves nothing.
+const ID_BYTES: usize = 5;
+/// 160 bits of a MAC: no one guesses it, and it still fits a line that a person types.
+const MAC_BYTES: usize = 20;
+/// Longest text that can be a secret: 8 + 1 + 32 characters.
+pub const SECRET_CHARS: usize = 41;
+
+/// Which secret.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretId([u8; ID_BYTES]);
+
+/// Why a text does not name a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of an enrollment secret: 8 characters of a to z and 2 to 7")]
+pub struct BadSecretId;
+
+impl SecretId {
+    /// An id from random bytes.
+    pub const fn from_random(bytes: [u8; ID_BYTES]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for SecretId {
+    type Err = BadSecretId;
+
+    fn from_str(text: &str) -> Result<Self, BadSecretId> {
+        if text.len() != 8 {
+            return Err(BadSecretId);
+        }
+        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| BadSecretId)?;
+        Ok(Self(bytes.try_into().map_err(|_| BadSecretId)?))
+    }
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+    }
+}
+
+impl fmt::Debug for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The sealed key that all secrets are derived from.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SecretKey([u8; 32]);
+
+impl SecretKey {
+    /// From the sealed key's bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The secret of this id, for this record, until then. Other arguments, another secret.
+    pub fn derive(&self, id: SecretId, subject: StreamId, expires: Timestamp) -> Secret {
+        let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
+        mac.update(b"lanyard enrollment secret v1\0");
+        mac.update(&id.0);
+        mac.update(subject.as_bytes());
+        mac.update(&expires.as_micros().to_be_bytes());
+        let tag = mac.sign();
+        let proof = BASE32_NOPAD.encode(tag.as_ref().get(..MAC_BYTES).unwrap_or_default());
+        Secret { id, text: format!("{id}-{}", proof.to_ascii_lowercase()) }
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A secret's text.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Secret {
+    #[zeroize(skip)]
+    id: SecretId,
+    text: String,
+}
+
+/// That a sender knew a secret. Made only by [`Secret::prove`] and [`Secret::prove_mac`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretProven {
+    id: SecretId,
+}
+
+impl SecretProven {
+    /// Which.
+    pub fn id(&self) -> SecretId {
+        self.id
+    }
+}
+
+impl Secret {
+    /// Which.
+    pub fn id(&self) -> SecretId {
+        self.id
+    }
+
+    /// To show to the person who asked for it, once.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `presented` is this secret. Case and surrounding space are forgiven: people type it.
+    pub fn prove(&self, presented: &str) -> Option<SecretProven> {
+        let typed = presented.trim().to_ascii_lowercase();
+        constant_time::verify_slices_are_equal(typed.as_bytes(), self.text.as_bytes())
+            .ok()
+            .map(|()| SecretProven { id: self.id })
+    }
+
+    /// Whether the sender's MAC was made with this secret; `check` gets the key and must compare in constant time.
+    pub fn prove_mac(&self, check: impl FnOnce(&[u8]) -> bool) -> Option<SecretProven> {
+        check(self.text.as_bytes()).then_some(SecretProven { id: self.id })
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}, [redacted])", self.id)
+    }
+}
+
+/// The id in a presented text, to look the secret up by. Says nothing about the rest.
+pub fn id_of(presented: &str) -> Result<SecretId, BadSecretId> {
+    let text = presented.trim();
+    if text.len() > SECRET_CHARS {
+        return Err(BadSecretId);
+    }
+    text.split_once('-').ok_or(BadSecretId)?.0.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret() -> Secret {
+        let key = SecretKey::new([7; 32]);
+        key.derive(SecretId::from_random([1; 5]), StreamId::from_bytes([2; 16]), Timestamp::from_seconds(3))
+    }
+
+    #[test]
+    fn only_the_whole_text_proves_a_secret() {
+        let secret = secret();
+        let text = secret.reveal().to_owned();
+        assert_eq!(text.len(), SECRET_CHARS);
+        assert_eq!(id_of(&text), Ok(secret.id()));
+        assert!(secret.prove(&format!(" {} ", text.to_uppercase())).is_some());
+        for at in 0..text.len() {
+            assert!(secret.prove(&text[..at]).is_none(), "{at}");
+        }
+        assert!(secret.prove(&format!("{text}a")).is_none());
+        assert!(id_of(&format!("{text}a")).is_err());
+    }
+
+    // R36: a secret is good for one record and one time.
+    #[test]
+    fn another_record_or_another_end_is_another_secret() {
+        let key = SecretKey::new([7; 32]);
+        let (id, at) = (SecretId::from_random([1; 5]), Timestamp::from_seconds(3));
+        let other = key.derive(id, StreamId::from_bytes([9; 16]), at);
+        assert!(other.prove(secret().reveal()).is_none());
+        let later = key.derive(id, StreamId::from_bytes([2; 16]), at.plus_seconds(1));
+        assert!(later.prove(secret().reveal()).is_none());
+    }
+
+    // I10
+    #[test]
+    fn nothing_secret_is_printed() {
+        assert!(!format!("{:?}", secret()).contains(secret().reveal().split_once('-').unwrap().1));
+    }
+}
