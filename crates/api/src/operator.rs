@@ -60,6 +60,9 @@ pub struct Recorded {
     pub level: String,
     /// What it came to, in a sentence.
     pub outcome: String,
+    /// The one-time enrollment secret that was asked for; shown once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// A device in a list.

@@ -101,6 +101,7 @@ impl Desk {
             issue::prepare(&office.profile, &csr, &subject, issuer, lifetime, office.serial()?, life::NOW)?;
         let issuance = IssuanceId::from_random(fresh()?);
         let intent = Command::IntendIssuance {
+            basis: lanyard_domain::device::Basis::Evidence,
             issuance,
             protocol: "renew".to_owned(),
             profile: office.profile.name().to_string(),

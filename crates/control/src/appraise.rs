@@ -10,7 +10,7 @@ use lanyard_attest::appraise::{
 use lanyard_attest::evidence::TpmEvidence;
 use lanyard_attest::freshness::{CheckpointRef, Purpose, qualifying_data};
 use lanyard_attest::tpm::structures::{ClockInfo, Public};
-use lanyard_domain::device::{AppraisalFacts, Command, Device};
+use lanyard_domain::device::{AppraisalFacts, Command, Device, Identity};
 use lanyard_domain::event::{AlarmCode, Appraisal, BootState};
 use lanyard_domain::id::{DeviceId, OperatorId};
 use lanyard_domain::release::{Release, ReleaseContent, ReleaseState};
@@ -217,7 +217,8 @@ impl<J: Journal> Control<J> {
 
 /// The attestation key that enrollment bound to the device.
 pub(crate) fn bound_ak(device: &Device) -> Result<Option<Public>, ControlError> {
-    device.identity.as_ref().map(|identity| Public::parse(&identity.ak_public)).transpose().map_err(|e| {
+    let tpm = device.identity.as_ref().and_then(Identity::tpm);
+    tpm.map(|tpm| Public::parse(&tpm.ak_public)).transpose().map_err(|e| {
         ControlError::Bug(format!("the recorded attestation key of {} cannot be read: {e}", device.id))
     })
 }

@@ -1,8 +1,13 @@
-//! The issuing authority as use cases hold it: issuer, profiles, key backend; and the permit that an issuance needs.
+//! The issuing authorities as use cases hold them: issuers by purpose and site, profiles, key backend; and the permit that
+//! an issuance needs.
+//!
+//! What is here follows the log: [`Authority::follow`] takes the world's authorities in, at the start and whenever a
+//! person's decision has changed them. Requests under way go on with the set that they began with.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use lanyard_attest::tpm::certify::CertifiedKey;
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::id::{DeviceId, IssuanceId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
@@ -10,33 +15,79 @@ use lanyard_pki::authority::Issuer;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr::VerifiedCsr;
 use lanyard_pki::issue::{Lifetime, Prepared, prepare};
-use lanyard_pki::key::KeyBackend;
+use lanyard_pki::key::{KeyBackend, KeyLabel};
 use lanyard_pki::name::Naming;
 use lanyard_pki::profile::{Profile, ProfileName, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
 use crate::digest::random;
 use crate::plane::ControlError;
+use crate::world::World;
 
 /// What issues.
 pub struct Authority {
-    issuer: Issuer,
-    root: Certificate,
-    keys: Arc<dyn KeyBackend>,
+    set: RwLock<Arc<Issuers>>,
+    pub(crate) keys: Arc<dyn KeyBackend>,
+    pub(crate) naming: Naming,
     device: Profile,
     gateway: Profile,
     control: Profile,
 }
 
-/// What every device issuance rests on: an approved record, a key that the device's own TPM holds, good evidence on
-/// this very connection. Made only in this crate, where those proofs meet; consumed by [`Authority::prepare_device`].
+/// All authorities that are trusted now.
+pub struct Issuers {
+    roots: Vec<Certificate>,
+    issuing: Vec<IssuingCa>,
+}
+
+/// An issuing authority whose key is here.
+pub struct IssuingCa {
+    /// Its name in the log.
+    pub name: String,
+    /// What it is for.
+    pub purpose: AuthorityPurpose,
+    /// The site that it issues for; all without.
+    pub site: Option<String>,
+    /// Where it is in its life.
+    pub state: AuthorityState,
+    /// Its certificate, and its key.
+    pub issuer: Issuer,
+}
+
+impl Issuers {
+    /// The trust anchors.
+    pub fn roots(&self) -> &[Certificate] {
+        &self.roots
+    }
+
+    /// The issuing authorities, those that drain included.
+    pub fn issuing(&self) -> &[IssuingCa] {
+        &self.issuing
+    }
+
+    /// The one that issues for this purpose and site: the site's own, else the one for all.
+    pub fn active(&self, purpose: AuthorityPurpose, site: Option<&str>) -> Option<&IssuingCa> {
+        let active =
+            || self.issuing.iter().filter(|i| i.purpose == purpose && i.state == AuthorityState::Active);
+        let own = site.and_then(|site| active().find(|i| i.site.as_deref() == Some(site)));
+        own.or_else(|| active().find(|i| i.site.is_none()))
+    }
+
+    /// The one that signed `leaf`, by name.
+    pub fn of(&self, leaf: &Certificate) -> Option<&IssuingCa> {
+        self.issuing.iter().find(|i| i.issuer.certificate().subject_der() == leaf.issuer_der())
+    }
+}
+
+/// What every device issuance rests on: an approved record, and proof that the key is that device's. Made only in this
+/// crate, where those proofs meet; consumed by [`Authority::prepare_device`].
 pub struct IssuancePermit {
     pub(crate) device: DeviceId,
     pub(crate) csr: VerifiedCsr,
 }
 
 impl IssuancePermit {
-    /// A permit from the proofs, when they fit together.
+    /// A permit from a TPM's certification of the key, when it fits the request.
     pub(crate) fn new(device: DeviceId, key: &CertifiedKey, csr: VerifiedCsr) -> Result<Self, ControlError> {
         if csr.spki_der() != key.spki_der() {
             return Err(ControlError::refused(
@@ -45,6 +96,11 @@ impl IssuancePermit {
             ));
         }
         Ok(Self { device, csr })
+    }
+
+    /// A permit from a proof that named the device (see `certify::recognise`), whose request proves its own key.
+    pub(crate) fn recognised(device: DeviceId, csr: VerifiedCsr) -> Self {
+        Self { device, csr }
     }
 }
 
@@ -58,37 +114,82 @@ pub struct PreparedIssuance {
     pub profile: ProfileName,
 }
 
+/// Why the authorities of the log cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// A recorded certificate cannot be read.
+    #[error("authority `{name}` in the log: {why}")]
+    Unreadable {
+        /// Which.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The key store does not hold its key.
+    #[error("authority `{name}`: {source}")]
+    Key {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: lanyard_pki::authority::IssuerError,
+    },
+}
+
 impl Authority {
-    /// An authority over the newest issuing CA.
-    pub fn new(issuer: Issuer, root: Certificate, keys: Arc<dyn KeyBackend>, naming: &Naming) -> Self {
-        Self {
-            issuer,
-            root,
+    /// The authorities that the world knows, with their keys.
+    pub fn new(world: &World, keys: Arc<dyn KeyBackend>, naming: &Naming) -> Result<Self, FollowError> {
+        let set = Arc::new(issuers(world, keys.as_ref())?);
+        Ok(Self {
+            set: RwLock::new(set),
             keys,
+            naming: naming.clone(),
             device: Profile::new(ProfileName::DeviceLdevid, naming.clone()),
             gateway: Profile::new(ProfileName::GatewayServer, naming.clone()),
             control: Profile::new(ProfileName::ControlServer, naming.clone()),
-        }
+        })
     }
 
-    /// The trust anchor.
-    pub fn root(&self) -> &Certificate {
-        &self.root
+    /// Takes in what the world knows now. On an error the set before stays.
+    pub fn follow(&self, world: &World) -> Result<(), FollowError> {
+        let set = Arc::new(issuers(world, self.keys.as_ref())?);
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
+        Ok(())
     }
 
-    /// `leaf` and its issuer, PEM; the root is with those who verify.
+    /// The set in force.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The trust anchors, PEM.
+    pub fn anchors_pem(&self) -> String {
+        self.issuers().roots().iter().map(Certificate::to_pem).collect()
+    }
+
+    /// `leaf` and its issuer; the root is with those who verify.
+    pub fn chain(&self, leaf: &Certificate) -> Vec<Certificate> {
+        let issuers = self.issuers();
+        std::iter::once(leaf.clone())
+            .chain(issuers.of(leaf).map(|i| i.issuer.certificate().clone()))
+            .collect()
+    }
+
+    /// The same, PEM.
     pub fn chain_pem(&self, leaf: &Certificate) -> String {
-        format!("{}{}", leaf.to_pem(), self.issuer.certificate().to_pem())
+        self.chain(leaf).iter().map(Certificate::to_pem).collect()
     }
 
     /// Makes a device certificate ready.
     pub(crate) fn prepare_device(
         &self,
         permit: IssuancePermit,
+        site: &str,
         lifetime: Lifetime,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
-        self.prepare(&self.device, &permit.csr, &SubjectFacts::Device { id: permit.device }, lifetime, now)
+        let subject = SubjectFacts::Device { id: permit.device };
+        self.prepare(&self.device, &permit.csr, &subject, Some(site), lifetime, now)
     }
 
     /// Makes a gateway certificate ready.
@@ -96,9 +197,10 @@ impl Authority {
         &self,
         csr: &VerifiedCsr,
         subject: &SubjectFacts,
+        site: &str,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
-        self.prepare(&self.gateway, csr, subject, Lifetime::Default, now)
+        self.prepare(&self.gateway, csr, subject, Some(site), Lifetime::Default, now)
     }
 
     /// Makes the control plane's own server certificate ready.
@@ -108,7 +210,7 @@ impl Authority {
         subject: &SubjectFacts,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
-        self.prepare(&self.control, csr, subject, Lifetime::Default, now)
+        self.prepare(&self.control, csr, subject, None, Lifetime::Default, now)
     }
 
     fn prepare(
@@ -116,11 +218,19 @@ impl Authority {
         profile: &Profile,
         csr: &VerifiedCsr,
         subject: &SubjectFacts,
+        site: Option<&str>,
         lifetime: Lifetime,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
         let serial = Serial::from_random(random()?);
-        let prepared = prepare(profile, csr, subject, &self.issuer, lifetime, serial, now)
+        let issuers = self.issuers();
+        let ca = issuers.active(AuthorityPurpose::Devices, site).ok_or_else(|| {
+            ControlError::refused(
+                "no_active_authority",
+                "no issuing authority is active for this site: `lanyard ca list` shows which there are",
+            )
+        })?;
+        let prepared = prepare(profile, csr, subject, &ca.issuer, lifetime, serial, now)
             .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
         Ok(PreparedIssuance {
             issuance: IssuanceId::from_random(random()?),
@@ -135,6 +245,28 @@ impl Authority {
             .sign(self.keys.as_ref())
             .map_err(|e| ControlError::Unavailable(format!("the signing key: {e}")))
     }
+}
+
+fn issuers(world: &World, keys: &dyn KeyBackend) -> Result<Issuers, FollowError> {
+    let mut set = Issuers { roots: Vec::new(), issuing: Vec::new() };
+    for known in &world.authorities {
+        let state = world.authority_state(known);
+        if matches!(state, AuthorityState::Retired | AuthorityState::Planned) {
+            continue;
+        }
+        let unreadable = |why: String| FollowError::Unreadable { name: known.name.clone(), why };
+        let certificate = Certificate::parse(&known.certificate).map_err(|e| unreadable(e.to_string()))?;
+        if known.purpose == AuthorityPurpose::Root {
+            set.roots.push(certificate);
+            continue;
+        }
+        let label: KeyLabel = known.name.parse().map_err(|e| unreadable(format!("{e}")))?;
+        let issuer = Issuer::new(certificate, label, keys)
+            .map_err(|source| FollowError::Key { name: known.name.clone(), source })?;
+        let (name, purpose, site) = (known.name.clone(), known.purpose, known.site.clone());
+        set.issuing.push(IssuingCa { name, purpose, site, state, issuer });
+    }
+    Ok(set)
 }
 
 /// Whether a certificate can be an endorsement anchor: readable, and a CA.

@@ -10,11 +10,12 @@ use lanyard_attest::tpm::credential::{Credential, make_credential};
 use lanyard_attest::tpm::endorsement::{self, EndorsementCa};
 use lanyard_attest::tpm::keys::{check_ak, check_ek};
 use lanyard_attest::tpm::structures::Public;
-use lanyard_domain::device::{Command, Device};
+use lanyard_domain::device::{Basis, Command, Device, Identity};
 use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
+use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr;
 use lanyard_pki::issue::Lifetime;
 
@@ -292,7 +293,8 @@ impl<J: Journal> Control<J> {
             return Err(self.record_contraindicated(id, appraised, keys, actor, now).await);
         }
         let spki = Digest(permit.csr.spki_sha256());
-        let ready = self.authority.prepare_device(permit, Lifetime::Default, now)?;
+        let site = find(&self.world(), id)?.record.site.clone();
+        let ready = self.authority.prepare_device(permit, &site, Lifetime::Default, now)?;
         let mut extras = appraised.extras();
         extras.claims.push(Claim { space: Space::TlsKey, key: spki });
         extras.claims.extend(keys.iter().flat_map(|k| k.claims()));
@@ -315,6 +317,23 @@ impl<J: Journal> Control<J> {
         actor: OperatorId,
         now: Timestamp,
     ) -> Result<Issued, ControlError> {
+        let certificate = self.sign_and_record_certificate(id, ready, actor, now).await?;
+        Ok(Issued {
+            device: id,
+            chain_pem: self.authority.chain_pem(&certificate),
+            renew_at: certificate.renew_at(),
+            not_after: certificate.not_after(),
+        })
+    }
+
+    /// Signs what was prepared and records it. Nobody has seen the certificate before this returns it (I3).
+    pub(crate) async fn sign_and_record_certificate(
+        &self,
+        id: DeviceId,
+        ready: PreparedIssuance,
+        actor: OperatorId,
+        now: Timestamp,
+    ) -> Result<Certificate, ControlError> {
         let issuance = ready.issuance;
         let certificate = match self.authority.sign(ready.prepared) {
             Ok(certificate) => certificate,
@@ -344,12 +363,7 @@ impl<J: Journal> Control<J> {
             }
             return Err(error);
         }
-        Ok(Issued {
-            device: id,
-            chain_pem: self.authority.chain_pem(&certificate),
-            renew_at: certificate.renew_at(),
-            not_after: certificate.not_after(),
-        })
+        Ok(certificate)
     }
 
     /// Says in the chain that an intent came to nothing.
@@ -427,15 +441,14 @@ impl Keys {
 /// The binding, unless the same keys are bound already (re-enrollment on the same hardware anchor, R39).
 fn binding(keys: Option<&Keys>, device: &Device) -> Vec<Command<'static>> {
     let Some(keys) = keys else { return Vec::new() };
-    let same = device
-        .identity
-        .as_ref()
-        .is_some_and(|i| i.ek_sha256 == keys.ek_sha256 && i.ak_public == keys.ak.encode());
+    let tpm = device.identity.as_ref().and_then(Identity::tpm);
+    let same = tpm.is_some_and(|i| i.ek_sha256 == keys.ek_sha256 && i.ak_public == keys.ak.encode());
     if same { Vec::new() } else { vec![keys.command()] }
 }
 
 fn intent(ready: &PreparedIssuance, protocol: &'static str, evidence_sha256: Digest) -> Command<'static> {
     Command::IntendIssuance {
+        basis: Basis::Evidence,
         issuance: ready.issuance,
         protocol: protocol.to_owned(),
         profile: ready.profile.to_string(),

@@ -26,7 +26,7 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<(String, Timestamp), ControlError> {
         let csr = csr::verify(request).map_err(|e| ControlError::malformed("csr", e))?;
-        let names = {
+        let (names, site) = {
             let world = self.world();
             let gateway = gateway_in_use(&world, id)?;
             if gateway.spki_sha256 != Digest(csr.spki_sha256()) {
@@ -35,11 +35,11 @@ impl<J: Journal> Control<J> {
                     "the request's key is not the one that was admitted for this gateway",
                 ));
             }
-            gateway.names.clone()
+            (gateway.names.clone(), gateway.site.clone())
         };
         self.paces.admit(id.into(), Act::GatewayCertificate, now)?;
         let subject = SubjectFacts::Gateway { id, addresses: addresses(&names)? };
-        let ready = self.authority.prepare_gateway(&csr, &subject, now)?;
+        let ready = self.authority.prepare_gateway(&csr, &subject, &site, now)?;
         let actor = OperatorId::from(StreamId::from(id));
         let intended = Event::IssuanceIntended {
             issuance: ready.issuance,

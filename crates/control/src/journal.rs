@@ -118,6 +118,9 @@ pub trait Journal: Send + Sync {
     /// `durable`, `sealed` or `witnessed`.
     fn level(&self, pos: u64) -> &'static str;
 
+    /// The certificate that the event at a position recorded; `None` when there is none, or its payload was erased.
+    fn certificate_at(&self, pos: u64) -> impl Future<Output = Result<Option<Vec<u8>>, JournalError>> + Send;
+
     /// Whose event stands at a position: stream, its kind code, the event's kind code.
     fn event_at(
         &self,

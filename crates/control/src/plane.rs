@@ -9,6 +9,7 @@ use lanyard_domain::statement::StatementError;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::Reason;
+use lanyard_enroll::secret::SecretKey;
 
 use crate::alarm::Alarms;
 use crate::authority::Authority;
@@ -122,6 +123,8 @@ pub struct Control<J: Journal> {
     pub authority: Authority,
     /// Authenticates what enrolling devices bring back; lives as long as the process (a restart makes them begin again).
     pub(crate) enroll_key: [u8; 32],
+    /// One-time enrollment secrets are derived from it.
+    pub(crate) secrets: SecretKey,
     /// Bounds recorded alarms.
     pub(crate) alarms: Alarms,
     /// Bounds what one peer can have recorded.
@@ -133,12 +136,18 @@ pub struct Control<J: Journal> {
 
 impl<J: Journal> Control<J> {
     /// A control plane over a world that has already been folded.
-    pub fn new(world: Arc<RwLock<World>>, journal: J, authority: Authority) -> Result<Self, ControlError> {
+    pub fn new(
+        world: Arc<RwLock<World>>,
+        journal: J,
+        authority: Authority,
+        secrets: SecretKey,
+    ) -> Result<Self, ControlError> {
         Ok(Self {
             world,
             journal,
             authority,
             enroll_key: crate::digest::random()?,
+            secrets,
             alarms: Alarms::default(),
             paces: Paces::default(),
             operators: futures_util::lock::Mutex::default(),

@@ -2,7 +2,7 @@
 //! intents that a crash left behind, prove refusal of the retired.
 
 use lanyard_domain::access::authenticate;
-use lanyard_domain::device::Command;
+use lanyard_domain::device::{Basis, Command};
 use lanyard_domain::event::Probe;
 use lanyard_domain::id::{DeviceId, OperatorId};
 use lanyard_domain::time::Timestamp;
@@ -40,7 +40,7 @@ impl<J: Journal> Control<J> {
     pub async fn recover(&self, now: Timestamp) -> Result<usize, ControlError> {
         let pending: Vec<_> = {
             let world = self.world();
-            world.devices.values().flat_map(|d| d.pending.iter().map(|i| (d.id, *i))).collect()
+            world.devices.values().flat_map(|d| d.pending.iter().map(|i| (d.id, i.issuance))).collect()
         };
         for (device, issuance) in &pending {
             let issuance = *issuance;
@@ -73,6 +73,7 @@ impl<J: Journal> Control<J> {
             ));
         }
         let renewal = Command::IntendIssuance {
+            basis: Basis::Evidence,
             issuance: lanyard_domain::id::IssuanceId::from_bytes([0; 16]),
             protocol: "probe".to_owned(),
             profile: String::new(),

@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lanyard_domain::access::{DeviceView, ReleaseName};
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::device::{Device, Recorded, Stage};
 use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{DeviceId, GatewayId, OperatorId, ReleaseId, StreamId};
+use lanyard_domain::id::{DeviceId, GatewayId, OperatorId, ReleaseId, SecretId, StreamId};
 use lanyard_domain::operator::Operator;
 use lanyard_domain::release::{Release, ReleaseState};
 use lanyard_domain::text::Digest;
@@ -15,6 +16,7 @@ use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::{Verdict, evaluate};
 
 use crate::digest::{label_key, sha256};
+use crate::inventory::Inventory;
 
 /// A maker's endorsement authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,25 @@ pub struct Anchored {
     pub pos: u64,
 }
 
+/// One of our authorities as the log knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAuthority {
+    /// Its name, and the label of its key.
+    pub name: String,
+    /// DER; empty while it is planned.
+    pub certificate: Vec<u8>,
+    /// What it is for.
+    pub purpose: AuthorityPurpose,
+    /// The site that it issues for; all without.
+    pub site: Option<String>,
+    /// Position of the decision that let it issue.
+    pub activated: Option<u64>,
+    /// Ended by a person.
+    pub retired: bool,
+    /// Who ordered it; may not activate it.
+    pub planner: Option<OperatorId>,
+}
+
 /// Everything that events fold to.
 #[derive(Debug, Default)]
 pub struct World {
@@ -91,8 +112,12 @@ pub struct World {
     pub endorsements: Vec<Arc<Endorsement>>,
     /// Gateways.
     pub gateways: HashMap<GatewayId, Gateway>,
-    /// Our authorities' certificates by name, newest last.
-    pub authorities: Vec<(String, Vec<u8>)>,
+    /// Our authorities, newest last.
+    pub authorities: Vec<KnownAuthority>,
+    /// Certificates that have not ended.
+    pub inventory: Inventory,
+    secrets: HashMap<SecretId, DeviceId>,
+    serial_numbers: BTreeSet<(SerialKey, DeviceId)>,
 }
 
 /// Where an event came from: the parts of a leaf header that the fold needs.
@@ -123,6 +148,13 @@ pub enum Touched {
     Nothing,
 }
 
+/// The first bytes of a serial number's digest: what a million devices' index is sorted by in 24 bytes each.
+type SerialKey = [u8; 8];
+
+fn serial_key(serial: &str) -> SerialKey {
+    sha256(serial.as_bytes()).0.first_chunk().copied().unwrap_or_default()
+}
+
 impl World {
     /// Folds one event in. A payload that was erased folds as nothing but its place in the stream.
     pub fn apply(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
@@ -134,12 +166,28 @@ impl World {
             k if k == StreamKind::Release as u8 => self.apply_release(origin, event),
             k if k == StreamKind::Operator as u8 => self.apply_operator(origin, event),
             k if k == StreamKind::Gateway as u8 => self.apply_gateway(origin, event),
-            _ => self.apply_system(event),
+            _ => self.apply_system(origin, event),
         }
     }
 
     fn apply_device(&mut self, origin: Origin, event: Option<&Event>, recorded: Recorded) -> Touched {
         let id = DeviceId::from(origin.stream);
+        match event {
+            Some(Event::CertificateIssued { certificate, serial, not_after, .. }) => {
+                self.into_inventory(origin, &certificate.0, serial, *not_after);
+            }
+            Some(Event::CertificateRevoked { serial, reason }) => {
+                self.inventory.revoke(serial, *reason, origin.time);
+            }
+            Some(Event::EnrollmentSecretIssued { secret, .. }) => {
+                let before = self.devices.get(&id).and_then(|d| d.secret.as_ref()).map(|s| s.id);
+                if let Some(before) = before {
+                    self.secrets.remove(&before);
+                }
+                self.secrets.insert(*secret, id);
+            }
+            _ => {}
+        }
         let next = match (self.devices.remove(&id), event) {
             (Some(device), Some(event)) => Some(device.apply(event, origin.actor, recorded)),
             (Some(mut device), None) => {
@@ -154,10 +202,13 @@ impl World {
             if device.seq == 1 {
                 let key = label_key(&device.record.vendor, &device.record.model, &device.record.serial);
                 self.labels.insert(key, id);
+                self.serial_numbers.insert((serial_key(&device.record.serial), id));
             }
             if let Some(identity) = &device.identity {
                 // The first owner keeps it: a second binding is refused before it is recorded (I2).
-                self.endorsement_keys.entry(identity.ek_sha256).or_insert(id);
+                if let Some(key) = identity.hardware_key() {
+                    self.endorsement_keys.entry(key).or_insert(id);
+                }
             }
             if device.stage == Stage::Retiring {
                 self.retiring.insert(id);
@@ -241,7 +292,14 @@ impl World {
         let Some(gateway) = self.gateways.get_mut(&id) else { return Touched::Nothing };
         gateway.seq += 1;
         match event {
-            Some(Event::GatewayCertified { certificate_sha256, not_after, .. }) => {
+            Some(Event::GatewayCertified { certificate_sha256, not_after, certificate, serial }) => {
+                self.inventory.issued(
+                    &certificate.0,
+                    serial,
+                    (origin.stream, origin.stream_kind),
+                    (origin.pos, origin.time),
+                    *not_after,
+                );
                 gateway.certificates.retain(|(_, end)| *end > origin.time);
                 gateway.certificates.push((*certificate_sha256, *not_after));
             }
@@ -257,12 +315,36 @@ impl World {
         Touched::Gateway(id)
     }
 
-    fn apply_system(&mut self, event: Option<&Event>) -> Touched {
+    fn apply_system(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
         self.system_seq += 1;
         match event {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
+            Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {
+                self.into_inventory(origin, &certificate.0, serial, *not_after);
+            }
+            Some(Event::AuthorityPlanned { name, purpose, site, .. }) => {
+                self.authorities.push(KnownAuthority {
+                    name: name.clone(),
+                    certificate: Vec::new(),
+                    purpose: *purpose,
+                    site: site.clone(),
+                    activated: None,
+                    retired: false,
+                    planner: Some(origin.actor),
+                });
+            }
             Some(Event::AuthorityCreated { name, certificate, .. }) => {
-                self.authorities.push((name.clone(), certificate.0.clone()));
+                self.authority_created(name, &certificate.0, origin.pos);
+            }
+            Some(Event::AuthorityActivated { name, .. }) => {
+                if let Some(known) = self.authorities.iter_mut().find(|a| a.name == *name) {
+                    known.activated = Some(origin.pos);
+                }
+            }
+            Some(Event::AuthorityRetired { name, .. }) => {
+                if let Some(known) = self.authorities.iter_mut().find(|a| a.name == *name) {
+                    known.retired = true;
+                }
             }
             Some(Event::EndorsementAdded { certificate, certificate_sha256, grade, .. }) => {
                 self.endorsements.push(Arc::new(Endorsement {
@@ -274,6 +356,64 @@ impl World {
             _ => {}
         }
         Touched::Nothing
+    }
+
+    fn into_inventory(&mut self, origin: Origin, certificate: &[u8], serial: &str, not_after: Timestamp) {
+        let subject = (origin.stream, origin.stream_kind);
+        self.inventory.issued(certificate, serial, subject, (origin.pos, origin.time), not_after);
+    }
+
+    /// The first start's authorities come without a plan: a root, and an issuing one that is active at once.
+    fn authority_created(&mut self, name: &str, certificate: &[u8], pos: u64) {
+        if let Some(planned) = self.authorities.iter_mut().find(|a| a.name == name) {
+            planned.certificate = certificate.to_vec();
+            return;
+        }
+        let root = name.starts_with("root");
+        self.authorities.push(KnownAuthority {
+            name: name.to_owned(),
+            certificate: certificate.to_vec(),
+            purpose: if root { AuthorityPurpose::Root } else { AuthorityPurpose::Devices },
+            site: None,
+            activated: (!root).then_some(pos),
+            retired: false,
+            planner: None,
+        });
+    }
+
+    /// Where an authority is in its life: of those for one purpose and site, the one activated last issues.
+    pub fn authority_state(&self, of: &KnownAuthority) -> AuthorityState {
+        if of.retired {
+            return AuthorityState::Retired;
+        }
+        if of.certificate.is_empty() {
+            return AuthorityState::Planned;
+        }
+        if of.purpose == AuthorityPurpose::Root {
+            return AuthorityState::Active;
+        }
+        let Some(activated) = of.activated else { return AuthorityState::Created };
+        let overtaken = self.authorities.iter().any(|other| {
+            (other.purpose, &other.site) == (of.purpose, &of.site)
+                && !other.retired
+                && other.activated.is_some_and(|later| later > activated)
+        });
+        if overtaken { AuthorityState::Draining } else { AuthorityState::Active }
+    }
+
+    /// The device that a one-time secret was made for, if it is the last one made.
+    pub fn by_secret(&self, secret: SecretId) -> Option<&Device> {
+        self.secrets.get(&secret).and_then(|id| self.devices.get(id))
+    }
+
+    /// Devices registered under this maker's serial number, whatever vendor and model.
+    pub fn by_serial_number(&self, serial: &str) -> impl Iterator<Item = &Device> + '_ {
+        let (key, serial) = (serial_key(serial), serial.to_owned());
+        self.serial_numbers
+            .range((key, DeviceId::from_bytes([0; 16]))..)
+            .take_while(move |(found, _)| *found == key)
+            .filter_map(|(_, id)| self.devices.get(id))
+            .filter(move |device| device.record.serial == serial)
     }
 
     /// The device that was registered under this label.

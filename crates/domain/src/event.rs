@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId};
+use crate::authority::AuthorityPurpose;
+use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId, SecretId};
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -60,12 +61,77 @@ pub enum Appraisal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationReason {
-    /// cessationOfOperation.
+    /// cessationOfOperation: the device's life is over.
     Retired,
-    /// keyCompromise.
+    /// keyCompromise: the key, or the device that holds it, is in other hands.
     Compromised,
-    /// superseded.
+    /// superseded: a newer certificate is in use.
     Superseded,
+    /// affiliationChanged: the device belongs to somebody else now.
+    Transferred,
+    /// cessationOfOperation: its maker or the authority called it back.
+    Recalled,
+    /// keyCompromise: nobody knows where it is.
+    Lost,
+    /// keyCompromise: somebody has it who should not.
+    Stolen,
+    /// keyCompromise of the issuing CA.
+    IssuerCompromised,
+}
+
+impl RevocationReason {
+    /// All, in the order in which they are listed to people.
+    pub const ALL: [RevocationReason; 8] = [
+        RevocationReason::Retired,
+        RevocationReason::Transferred,
+        RevocationReason::Recalled,
+        RevocationReason::Lost,
+        RevocationReason::Stolen,
+        RevocationReason::Compromised,
+        RevocationReason::Superseded,
+        RevocationReason::IssuerCompromised,
+    ];
+
+    /// CRLReason, RFC 5280 5.3.1.
+    pub const fn crl_reason(self) -> u8 {
+        match self {
+            RevocationReason::Compromised | RevocationReason::Lost | RevocationReason::Stolen => 1,
+            RevocationReason::IssuerCompromised => 2,
+            RevocationReason::Transferred => 3,
+            RevocationReason::Superseded => 4,
+            RevocationReason::Retired | RevocationReason::Recalled => 5,
+        }
+    }
+
+    /// As it stands in events and commands.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RevocationReason::Retired => "retired",
+            RevocationReason::Compromised => "compromised",
+            RevocationReason::Superseded => "superseded",
+            RevocationReason::Transferred => "transferred",
+            RevocationReason::Recalled => "recalled",
+            RevocationReason::Lost => "lost",
+            RevocationReason::Stolen => "stolen",
+            RevocationReason::IssuerCompromised => "issuer_compromised",
+        }
+    }
+}
+
+impl std::fmt::Display for RevocationReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for RevocationReason {
+    type Err = crate::text::FieldError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        RevocationReason::ALL.into_iter().find(|r| r.as_str() == text).ok_or_else(|| {
+            let all: Vec<&str> = RevocationReason::ALL.into_iter().map(RevocationReason::as_str).collect();
+            crate::text::FieldError::new("reason", &format!("must be one of {}", all.join(", ")), text)
+        })
+    }
 }
 
 /// Why an alarm was raised.
@@ -82,6 +148,8 @@ pub enum AlarmCode {
     EvidenceReplayed,
     /// Evidence whose signature, nonce or structure does not hold.
     EvidenceBroken,
+    /// The key of a certificate that was revoked, or that a newer one has replaced, was used to ask for another.
+    RevokedCertificateUsed,
 }
 
 /// The outcome of one refusal probe (I11).
@@ -182,6 +250,29 @@ pub enum Event {
     /// Evidence was exported; closes the chain at this point, so that nothing before it can be left out.
     EvidenceExported { claim_sha256: Digest, statement: SignedStatement },
 
+    /// A hardware key that is no TPM's endorsement key is now this record's, for ever (I2): a maker's device certificate
+    /// (IDevID) or an attested key.
+    MakerKeyBound {
+        /// `idevid`, or the attestation statement's format.
+        format: String,
+        key_sha256: Digest,
+        certificate_sha256: Digest,
+        endorsement_sha256: Digest,
+        grade: Option<String>,
+    },
+    /// The device's key lies in a file, for all that is known; a person's one-time secret vouched for it.
+    SoftKeyAccepted { secret: SecretId },
+    /// A person had a one-time enrollment secret made for this record. The secret itself is nowhere.
+    EnrollmentSecretIssued { secret: SecretId, expires: Timestamp, statement: SignedStatement },
+    /// It was used, for this key.
+    EnrollmentSecretUsed { secret: SecretId, spki_sha256: Digest },
+    /// A person ordered a revocation: of these certificates, or (none named) of the device. What it revokes follows.
+    RevocationOrdered { reason: RevocationReason, serials: Vec<String>, statement: SignedStatement },
+    /// A certificate was seen in use for the first time.
+    CertificateSeen { serial: String },
+    /// A person lets the device renew although its last certificate has ended, until then.
+    LateRenewalAllowed { until: Timestamp, statement: SignedStatement },
+
     // -- release stream --
     /// Proposed.
     ReleaseProposed { record: ReleaseRecord, statement: SignedStatement },
@@ -232,6 +323,17 @@ pub enum Event {
         certificate_sha256: Digest,
         not_after: Timestamp,
     },
+    /// A person ordered a new authority; its certificate follows.
+    AuthorityPlanned {
+        name: String,
+        purpose: AuthorityPurpose,
+        site: Option<String>,
+        statement: SignedStatement,
+    },
+    /// From here on it issues, in the place of the one before it.
+    AuthorityActivated { name: String, statement: SignedStatement },
+    /// It is not trusted any more.
+    AuthorityRetired { name: String, statement: SignedStatement },
     /// A maker's endorsement authority was accepted.
     EndorsementAdded {
         certificate: Blob,
@@ -337,6 +439,13 @@ impl Event {
             Event::AlarmRaised { .. } => 17,
             Event::TokenGranted { .. } => 18,
             Event::EvidenceExported { .. } => 19,
+            Event::MakerKeyBound { .. } => 20,
+            Event::SoftKeyAccepted { .. } => 21,
+            Event::EnrollmentSecretIssued { .. } => 22,
+            Event::EnrollmentSecretUsed { .. } => 23,
+            Event::RevocationOrdered { .. } => 24,
+            Event::CertificateSeen { .. } => 25,
+            Event::LateRenewalAllowed { .. } => 26,
             Event::ReleaseProposed { .. } => 40,
             Event::ReleaseApproved { .. } => 41,
             Event::ReleaseWithdrawn { .. } => 42,
@@ -353,6 +462,9 @@ impl Event {
             Event::EpochSealed { .. } => 104,
             Event::LogIdle {} => 105,
             Event::ServerCertified { .. } => 106,
+            Event::AuthorityPlanned { .. } => 107,
+            Event::AuthorityActivated { .. } => 108,
+            Event::AuthorityRetired { .. } => 109,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }
@@ -367,11 +479,17 @@ impl Event {
             | Event::QuarantineReleased { statement }
             | Event::RetirementBegun { statement }
             | Event::EvidenceExported { statement, .. }
+            | Event::EnrollmentSecretIssued { statement, .. }
+            | Event::RevocationOrdered { statement, .. }
+            | Event::LateRenewalAllowed { statement, .. }
             | Event::ReleaseProposed { statement, .. }
             | Event::ReleaseApproved { statement }
             | Event::ReleaseWithdrawn { statement }
             | Event::OperatorRemoved { statement }
             | Event::EndorsementAdded { statement, .. }
+            | Event::AuthorityPlanned { statement, .. }
+            | Event::AuthorityActivated { statement, .. }
+            | Event::AuthorityRetired { statement, .. }
             | Event::GatewayRemoved { statement }
             | Event::PayloadErased { statement, .. } => Some(statement),
             Event::DeviceQuarantined { statement, .. }

@@ -130,6 +130,60 @@ typed_ids! {
     DecisionId, "decision";
 }
 
+/// A one-time enrollment secret's id: five random bytes, written as 8 characters a to z and 2 to 7 (base32), because people
+/// read it aloud. It names a secret and proves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretId([u8; 5]);
+
+impl SecretId {
+    /// An id from random bytes.
+    pub const fn from_random(bytes: [u8; 5]) -> Self {
+        Self(bytes)
+    }
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 5] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+    }
+}
+impl fmt::Debug for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl FromStr for SecretId {
+    type Err = BadSecretId;
+    fn from_str(text: &str) -> Result<Self, BadSecretId> {
+        // Lower case only: one id has one spelling.
+        if text.len() != 8 || text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(BadSecretId);
+        }
+        let decoded = data_encoding::BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes());
+        Ok(Self(decoded.ok().and_then(|b| b.try_into().ok()).ok_or(BadSecretId)?))
+    }
+}
+impl Serialize for SecretId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for SecretId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Why a text does not name an enrollment secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of an enrollment secret: 8 characters of a to z and 2 to 7")]
+pub struct BadSecretId;
+
 macro_rules! stream_of {
     ($($name:ident),*) => {$(
         impl From<$name> for StreamId {

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DeviceId, GatewayId, OperatorId, ReleaseId};
+use crate::authority::AuthorityPurpose;
+use crate::event::RevocationReason;
+use crate::id::{DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -83,6 +85,38 @@ pub enum Action {
         /// Which.
         device: DeviceId,
     },
+    /// Have a one-time enrollment secret made for a device.
+    IssueSecret {
+        /// Which.
+        device: DeviceId,
+        /// Its new id.
+        secret: SecretId,
+        /// Until when it is good.
+        expires: Timestamp,
+    },
+    /// Revoke a device: every certificate now, and no new one until it is released.
+    RevokeDevice {
+        /// Which.
+        device: DeviceId,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// Revoke single certificates of a device; it may get others.
+    RevokeCertificates {
+        /// Whose.
+        device: DeviceId,
+        /// Serial numbers, lower-case hex.
+        serials: Vec<String>,
+        /// Why.
+        reason: RevocationReason,
+    },
+    /// Let a device renew although its last certificate has ended.
+    AllowLateRenewal {
+        /// Which.
+        device: DeviceId,
+        /// Until when.
+        until: Timestamp,
+    },
     /// Propose a firmware or model release.
     ProposeRelease {
         /// Its new id.
@@ -107,6 +141,25 @@ pub enum Action {
         /// Certified grade of the roots of trust it endorses (FIPS 140, Common Criteria), when there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grade: Option<String>,
+    },
+    /// Create an issuing authority (a new generation, or one for a site or a purpose). It is trusted, and issues nothing yet.
+    CreateAuthority {
+        /// Its name, never used before.
+        name: String,
+        /// What it is for.
+        purpose: AuthorityPurpose,
+        /// The site that it issues for; all without.
+        site: Option<String>,
+    },
+    /// Let an authority issue, in the place of the one of the same purpose and site before it.
+    ActivateAuthority {
+        /// Which.
+        name: String,
+    },
+    /// End the trust in an authority.
+    RetireAuthority {
+        /// Which.
+        name: String,
     },
     /// Admit a gateway.
     AddGateway {

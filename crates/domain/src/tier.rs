@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::trust::Strength;
+
 /// How much harm a device can do, set at registration from clinical risk, data and exposure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -29,6 +31,8 @@ pub struct TierRules {
     pub attest_every_seconds: i64,
     /// How old the checkpoint may be that a quote names; bounds the age of the evidence itself.
     pub checkpoint_seconds: i64,
+    /// What a device must have shown before it gets a certificate by a protocol that carries no evidence.
+    pub least_for_certificate: Strength,
 }
 
 impl Tier {
@@ -40,22 +44,35 @@ impl Tier {
         // Attest at 2/5 of the freshness: two attempts may fail before a healthy device is even stale.
         // Grace is 12x freshness: a control plane down for that long costs no device its service (I7).
         match self {
-            Tier::Critical => TierRules::of(300),
-            Tier::High => TierRules::of(900),
-            Tier::Standard => TierRules::of(3_600),
-            Tier::Low => TierRules::of(86_400),
+            Tier::Critical => TierRules::of(300, Strength::Measured),
+            Tier::High => TierRules::of(900, Strength::HardwareKey),
+            // A certificate says who, not whether: without evidence its holder stays untrusted on every data path.
+            Tier::Standard => TierRules::of(3_600, Strength::SoftKey),
+            Tier::Low => TierRules::of(86_400, Strength::SoftKey),
         }
     }
 }
 
+impl std::fmt::Display for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Tier::Critical => "critical",
+            Tier::High => "high",
+            Tier::Standard => "standard",
+            Tier::Low => "low",
+        })
+    }
+}
+
 impl TierRules {
-    const fn of(fresh_seconds: i64) -> Self {
+    const fn of(fresh_seconds: i64, least_for_certificate: Strength) -> Self {
         Self {
             fresh_seconds,
             grace_seconds: fresh_seconds * 12,
             attest_every_seconds: fresh_seconds * 2 / 5,
             // Five minutes: a slow TPM quotes in seconds, a proxy queue in a minute.
             checkpoint_seconds: 300,
+            least_for_certificate,
         }
     }
 }

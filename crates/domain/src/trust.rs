@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::{Device, Stage};
+use crate::device::{Device, Identity, Stage};
 use crate::event::Appraisal;
 use crate::id::ReleaseId;
 use crate::release::{Release, ReleaseState};
@@ -244,7 +244,13 @@ fn object_to_release(release: Option<&Release>, what: &str, against: &mut Object
 
 /// The rung of the ladder that the device's proofs reach at `now`.
 pub fn strength(device: &Device, now: Timestamp) -> Strength {
-    let Some(identity) = &device.identity else { return Strength::Inventoried };
+    let identity = match &device.identity {
+        None => return Strength::Inventoried,
+        Some(Identity::Soft) => return Strength::SoftKey,
+        // Nothing but a TPM proves yet what runs.
+        Some(Identity::Maker(_)) => return Strength::HardwareKey,
+        Some(Identity::Tpm(tpm)) => tpm,
+    };
     let Some(evidence) = &device.evidence else { return Strength::HardwareKey };
     let fresh = now <= evidence.at.plus_seconds(device.record.tier.rules().fresh_seconds);
     if !fresh || evidence.appraisal == Appraisal::Contraindicated || evidence.firmware.is_none() {

@@ -5,60 +5,17 @@
 //! proves it (EST password, SCEP challenge, CMP and EAB MAC key).
 
 use std::fmt;
-use std::str::FromStr;
 
 use aws_lc_rs::{constant_time, hmac};
 use data_encoding::BASE32_NOPAD;
-use lanyard_domain::id::StreamId;
+use lanyard_domain::id::{BadSecretId, SecretId, StreamId};
 use lanyard_domain::time::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// 40 bits: names a secret, proves nothing.
-const ID_BYTES: usize = 5;
 /// 160 bits of a MAC: no one guesses it, and it still fits a line that a person types.
 const MAC_BYTES: usize = 20;
 /// Longest text that can be a secret: 8 + 1 + 32 characters.
 pub const SECRET_CHARS: usize = 41;
-
-/// Which secret.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SecretId([u8; ID_BYTES]);
-
-/// Why a text does not name a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the id of an enrollment secret: 8 characters of a to z and 2 to 7")]
-pub struct BadSecretId;
-
-impl SecretId {
-    /// An id from random bytes.
-    pub const fn from_random(bytes: [u8; ID_BYTES]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl FromStr for SecretId {
-    type Err = BadSecretId;
-
-    fn from_str(text: &str) -> Result<Self, BadSecretId> {
-        if text.len() != 8 {
-            return Err(BadSecretId);
-        }
-        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| BadSecretId)?;
-        Ok(Self(bytes.try_into().map_err(|_| BadSecretId)?))
-    }
-}
-
-impl fmt::Display for SecretId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
-    }
-}
-
-impl fmt::Debug for SecretId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// The sealed key that all secrets are derived from.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -74,7 +31,7 @@ impl SecretKey {
     pub fn derive(&self, id: SecretId, subject: StreamId, expires: Timestamp) -> Secret {
         let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
         mac.update(b"lanyard enrollment secret v1\0");
-        mac.update(&id.0);
+        mac.update(id.as_bytes());
         mac.update(subject.as_bytes());
         mac.update(&expires.as_micros().to_be_bytes());
         let tag = mac.sign();
@@ -147,7 +104,7 @@ pub fn id_of(presented: &str) -> Result<SecretId, BadSecretId> {
     if text.len() > SECRET_CHARS {
         return Err(BadSecretId);
     }
-    text.split_once('-').ok_or(BadSecretId)?.0.parse()
+    text.split_once('-').ok_or(BadSecretId)?.0.to_ascii_lowercase().parse()
 }
 
 #[cfg(test)]

@@ -34,6 +34,11 @@ pub enum BadSerial {
 }
 
 impl Serial {
+    /// Where an ordered range of serials begins; no certificate has this one (RFC 5280 4.1.2.2).
+    pub const fn least() -> Self {
+        Self { octets: [0; MAX_OCTETS] }
+    }
+
     /// A serial from 16 random bytes: 127 bits long, always positive, always 16 octets.
     pub fn from_random(mut bytes: [u8; 16]) -> Self {
         // Top bit clear: positive without a padding octet. Next bit set: never zero, one length for all.

@@ -276,6 +276,22 @@ impl Journal for LedgerJournal {
         }
     }
 
+    async fn certificate_at(&self, pos: u64) -> Result<Option<Vec<u8>>, JournalError> {
+        let stored =
+            self.inner.store.event(pos).await.map_err(|e| JournalError::Unavailable(e.to_string()))?;
+        let Some((kind, payload)) = stored.and_then(|s| Some((s.header.kind, s.payload?))) else {
+            return Ok(None);
+        };
+        match Event::from_payload(kind, &payload) {
+            Ok(
+                Event::CertificateIssued { certificate, .. }
+                | Event::GatewayCertified { certificate, .. }
+                | Event::ServerCertified { certificate, .. },
+            ) => Ok(Some(certificate.0)),
+            _ => Ok(None),
+        }
+    }
+
     async fn event_at(&self, pos: u64) -> Result<Option<(StreamId, u8, u16)>, JournalError> {
         let found =
             self.inner.store.event(pos).await.map_err(|e| JournalError::Unavailable(e.to_string()))?;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use lanyard_control::digest::random;
+use lanyard_enroll::secret::SecretKey;
 use lanyard_ledger::note::NoteSigner;
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::key::seal::{Cost, Sealer};
@@ -21,6 +22,7 @@ pub const ISSUING: &str = "issuing-1";
 pub const TLS: &str = "control-tls";
 const LOG_SEED: &str = "log-seed";
 const TOKEN: &str = "token-key";
+const ENROLLMENT: &str = "enrollment-secrets";
 
 /// Opened secrets.
 pub struct Keys {
@@ -30,6 +32,8 @@ pub struct Keys {
     pub log: NoteSigner,
     /// Signs tokens.
     pub token: TokenKey,
+    /// One-time enrollment secrets are derived from it.
+    pub enrollment: SecretKey,
 }
 
 /// A label that is written in this program.
@@ -46,10 +50,12 @@ impl Keys {
         let seed = secret(&backend, LOG_SEED, || Ok(random::<32>()?.to_vec()))?;
         let seed: Zeroizing<[u8; 32]> = Zeroizing::new(seed.as_slice().try_into()?);
         let token = secret(&backend, TOKEN, || Ok(TokenKey::generate()?))?;
+        let enrollment = secret(&backend, ENROLLMENT, || Ok(random::<32>()?.to_vec()))?;
         ensure(&backend, TLS, KeyKind::P256)?;
         Ok(Self {
             log: NoteSigner::from_seed(origin, &seed)?,
             token: TokenKey::new(&token, &format!("urn:lanyard:log:{origin}"))?,
+            enrollment: SecretKey::new(enrollment.as_slice().try_into()?),
             backend: Arc::new(backend),
         })
     }

@@ -18,7 +18,6 @@ use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::text::Blob;
 use lanyard_pki::authority::{Authority as Hierarchy, Generation, Issuer};
-use lanyard_pki::certificate::Certificate;
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::key::{KeyBackend, KeyKind};
 use lanyard_pki::name::Naming;
@@ -125,11 +124,11 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let bootstrap = first_start(&config, &naming, &keys.backend, &journal, &world, &log_vkey, &clock).await?;
     let authority = authority(&world, &naming, &keys.backend)?;
 
-    let root = authority.root().clone();
-    let anchors_pem = root.to_pem();
-    let peers = Peers { anchors: AnchorStore::new(Anchors::new(vec![root])?), gate: Gate::any_valid() };
+    let roots = authority.issuers().roots().to_vec();
+    let anchors_pem = authority.anchors_pem();
+    let peers = Peers { anchors: AnchorStore::new(Anchors::new(roots)?), gate: Gate::any_valid() };
     let state = State {
-        control: Arc::new(Control::new(world, journal, authority)?),
+        control: Arc::new(Control::new(world, journal, authority, keys.enrollment)?),
         feeds,
         peers: peers.clone(),
         tokens: Arc::new(keys.token),
@@ -144,6 +143,12 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
             abandoned,
             "issuances that the last stop cut short were given up; their devices will ask again"
         );
+    }
+    for name in state.control.planned_authorities() {
+        // The root's key may be away in its safe: then the authority stays planned, and everything else goes on.
+        if let Err(error) = state.control.complete_authority(&name, clock.now()).await {
+            tracing::warn!(%name, %error, "an authority that was ordered could not be made yet");
+        }
     }
     worker::seal_once(&state).await.context("cannot seal the log")?;
 
@@ -247,7 +252,7 @@ async fn first_start(
     if read().authorities.len() < 2 {
         let hierarchy = hierarchy(naming, keys, now)?;
         for (name, issuer) in [("root-1", &hierarchy.root), ("issuing-1", &hierarchy.issuing)] {
-            if read().authorities.iter().any(|(known, _)| known == name) {
+            if read().authorities.iter().any(|known| known.name == name) {
                 continue;
             }
             let event = Event::AuthorityCreated {
@@ -309,19 +314,13 @@ async fn system(
     Ok(())
 }
 
-/// The issuing authority as the log has it, with its keys.
+/// The authorities as the log has them, with their keys.
 fn authority(
     world: &Arc<RwLock<World>>,
     naming: &Naming,
     backend: &Arc<lanyard_pki::key::SoftwareKeys>,
 ) -> anyhow::Result<Authority> {
     let world = world.read().unwrap_or_else(PoisonError::into_inner);
-    let find = |name: &str| -> anyhow::Result<Certificate> {
-        let der = world.authorities.iter().rev().find(|(known, _)| known == name).map(|(_, der)| der);
-        Ok(Certificate::parse(der.with_context(|| format!("the log has no authority `{name}`"))?)?)
-    };
-    let root = find(keys::ROOT)?;
-    let issuer = Issuer::new(find(keys::ISSUING)?, keys::label(keys::ISSUING)?, backend.as_ref())?;
     let backend: Arc<dyn KeyBackend> = Arc::clone(backend) as Arc<dyn KeyBackend>;
-    Ok(Authority::new(issuer, root, backend, naming))
+    Ok(Authority::new(&world, backend, naming)?)
 }

@@ -528,6 +528,13 @@ KINDS = {
     17: "alarm_raised code detail",
     18: "token_granted token_sha256 certificate_sha256 scopes expires",
     19: "evidence_exported claim_sha256 statement",
+    20: "maker_key_bound format key_sha256 certificate_sha256 endorsement_sha256 grade",
+    21: "soft_key_accepted secret",
+    22: "enrollment_secret_issued secret expires statement",
+    23: "enrollment_secret_used secret spki_sha256",
+    24: "revocation_ordered reason serials statement",
+    25: "certificate_seen serial",
+    26: "late_renewal_allowed until statement",
     40: "release_proposed record statement",
     41: "release_approved statement",
     42: "release_withdrawn statement",
@@ -544,6 +551,9 @@ KINDS = {
     104: "epoch_sealed size map_root time_source",
     105: "log_idle",
     106: "server_certified issuance serial certificate certificate_sha256 not_after",
+    107: "authority_planned name purpose site statement",
+    108: "authority_activated name statement",
+    109: "authority_retired name statement",
     120: "access_decided decision gateway device certificate_sha256 path interaction allowed verdict "
          "reasons policy evidence_pos evidence_sha256 firmware model heard_pos request_sha256 "
          "forwarded_sha256",
@@ -591,8 +601,8 @@ class Line:
 
 
 def home(kind):
-    for first, last, stream in ((1, 19, DEVICE), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (100, 106, SYSTEM), (120, 121, DEVICE)):
+    for first, last, stream in ((1, 26, DEVICE), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
+                                (100, 109, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -713,8 +723,11 @@ def fold(case, at):
         elif name == "device_approved":
             given += 1
             stage = "approved" if stage == "registered" and given == 2 else stage
-        elif name == "identity_bound":
+        elif name in ("identity_bound", "maker_key_bound", "soft_key_accepted"):
             bound = event
+        elif name == "revocation_ordered" and not event["serials"]:
+            if stage in ("approved", "enrolled", "validated", "in-service"):
+                stage, resume = "quarantined", stage
         elif name == "certificate_issued":
             certificates[event["serial"]] = event
             stage = "enrolled" if stage == "approved" else stage
@@ -741,6 +754,8 @@ def fold(case, at):
              if micros(c["not_before"]) <= at <= micros(c["not_after"])]
     known, event = releases(case), shown.event if shown else None
     verdict, strength, fresh = stated, "inventoried" if bound is None else "hardware_key", False
+    if bound and bound["event"] == "soft_key_accepted":
+        strength = "soft_key"
     release = {"firmware": None, "model": None}
     if event:
         fresh = at <= micros(event["fresh_until"])
@@ -752,7 +767,7 @@ def fold(case, at):
                 release[name] = found and {"id": event[name], "version": found[0]["version"]}
                 if not found or found[1] != "approved":
                     verdict = "untrusted"
-        if bound and fresh and event["appraisal"] != "contraindicated" and event["firmware"]:
+        if bound and bound["event"] == "identity_bound" and fresh and event["appraisal"] != "contraindicated" and event["firmware"]:
             covered = event["model"] or not record.get("ai")
             strength = "evaluated" if bound["grade"] is not None and covered else "measured"
     else:
@@ -795,6 +810,13 @@ def decides(line, action, roles):
         "operator_removed": ("remove_operator", "operator", [], ["admin"]),
         "gateway_added": ("add_gateway", "gateway", ["site", "vkey", "spki_sha256", "names"], ["admin"]),
         "endorsement_added": ("add_endorsement", None, ["certificate", "grade"], ["security", "admin"]),
+        "enrollment_secret_issued": ("issue_secret", "device", ["secret", "expires"], ["registrar", *both]),
+        "revocation_ordered": ("revoke_certificates", "device", ["serials", "reason"], both) if event.get("serials")
+        else ("revoke_device", "device", ["reason"], both),
+        "late_renewal_allowed": ("allow_late_renewal", "device", ["until"], both),
+        "authority_planned": ("create_authority", None, ["name", "purpose", "site"], ["security", "admin"]),
+        "authority_activated": ("activate_authority", None, ["name"], ["security", "admin"]),
+        "authority_retired": ("retire_authority", None, ["name"], ["security", "admin"]),
         "payload_erased": ("erase_payload", None, ["pos", "legal_basis"], ["admin"]),
     }
     do, object_, members, needed = table[event["event"]]
@@ -867,7 +889,7 @@ def check_two_people(case):
             if any(role == r or line.actor == a for r, a in given):
                 raise Flaw("two people", line.where, "the same person or role twice")
             given.append((role, line.actor))
-        if line.kind in (3, 4, 5) and len(given) < 2 and not erased:
+        if line.kind in (3, 4, 5, 20, 21) and len(given) < 2 and not erased:
             raise Flaw("two people", line.where, "an identity before two approvals")
     proposed, approved = {}, set()
     for line in case.main:

@@ -1,7 +1,9 @@
 //! Carrying out what operators sign: check the signature and the person, decide, record. One file per kind of
 //! decision; to add one: a variant of `domain::statement::Action`, a file here, an arm in [`Control::carry_out`].
 
+mod authorities;
 mod containment;
+mod credentials;
 mod devices;
 mod endorsements;
 mod erasure;
@@ -15,6 +17,7 @@ use lanyard_domain::operator::{Operator, Role};
 use lanyard_domain::statement::{Action, SignedStatement, Statement};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
+use lanyard_enroll::secret::Secret;
 
 use crate::digest::sha256;
 use crate::journal::{Appended, Journal};
@@ -48,11 +51,13 @@ pub struct Done {
     pub outcome: String,
     /// Devices whose trust may have changed with it beside the one named.
     pub reassess: Vec<lanyard_domain::id::DeviceId>,
+    /// A one-time enrollment secret, for the person who asked for it.
+    pub secret: Option<Secret>,
 }
 
 impl Done {
     pub(crate) fn new(appended: Option<Appended>, outcome: impl Into<String>) -> Self {
-        Self { appended, outcome: outcome.into(), reassess: Vec::new() }
+        Self { appended, outcome: outcome.into(), reassess: Vec::new(), secret: None }
     }
 }
 
@@ -122,6 +127,23 @@ impl<J: Journal> Control<J> {
             Action::QuarantineDevice { device } => self.quarantine_device(accepted, device, now).await,
             Action::ReleaseDevice { device } => self.release_device(accepted, device, now).await,
             Action::RetireDevice { device } => self.retire_device(accepted, device, now).await,
+            Action::IssueSecret { device, secret, expires } => {
+                self.issue_secret(accepted, device, secret, expires, now).await
+            }
+            Action::RevokeDevice { device, reason } => {
+                self.revoke_device(accepted, device, reason, now).await
+            }
+            Action::RevokeCertificates { device, serials, reason } => {
+                self.revoke_certificates(accepted, device, serials, reason, now).await
+            }
+            Action::AllowLateRenewal { device, until } => {
+                self.allow_late_renewal(accepted, device, until, now).await
+            }
+            Action::CreateAuthority { name, purpose, site } => {
+                self.create_authority(accepted, name, purpose, site, now).await
+            }
+            Action::ActivateAuthority { name } => self.activate_authority(accepted, name, now).await,
+            Action::RetireAuthority { name } => self.retire_authority(accepted, name, now).await,
             Action::ProposeRelease { release, record } => {
                 self.propose_release(accepted, release, record, now).await
             }

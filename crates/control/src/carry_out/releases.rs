@@ -86,7 +86,7 @@ impl<J: Journal> Control<J> {
             .await?;
         let reassess = self.world().running(id);
         let outcome = format!("withdrawn; {} device(s) that run it lose trust now", reassess.len());
-        Ok(Done { appended, outcome, reassess })
+        Ok(Done { appended, outcome, reassess, secret: None })
     }
 }
 

@@ -504,6 +504,7 @@ impl Story {
             prepare(&profile, &request, &subject, issuer, Lifetime::Default, serial, self.now).unwrap();
         let issuance = IssuanceId::from_random([9; 16]);
         let intent = Command::IntendIssuance {
+            basis: lanyard_domain::device::Basis::Evidence,
             issuance,
             protocol: "enroll".to_owned(),
             profile: profile.name().to_string(),

@@ -1,8 +1,9 @@
 //! The lifecycle's rules: given a device and a command, the events that follow, or why not.
 
-use super::{Device, Recorded, Stage};
+use super::credentials::Basis;
+use super::{Device, Identity, MakerIdentity, Recorded, Stage};
 use crate::event::{AlarmCode, Appraisal, BootState, Event, Probe, RevocationReason};
-use crate::id::{IssuanceId, OperatorId, ReleaseId};
+use crate::id::{IssuanceId, OperatorId, ReleaseId, SecretId};
 use crate::operator::{Operator, Role};
 use crate::record::DeviceRecord;
 use crate::statement::SignedStatement;
@@ -24,8 +25,20 @@ pub enum Command<'a> {
         ak_name_sha256: Digest,
         grade: Option<String>,
     },
+    /// Bind a maker's or attested key that was proven.
+    BindMakerKey {
+        format: String,
+        key: MakerIdentity,
+        certificate_sha256: Digest,
+        endorsement_sha256: Digest,
+    },
+    /// Have a one-time enrollment secret made.
+    IssueSecret { by: &'a Operator, secret: SecretId, expires: Timestamp, statement: SignedStatement },
+    /// Use it, for this key. Nothing to record when it was used for the same key before.
+    UseSecret { secret: SecretId, spki_sha256: Digest },
     /// Say what is about to be signed.
     IntendIssuance {
+        basis: Basis,
         issuance: IssuanceId,
         protocol: String,
         profile: String,
@@ -56,6 +69,21 @@ pub enum Command<'a> {
     Release { by: &'a Operator, statement: SignedStatement },
     /// Begin its end.
     Retire { by: &'a Operator, statement: SignedStatement },
+    /// Revoke it as a whole: every certificate, and no new one until it is released.
+    Revoke { by: &'a Operator, reason: RevocationReason, statement: SignedStatement },
+    /// Revoke single certificates.
+    RevokeCertificates {
+        by: &'a Operator,
+        serials: Vec<String>,
+        reason: RevocationReason,
+        statement: SignedStatement,
+    },
+    /// Let it renew although its last certificate has ended.
+    AllowLateRenewal { by: &'a Operator, until: Timestamp, statement: SignedStatement },
+    /// A certificate was used. Nothing to record but the first time.
+    SeeCertificate { serial: String },
+    /// Revoke those of these certificates that a newer one in use has taken the place of.
+    Supersede { serials: Vec<String> },
     /// Record refusal probes; when every one was refused, the device is retired.
     RecordProbes { probes: Vec<Probe> },
     /// Raise an alarm on its chain.
@@ -152,7 +180,7 @@ impl Device {
         command: Command<'_>,
         context: Context<'_, R>,
     ) -> Result<Transition, Refusal> {
-        let mut events = self.rule(command)?;
+        let mut events = self.rule(command, context.now)?;
         let mut after = self.fold(&events, context.now);
         let trust = evaluate(&after, context.releases, context.now);
         for event in &mut events {
@@ -181,7 +209,7 @@ impl Device {
         })
     }
 
-    fn rule(&self, command: Command<'_>) -> Result<Vec<Event>, Refusal> {
+    fn rule(&self, command: Command<'_>, now: Timestamp) -> Result<Vec<Event>, Refusal> {
         match command {
             Command::Approve { by, role, statement } => self.approve(by, role, statement),
             Command::BindIdentity {
@@ -203,7 +231,15 @@ impl Device {
                     grade,
                 }])
             }
+            Command::BindMakerKey { format, key, certificate_sha256, endorsement_sha256 } => {
+                self.bind_maker_key(format, key, certificate_sha256, endorsement_sha256)
+            }
+            Command::IssueSecret { by, secret, expires, statement } => {
+                self.issue_secret(by, secret, expires, statement, now)
+            }
+            Command::UseSecret { secret, spki_sha256 } => self.use_secret(secret, spki_sha256, now),
             Command::IntendIssuance {
+                basis,
                 issuance,
                 protocol,
                 profile,
@@ -212,13 +248,7 @@ impl Device {
                 tbs_sha256,
                 evidence_sha256,
             } => {
-                self.may_hold_identity()?;
-                if self.identity.is_none() {
-                    return Err(Refusal::new(
-                        "no_identity",
-                        "no hardware key is bound to this device; it must enroll",
-                    ));
-                }
+                self.may_be_issued(basis, &spki_sha256, now)?;
                 Ok(vec![Event::IssuanceIntended {
                     issuance,
                     protocol,
@@ -282,6 +312,15 @@ impl Device {
                 });
                 Ok(std::iter::once(Event::RetirementBegun { statement }).chain(revoked).collect())
             }
+            Command::Revoke { by, reason, statement } => self.revoke(by, reason, statement),
+            Command::RevokeCertificates { by, serials, reason, statement } => {
+                self.revoke_certificates(by, serials, reason, statement)
+            }
+            Command::AllowLateRenewal { by, until, statement } => {
+                self.allow_late_renewal(by, until, statement, now)
+            }
+            Command::SeeCertificate { serial } => Ok(self.see_certificate(&serial)),
+            Command::Supersede { serials } => Ok(self.supersede(&serials)),
             Command::RecordProbes { probes } => self.record_probes(probes),
             Command::RaiseAlarm { code, detail } => Ok(vec![Event::AlarmRaised { code, detail }]),
             Command::GrantToken { token_sha256, certificate_sha256, scopes, expires } => {
@@ -321,21 +360,6 @@ impl Device {
         Ok(vec![Event::DeviceApproved { role, statement }])
     }
 
-    /// I1: no credential without a registered and approved record. A quarantined device keeps its identity, so that it
-    /// can prove itself again; its verdict keeps it from everything else.
-    fn may_hold_identity(&self) -> Result<(), Refusal> {
-        match self.stage {
-            Stage::Registered(_) => Err(Refusal::new(
-                "not_approved",
-                "this device is registered but not yet approved by security and biomedical engineering",
-            )),
-            Stage::Retiring | Stage::Retired => {
-                Err(Refusal::new("retired", "this device is retired; it gets no credential again"))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn same_hardware(&self, ek_sha256: &Digest) -> Result<(), Refusal> {
         if self.record.ek_sha256.is_some_and(|expected| expected != *ek_sha256) {
             return Err(Refusal::new(
@@ -343,7 +367,8 @@ impl Device {
                 "its endorsement key is not the one on the purchase list",
             ));
         }
-        if self.identity.as_ref().is_some_and(|identity| identity.ek_sha256 != *ek_sha256) {
+        let bound = self.identity.as_ref().and_then(Identity::hardware_key);
+        if bound.is_some_and(|key| key != *ek_sha256) {
             return Err(Refusal::new(
                 "other_hardware",
                 "this record is bound to another hardware key; a replaced board is a new record linked by an operator",
@@ -353,7 +378,7 @@ impl Device {
     }
 
     fn intended(&self, issuance: IssuanceId) -> Result<(), Refusal> {
-        if self.pending.contains(&issuance) {
+        if self.pending.iter().any(|p| p.issuance == issuance) {
             return Ok(());
         }
         Err(Refusal::new("not_intended", format!("issuance {issuance} was not recorded as intended")))
@@ -428,7 +453,7 @@ impl Device {
         Ok(events)
     }
 
-    fn wrong_stage(&self, what: &str) -> Refusal {
+    pub(super) fn wrong_stage(&self, what: &str) -> Refusal {
         Refusal::new("wrong_stage", format!("a device that is {} cannot be {what}", self.stage.name()))
     }
 }
@@ -448,7 +473,7 @@ fn fresh(last: BootState, new: BootState) -> Result<(), Refusal> {
     ))
 }
 
-fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), Refusal> {
+pub(super) fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), Refusal> {
     if by.may(roles) {
         return Ok(());
     }

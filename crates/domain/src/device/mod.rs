@@ -3,14 +3,18 @@
 //! [`Device::decide`] holds every lifecycle rule and is pure; [`Device::apply`] is the only thing that changes a
 //! device. To add a command: a variant in [`Command`], its rule in `decide.rs`, and the test that says no.
 
+mod credentials;
 mod decide;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::{
+    Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, LONGEST_SECRET_SECONDS, WAITS_FOR_A_PERSON,
+};
 pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
 
-use crate::event::{Appraisal, BootState, Event};
-use crate::id::{DeviceId, IssuanceId, OperatorId, ReleaseId};
+use crate::event::{Appraisal, BootState, Event, RevocationReason};
+use crate::id::{DeviceId, IssuanceId, OperatorId, ReleaseId, SecretId};
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::text::Digest;
@@ -81,9 +85,48 @@ pub struct Approvals {
     pub given: Vec<(Role, OperatorId)>,
 }
 
-/// The hardware key that is this device, for ever (I2).
+/// The key that is this device. One in hardware is so for ever (I2); one in a file may be followed by one in hardware.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub enum Identity {
+    /// A TPM's endorsement and attestation key.
+    Tpm(TpmIdentity),
+    /// A key that its maker certified (IDevID), or that an attestation statement says is in hardware.
+    Maker(MakerIdentity),
+    /// A key in a file, for all that is known; a one-time secret vouched for it.
+    Soft,
+}
+
+impl Identity {
+    /// The TPM, where there is one: only it can prove what the device runs.
+    pub fn tpm(&self) -> Option<&TpmIdentity> {
+        match self {
+            Identity::Tpm(tpm) => Some(tpm),
+            Identity::Maker(_) | Identity::Soft => None,
+        }
+    }
+
+    /// SHA-256 of the hardware key's SubjectPublicKeyInfo.
+    pub fn hardware_key(&self) -> Option<Digest> {
+        match self {
+            Identity::Tpm(tpm) => Some(tpm.ek_sha256),
+            Identity::Maker(maker) => Some(maker.key_sha256),
+            Identity::Soft => None,
+        }
+    }
+}
+
+/// A maker's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakerIdentity {
+    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    pub key_sha256: Digest,
+    /// Certified grade of what holds it, when its endorser has one.
+    pub grade: Option<String>,
+}
+
+/// A TPM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TpmIdentity {
     /// SHA-256 of the endorsement key's SubjectPublicKeyInfo.
     pub ek_sha256: Digest,
     /// TPMT_PUBLIC of the attestation key.
@@ -105,6 +148,32 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// To.
     pub not_after: Timestamp,
+    /// Position of the event that has its bytes.
+    pub pos: u64,
+    /// Which profile it was made by; empty where the intent's payload was erased.
+    pub profile: Box<str>,
+    /// Whether it was seen in use.
+    pub seen: bool,
+}
+
+/// An issuance whose certificate is not recorded yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intended {
+    /// Which.
+    pub issuance: IssuanceId,
+    /// By which profile.
+    pub profile: Box<str>,
+}
+
+/// A one-time enrollment secret that was given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSecret {
+    /// Which.
+    pub id: SecretId,
+    /// Until when it is good.
+    pub expires: Timestamp,
+    /// The key that it was used for.
+    pub used_for: Option<Digest>,
 }
 
 /// The last appraisal.
@@ -152,7 +221,13 @@ pub struct Device {
     /// Certificates that were revoked before their end: what a refusal probe offers (I11).
     pub former: Vec<Certificate>,
     /// Intents whose certificate is not recorded yet.
-    pub pending: Vec<IssuanceId>,
+    pub pending: Vec<Intended>,
+    /// The last one-time secret made for it.
+    pub secret: Option<Box<OpenSecret>>,
+    /// Revoked as a whole: no credential until a person releases it.
+    pub barred: Option<RevocationReason>,
+    /// Until when it may renew although its certificate has ended.
+    pub late_until: Option<Timestamp>,
     /// Its last appraisal.
     pub evidence: Option<Evidence>,
     /// The verdict that its chain last stated.
@@ -182,6 +257,9 @@ impl Device {
             certificates: Vec::new(),
             former: Vec::new(),
             pending: Vec::new(),
+            secret: None,
+            barred: None,
+            late_until: None,
             evidence: None,
             recorded: Verdict::Untrusted,
         })
@@ -206,14 +284,36 @@ impl Device {
                 {
                     evidence.boot = start;
                 }
-                self.identity = Some(Identity {
+                self.identity = Some(Identity::Tpm(TpmIdentity {
                     ek_sha256: *ek_sha256,
                     ak_public: ak_public.0.clone(),
                     grade: grade.clone(),
-                });
+                }));
             }
-            Event::IssuanceIntended { issuance, .. } => self.pending.push(*issuance),
-            Event::IssuanceAbandoned { issuance, .. } => self.pending.retain(|p| p != issuance),
+            Event::MakerKeyBound { key_sha256, grade, .. } => {
+                self.identity =
+                    Some(Identity::Maker(MakerIdentity { key_sha256: *key_sha256, grade: grade.clone() }));
+            }
+            Event::SoftKeyAccepted { .. } => self.identity = Some(Identity::Soft),
+            Event::EnrollmentSecretIssued { secret, expires, .. } => {
+                self.secret = Some(Box::new(OpenSecret { id: *secret, expires: *expires, used_for: None }));
+            }
+            Event::EnrollmentSecretUsed { secret, spki_sha256 } => {
+                if let Some(open) = self.secret.as_mut().filter(|s| s.id == *secret) {
+                    open.used_for = Some(*spki_sha256);
+                }
+            }
+            Event::RevocationOrdered { reason, serials, .. } if serials.is_empty() => self.bar(*reason),
+            Event::CertificateSeen { serial } => {
+                for certificate in self.certificates.iter_mut().filter(|c| c.serial == *serial) {
+                    certificate.seen = true;
+                }
+            }
+            Event::LateRenewalAllowed { until, .. } => self.late_until = Some(*until),
+            Event::IssuanceIntended { issuance, profile, .. } => {
+                self.pending.push(Intended { issuance: *issuance, profile: profile.as_str().into() });
+            }
+            Event::IssuanceAbandoned { issuance, .. } => self.pending.retain(|p| p.issuance != *issuance),
             Event::CertificateIssued {
                 issuance,
                 serial,
@@ -223,7 +323,9 @@ impl Device {
                 not_after,
                 ..
             } => {
-                self.pending.retain(|p| p != issuance);
+                let intended = self.pending.iter().position(|p| p.issuance == *issuance);
+                let profile = intended.map(|at| self.pending.swap_remove(at).profile).unwrap_or_default();
+                self.late_until = None;
                 self.certificates.retain(|c| c.not_after > recorded.time);
                 // A million devices with one certificate each: room for the usual four would be 300 MB of nothing.
                 self.pending.shrink_to_fit();
@@ -234,6 +336,9 @@ impl Device {
                     spki_sha256: *spki_sha256,
                     not_before: *not_before,
                     not_after: *not_after,
+                    pos: recorded.pos,
+                    profile,
+                    seen: false,
                 });
                 if self.stage == Stage::Approved {
                     self.stage = Stage::Enrolled;
@@ -280,6 +385,7 @@ impl Device {
                 }
             }
             Event::QuarantineReleased { .. } => {
+                self.barred = None;
                 if let Stage::Quarantined { resume, .. } = self.stage {
                     self.stage = resume.into();
                 }
@@ -305,7 +411,8 @@ impl Device {
     /// quotes stay worthless: they are by the old key.
     pub fn boot_before(&self, ak_public: &[u8]) -> Option<BootState> {
         let last = self.evidence.as_ref()?.boot;
-        let same = self.identity.as_ref().is_some_and(|i| i.ak_public == ak_public);
+        let tpm = self.identity.as_ref().and_then(Identity::tpm);
+        let same = tpm.is_some_and(|i| i.ak_public == ak_public);
         let start = BootState { reset_count: 0, restart_count: 0, clock: 0, safe: false };
         Some(if same { last } else { start })
     }

@@ -1,5 +1,7 @@
 //! Random lives of a device against the invariants, and each rule that says no.
 
+mod credentials;
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -110,6 +112,7 @@ fn bind(key: u8) -> Command<'static> {
 
 fn intend(n: u8) -> Command<'static> {
     Command::IntendIssuance {
+        basis: Basis::Evidence,
         issuance: IssuanceId::from_bytes([n; 16]),
         protocol: "enroll".into(),
         profile: "device".into(),
@@ -310,12 +313,12 @@ fn counters_begin_anew_with_a_new_key_on_the_same_hardware_only() {
     let again = |ak: Vec<u8>, life: &Life| {
         let mut command = bind(1);
         if let Command::BindIdentity { ek_sha256, ak_public, .. } = &mut command {
-            *ek_sha256 = life.device.identity.as_ref().unwrap().ek_sha256;
+            *ek_sha256 = life.device.identity.as_ref().unwrap().tpm().unwrap().ek_sha256;
             *ak_public = ak;
         }
         command
     };
-    let same = life.device.identity.as_ref().unwrap().ak_public.clone();
+    let same = life.device.identity.as_ref().unwrap().tpm().unwrap().ak_public.clone();
     life.try_(again(same, &life)).unwrap();
     assert_eq!(life.try_(Command::RecordAppraisal(cleared.clone())), Err("evidence_replayed"));
     life.try_(again(vec![0xaf; 8], &life)).unwrap();

@@ -85,7 +85,7 @@ fn snapshot(state: &State, gateway: GatewayId, site: &str) -> Snapshot {
         pos: world.next_pos.saturating_sub(1),
         time: now,
         log_vkey: state.log_vkey.to_string(),
-        anchors_pem: state.control.authority.root().to_pem(),
+        anchors_pem: state.control.authority.anchors_pem(),
         jwks: state.tokens.jwks().to_owned(),
         token_issuer: state.tokens.issuer().to_owned(),
         devices: world

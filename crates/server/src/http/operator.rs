@@ -30,7 +30,7 @@ pub async fn about(Shared(state): Shared<State>) -> Json<About> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         origin: world.origin.clone().unwrap_or_default(),
         log_vkey: state.log_vkey.to_string(),
-        anchors_pem: state.control.authority.root().to_pem(),
+        anchors_pem: state.control.authority.anchors_pem(),
         needs_bootstrap: world.operators.is_empty(),
     })
 }
@@ -86,7 +86,13 @@ const AT_ONCE: usize = 256;
 fn recorded(state: &State, done: Done) -> Recorded {
     let pos = done.appended.map(|a| a.pos).unwrap_or_default();
     let events = u32::from(done.appended.is_some());
-    Recorded { pos, events, level: state.control.journal.level(pos).to_owned(), outcome: done.outcome }
+    Recorded {
+        pos,
+        events,
+        level: state.control.journal.level(pos).to_owned(),
+        outcome: done.outcome,
+        secret: done.secret.map(|s| s.reveal().to_owned()),
+    }
 }
 
 /// Filters of the device list; each narrows.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lanyard_domain::authority::AuthorityPurpose;
 use lanyard_domain::event::{AlarmCode, Event, Probe, RevocationReason};
-use lanyard_domain::id::IssuanceId;
+use lanyard_domain::id::{IssuanceId, SecretId};
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::trust::Verdict;
@@ -51,6 +52,7 @@ fn one_of_each() -> BTreeMap<String, u16> {
     let statement = sam.sign(START, Action::RetireDevice { device: device() });
     let digest = Digest::default();
     let issuance = IssuanceId::from_random([1; 16]);
+    let secret = SecretId::from_random([1; 5]);
     let probe =
         Probe { point: String::new(), credential: String::new(), refused: true, answer: String::new() };
     let by_hand = vec![
@@ -71,6 +73,31 @@ fn one_of_each() -> BTreeMap<String, u16> {
         },
         Event::EvidenceExported { claim_sha256: digest, statement: statement.clone() },
         Event::OperatorRemoved { statement: statement.clone() },
+        Event::MakerKeyBound {
+            format: String::new(),
+            key_sha256: digest,
+            certificate_sha256: digest,
+            endorsement_sha256: digest,
+            grade: None,
+        },
+        Event::SoftKeyAccepted { secret },
+        Event::EnrollmentSecretIssued { secret, expires: START, statement: statement.clone() },
+        Event::EnrollmentSecretUsed { secret, spki_sha256: digest },
+        Event::RevocationOrdered {
+            reason: RevocationReason::Stolen,
+            serials: vec![],
+            statement: statement.clone(),
+        },
+        Event::CertificateSeen { serial: String::new() },
+        Event::LateRenewalAllowed { until: START, statement: statement.clone() },
+        Event::AuthorityPlanned {
+            name: String::new(),
+            purpose: AuthorityPurpose::Devices,
+            site: None,
+            statement: statement.clone(),
+        },
+        Event::AuthorityActivated { name: String::new(), statement: statement.clone() },
+        Event::AuthorityRetired { name: String::new(), statement: statement.clone() },
         Event::GatewayCertified {
             serial: String::new(),
             certificate: Blob::default(),
@@ -122,7 +149,7 @@ fn the_catalogue_says_which_payloads_may_be_erased_and_where_events_stand() {
         let audit_only = super::super::verify::AUDIT_ONLY.contains(&row.code);
         let erasable = match row.code {
             _ if audit_only => "any time",
-            1..=19 => "retired",
+            1..=26 => "retired",
             60..=61 => "removed",
             _ => "no",
         };

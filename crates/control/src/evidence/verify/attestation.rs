@@ -8,7 +8,7 @@ use lanyard_attest::evidence::TpmEvidence;
 use lanyard_attest::freshness::{CheckpointRef, Purpose, qualifying_data};
 use lanyard_attest::tpm::keys::check_ak;
 use lanyard_attest::tpm::structures::Public;
-use lanyard_domain::device::AppraisalFacts;
+use lanyard_domain::device::{AppraisalFacts, Identity};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::text::Digest;
 
@@ -142,7 +142,7 @@ fn again(case: &Case<'_>, line: &Line, event: &Event, count: usize) -> Finding {
                 "the registration was erased or is withheld, so nothing can be appraised again",
             );
         };
-        let Some(identity) = &device.identity else {
+        let Some(identity) = device.identity.as_ref().and_then(Identity::tpm) else {
             return not_proven(
                 "the attestation key was erased or is withheld, so the quote cannot be checked",
             );

@@ -9,7 +9,7 @@ use lanyard_domain::operator::Role;
 use super::{Case, Finding, Line, not_proven, passed};
 
 /// Kinds that give a device something: binding, intent, certificate (`Event::kind`).
-const CREDENTIALS: [u16; 3] = [3, 4, 5];
+const CREDENTIALS: [u16; 5] = [3, 4, 5, 20, 21];
 /// Kind of an approval.
 const APPROVED: u16 = 2;
 

@@ -34,11 +34,11 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         4 if log == 0 && [StreamKind::Gateway as u8, StreamKind::System as u8].contains(&stream_kind) => {
             return true;
         }
-        1..=19 => StreamKind::Device,
+        1..=26 => StreamKind::Device,
         40..=42 => StreamKind::Release,
         60..=61 => StreamKind::Operator,
         80..=83 => StreamKind::Gateway,
-        100..=106 => StreamKind::System,
+        100..=109 => StreamKind::System,
         120..=121 => StreamKind::Device,
         _ => return false,
     };

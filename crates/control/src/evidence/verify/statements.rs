@@ -133,6 +133,27 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
         | (Event::QuarantineReleased { .. }, Action::ReleaseDevice { device: id })
         | (Event::RetirementBegun { .. }, Action::RetireDevice { device: id }) => device(id),
         (
+            Event::EnrollmentSecretIssued { secret, expires, .. },
+            Action::IssueSecret { device: id, secret: s, expires: e },
+        ) => device(id) && (secret, expires) == (s, e),
+        (
+            Event::RevocationOrdered { reason, serials, .. },
+            Action::RevokeDevice { device: id, reason: r },
+        ) => device(id) && serials.is_empty() && reason == r,
+        (
+            Event::RevocationOrdered { reason, serials, .. },
+            Action::RevokeCertificates { device: id, serials: s, reason: r },
+        ) => device(id) && !serials.is_empty() && (serials, reason) == (s, r),
+        (Event::LateRenewalAllowed { until, .. }, Action::AllowLateRenewal { device: id, until: u }) => {
+            device(id) && until == u
+        }
+        (
+            Event::AuthorityPlanned { name, purpose, site, .. },
+            Action::CreateAuthority { name: n, purpose: p, site: s },
+        ) => (name, purpose, site) == (n, p, s),
+        (Event::AuthorityActivated { name, .. }, Action::ActivateAuthority { name: n })
+        | (Event::AuthorityRetired { name, .. }, Action::RetireAuthority { name: n }) => name == n,
+        (
             Event::EvidenceExported { claim_sha256, .. },
             Action::ExportEvidence { device: id, claim_sha256: claim },
         ) => device(id) && claim_sha256 == claim,
@@ -167,15 +188,19 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
 /// Roles of which the signer must hold one; the same as the use cases ask for.
 fn needed(event: &Event) -> &[Role] {
     match event {
-        Event::DeviceRegistered { .. } | Event::ReleaseProposed { .. } => {
-            &[Role::Registrar, Role::Security, Role::Biomedical]
-        }
+        Event::DeviceRegistered { .. }
+        | Event::ReleaseProposed { .. }
+        | Event::EnrollmentSecretIssued { .. } => &[Role::Registrar, Role::Security, Role::Biomedical],
         Event::DeviceApproved { role, .. } => std::slice::from_ref(role),
         Event::OperatorAdded { .. }
         | Event::OperatorRemoved { .. }
         | Event::GatewayAdded { .. }
         | Event::PayloadErased { .. } => &[Role::Admin],
-        Event::EndorsementAdded { .. } | Event::GatewayRemoved { .. } => &[Role::Security, Role::Admin],
+        Event::EndorsementAdded { .. }
+        | Event::GatewayRemoved { .. }
+        | Event::AuthorityPlanned { .. }
+        | Event::AuthorityActivated { .. }
+        | Event::AuthorityRetired { .. } => &[Role::Security, Role::Admin],
         Event::EvidenceExported { .. } => &Role::ALL,
         _ => &[Role::Security, Role::Biomedical],
     }

@@ -1,0 +1,261 @@
+//! Authorities: create a generation, let it issue, end it (R50). Two people: who ordered one may not activate it.
+
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, check_name};
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::{OperatorId, StreamId};
+use lanyard_domain::operator::Role;
+use lanyard_domain::text::{Blob, Digest, check_slug};
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::authority::{Generation, Issuer, prepare_issuing};
+use lanyard_pki::certificate::Certificate;
+use lanyard_pki::key::{KeyError, KeyKind, KeyLabel};
+use lanyard_pki::serial::Serial;
+
+use super::{Accepted, Done, require};
+use crate::authority::thumbprint;
+use crate::digest::random;
+use crate::journal::{Appended, Entry, Journal};
+use crate::plane::{Control, ControlError};
+use crate::upkeep::ITSELF;
+use crate::world::{KnownAuthority, World};
+
+/// Each site, a legacy one for each, and generations that drain: beyond this nobody knows what is what.
+const MOST_AUTHORITIES: usize = 1_000;
+
+impl<J: Journal> Control<J> {
+    pub(super) async fn create_authority(
+        &self,
+        accepted: Accepted,
+        name: String,
+        purpose: AuthorityPurpose,
+        site: Option<String>,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &[Role::Admin, Role::Security], "create an authority")?;
+        check_name(&name).map_err(|e| ControlError::malformed("name", e))?;
+        if let Some(site) = &site {
+            check_slug("site", site).map_err(|e| ControlError::malformed("site", e))?;
+        }
+        // Verifiers of evidence tell anchors from issuers by this word.
+        if name.starts_with("root") {
+            return Err(ControlError::malformed(
+                "name",
+                "must not start with `root`: that word is the roots'",
+            ));
+        }
+        if purpose == AuthorityPurpose::Root {
+            return Err(ControlError::refused(
+                "root_not_created_here",
+                "a root is made in a ceremony, not by the running server; see docs/pki.md",
+            ));
+        }
+        let planned =
+            Event::AuthorityPlanned { name: name.clone(), purpose, site, statement: accepted.signed.clone() };
+        let appended = self
+            .on_system_by(accepted.by.id, accepted.once(), now, |world| {
+                if world.authorities.iter().any(|a| a.name == name) {
+                    return Err(ControlError::refused(
+                        "authority_exists",
+                        format!("an authority `{name}` exists or existed; names are used once"),
+                    ));
+                }
+                if world.authorities.len() >= MOST_AUTHORITIES {
+                    return Err(ControlError::refused(
+                        "too_many_authorities",
+                        format!("there are {MOST_AUTHORITIES} authorities"),
+                    ));
+                }
+                Ok(planned.clone())
+            })
+            .await?;
+        self.complete_authority(&name, now).await?;
+        Ok(Done::new(
+            appended,
+            format!(
+                "authority `{name}` is trusted and issues nothing yet; give its certificate to who pins issuers, then another person activates it"
+            ),
+        ))
+    }
+
+    pub(super) async fn activate_authority(
+        &self,
+        accepted: Accepted,
+        name: String,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &[Role::Admin, Role::Security], "activate an authority")?;
+        let event = Event::AuthorityActivated { name: name.clone(), statement: accepted.signed.clone() };
+        let appended = self
+            .on_system_by(accepted.by.id, accepted.once(), now, |world| {
+                let known = find(world, &name)?;
+                if known.planner == Some(accepted.by.id) {
+                    return Err(ControlError::refused(
+                        "requester_cannot_approve",
+                        "who ordered an authority may not activate it; another person must",
+                    ));
+                }
+                match world.authority_state(known) {
+                    AuthorityState::Created | AuthorityState::Draining => Ok(event.clone()),
+                    other => Err(wrong_state(&name, other, "activated")),
+                }
+            })
+            .await?;
+        self.follow_authorities()?;
+        Ok(Done::new(
+            appended,
+            format!("`{name}` issues from now on; what the one before it issued stays valid while it drains"),
+        ))
+    }
+
+    pub(super) async fn retire_authority(
+        &self,
+        accepted: Accepted,
+        name: String,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &[Role::Admin, Role::Security], "retire an authority")?;
+        let event = Event::AuthorityRetired { name: name.clone(), statement: accepted.signed.clone() };
+        let appended = self
+            .on_system_by(accepted.by.id, accepted.once(), now, |world| {
+                let known = find(world, &name)?;
+                let state = world.authority_state(known);
+                if !matches!(state, AuthorityState::Created | AuthorityState::Draining)
+                    && known.purpose != AuthorityPurpose::Legacy
+                {
+                    return Err(wrong_state(&name, state, "retired"));
+                }
+                let live = live(world, known, now);
+                if live > 0 {
+                    return Err(ControlError::refused(
+                        "authority_in_use",
+                        format!(
+                            "{live} certificates by `{name}` are in use; wait until they have been renewed elsewhere, or revoke them"
+                        ),
+                    ));
+                }
+                Ok(event.clone())
+            })
+            .await?;
+        self.follow_authorities()?;
+        Ok(Done::new(appended, format!("`{name}` is not trusted any more")))
+    }
+
+    /// Makes the key and the certificate of an authority that a person ordered. Safe to repeat: a start goes on with what
+    /// the last stop cut short.
+    pub async fn complete_authority(&self, name: &str, now: Timestamp) -> Result<(), ControlError> {
+        let (generation, purpose, root) = {
+            let world = self.world();
+            let known = find(&world, name)?;
+            if !known.certificate.is_empty() {
+                return Ok(());
+            }
+            let same = |a: &&KnownAuthority| a.purpose == known.purpose && a.site == known.site;
+            let before = world.authorities.iter().filter(same).count();
+            (u32::try_from(before).unwrap_or(u32::MAX), known.purpose, root(&world)?)
+        };
+        let label: KeyLabel = name.parse().map_err(|e| ControlError::malformed("name", e))?;
+        let keys = self.authority.keys.as_ref();
+        match keys.public_spki(&label) {
+            Ok(_) => {}
+            Err(KeyError::NotFound(_)) => {
+                keys.generate(&label, key_kind(purpose)).map_err(unavailable)?;
+            }
+            Err(error) => return Err(unavailable(error)),
+        }
+        let (root_name, root) = root;
+        let root_label: KeyLabel = root_name.parse().map_err(|e| ControlError::malformed("name", e))?;
+        let root = Issuer::new(root, root_label, keys).map_err(|e| {
+            ControlError::Unavailable(format!("the root's key is needed to sign `{name}`: {e}"))
+        })?;
+        let generation = Generation { number: generation, label, serial: Serial::from_random(random()?) };
+        let certificate = prepare_issuing(&self.authority.naming, &generation, &root, keys, now)
+            .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?
+            .sign(keys)
+            .map_err(unavailable)?;
+        let event = Event::AuthorityCreated {
+            name: name.to_owned(),
+            certificate_sha256: thumbprint(&certificate),
+            certificate: Blob(certificate.der().to_vec()),
+        };
+        self.on_system_by(ITSELF, None, now, |_| Ok(event.clone())).await?;
+        self.follow_authorities()
+    }
+
+    /// Authorities that were ordered and have no certificate yet.
+    pub fn planned_authorities(&self) -> Vec<String> {
+        let world = self.world();
+        world.authorities.iter().filter(|a| a.certificate.is_empty()).map(|a| a.name.clone()).collect()
+    }
+
+    fn follow_authorities(&self) -> Result<(), ControlError> {
+        self.authority.follow(&self.world()).map_err(|e| ControlError::Unavailable(e.to_string()))
+    }
+
+    async fn on_system_by(
+        &self,
+        actor: OperatorId,
+        once: Option<Digest>,
+        now: Timestamp,
+        decide: impl Fn(&World) -> Result<Event, ControlError> + Send + Sync,
+    ) -> Result<Option<Appended>, ControlError> {
+        let (appended, ()) = self
+            .record(now, |world| {
+                let entry = Entry {
+                    stream: StreamId::SYSTEM,
+                    stream_kind: StreamKind::System,
+                    expected_seq: world.system_seq,
+                    actor,
+                    events: vec![decide(world)?],
+                    claims: Vec::new(),
+                    once,
+                    blobs: Vec::new(),
+                    erase: Vec::new(),
+                };
+                Ok((vec![entry], ()))
+            })
+            .await?;
+        Ok(appended)
+    }
+}
+
+fn find<'a>(world: &'a World, name: &str) -> Result<&'a KnownAuthority, ControlError> {
+    world
+        .authorities
+        .iter()
+        .find(|a| a.name == name)
+        .ok_or_else(|| ControlError::NotFound { what: "authority", id: name.to_owned() })
+}
+
+/// The newest root.
+fn root(world: &World) -> Result<(String, Certificate), ControlError> {
+    let known = world
+        .authorities
+        .iter()
+        .rev()
+        .find(|a| a.purpose == AuthorityPurpose::Root && !a.retired)
+        .ok_or_else(|| ControlError::Bug("the log has no root".to_owned()))?;
+    let certificate = Certificate::parse(&known.certificate)
+        .map_err(|e| ControlError::Bug(format!("the recorded root cannot be read: {e}")))?;
+    Ok((known.name.clone(), certificate))
+}
+
+/// How many certificates of an authority are in use.
+pub(crate) fn live(world: &World, known: &KnownAuthority, now: Timestamp) -> usize {
+    let Ok(certificate) = Certificate::parse(&known.certificate) else { return 0 };
+    world.inventory.issuer(certificate.subject_der()).map_or(0, |issuer| world.inventory.live(issuer, now))
+}
+
+const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
+    match purpose {
+        AuthorityPurpose::Root => KeyKind::P384,
+        AuthorityPurpose::Devices | AuthorityPurpose::Legacy => KeyKind::P256,
+    }
+}
+
+fn unavailable(error: KeyError) -> ControlError {
+    ControlError::Unavailable(error.to_string())
+}
+
+fn wrong_state(name: &str, state: AuthorityState, what: &str) -> ControlError {
+    ControlError::refused("wrong_stage", format!("authority `{name}` is {state} and cannot be {what}"))
+}

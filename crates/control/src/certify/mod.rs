@@ -1,0 +1,202 @@
+//! Certify: from a request of any enrollment protocol to a certificate, to wait, or to a refusal.
+//!
+//! load (who is it? [`recognise`]) -> decide (the device's own rules) -> record the intent -> sign -> record -> reply: the same
+//! path, the same record, approvals and tiers as for our own protocol (`crate::enroll`), which brings evidence along.
+//!
+//! In scope: one request. Out of scope: wire formats (`lanyard-enroll`), sockets.
+//! To add a way to authenticate: a variant of `lanyard_enroll::Authentication`, its arm in [`recognise`].
+
+mod recognise;
+
+use lanyard_domain::device::{Basis, Command, Device, Identity, WAITS_FOR_A_PERSON};
+use lanyard_domain::id::{DeviceId, OperatorId, SecretId, StreamId};
+use lanyard_domain::text::Digest;
+use lanyard_domain::time::Timestamp;
+use lanyard_enroll::secret::Secret;
+use lanyard_enroll::{EnrollmentRequest, Outcome};
+use lanyard_pki::certificate::Certificate;
+use lanyard_pki::issue::Lifetime;
+
+use crate::authority::{IssuancePermit, PreparedIssuance};
+use crate::journal::{Claim, Journal, Space};
+use crate::pace::Act;
+use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
+use recognise::{Proven, Recognised};
+
+/// A person looks at a queue a few times an hour; a thousand waiting devices then ask three times a second.
+const ASK_AGAIN_SECONDS: u32 = 300;
+
+/// What a request came to.
+#[derive(Debug, Clone)]
+pub enum Certified {
+    /// A certificate, recorded.
+    Issued {
+        /// Whose.
+        device: DeviceId,
+        /// Leaf first, without the root.
+        chain: Vec<Certificate>,
+    },
+    /// A person must decide first.
+    Waiting {
+        /// What for.
+        why: String,
+    },
+}
+
+impl<J: Journal> Control<J> {
+    /// The one-time secret of this id, for an engine that checks what a sender made with it. `None` when there is none
+    /// that could still be used.
+    pub fn enrollment_secret(&self, id: SecretId, now: Timestamp) -> Option<Secret> {
+        let world = self.world();
+        let device = world.by_secret(id)?;
+        let open = device.secret.as_ref().filter(|s| s.id == id && now <= s.expires)?;
+        Some(self.secrets.derive(id, device.id.into(), open.expires))
+    }
+
+    /// Carries one request out.
+    pub async fn certify(
+        &self,
+        request: EnrollmentRequest,
+        now: Timestamp,
+    ) -> Result<Certified, ControlError> {
+        let key = Digest(request.csr.spki_sha256());
+        let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
+        let id = recognised.device;
+        self.paces.admit(id.into(), Act::Proof, now)?;
+        if let Some(again) = self.answered_before(&recognised, &key, now).await? {
+            return Ok(again);
+        }
+        match self.issue_to(recognised, request, now).await {
+            Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
+                Ok(Certified::Waiting { why: refused.text })
+            }
+            other => other,
+        }
+    }
+
+    /// A secret is good once. Who lost the answer and asks again with the same key gets the same certificate.
+    async fn answered_before(
+        &self,
+        recognised: &Recognised,
+        key: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<Certified>, ControlError> {
+        let Proven::Secret(_) = &recognised.proven else { return Ok(None) };
+        let pos = {
+            let world = self.world();
+            let device = find(&world, recognised.device)?;
+            let used = device.secret.as_ref().is_some_and(|s| s.used_for == Some(*key));
+            let made = device.certificates.iter().rfind(|c| c.spki_sha256 == *key && c.not_after >= now);
+            made.filter(|_| used).map(|c| c.pos)
+        };
+        let Some(pos) = pos else { return Ok(None) };
+        let der =
+            self.journal.certificate_at(pos).await.map_err(|e| ControlError::Unavailable(e.to_string()))?;
+        // Its payload may have been erased: then a new certificate is made.
+        let Some(der) = der else { return Ok(None) };
+        let leaf = Certificate::parse(&der).map_err(|e| {
+            ControlError::Bug(format!("the certificate recorded at {pos} cannot be read: {e}"))
+        })?;
+        Ok(Some(Certified::Issued { device: recognised.device, chain: self.authority.chain(&leaf) }))
+    }
+
+    async fn issue_to(
+        &self,
+        recognised: Recognised,
+        request: EnrollmentRequest,
+        now: Timestamp,
+    ) -> Result<Certified, ControlError> {
+        let id = recognised.device;
+        let actor = OperatorId::from(StreamId::from(id));
+        let spki = Digest(request.csr.spki_sha256());
+        let site = {
+            let world = self.world();
+            let device = find(&world, id)?;
+            // A dry run: nothing is prepared, and no claim taken, for who will be refused or told to wait.
+            decide_all(&world, device, self.commands(&recognised, device, spki, None, &request)?, now)?;
+            device.record.site.clone()
+        };
+        let permit = IssuancePermit::recognised(id, request.csr.clone());
+        let ready = self.authority.prepare_device(permit, &site, Lifetime::Default, now)?;
+        let mut claims = vec![Claim { space: Space::TlsKey, key: spki }];
+        claims.extend(recognised.claim());
+        self.record(now, |world| {
+            let device = find(world, id)?;
+            let commands = self.commands(&recognised, device, spki, Some(&ready), &request)?;
+            let events = decide_all(world, device, commands, now)?;
+            let extras = Extras { claims: claims.clone(), ..Extras::default() };
+            Ok((vec![device_entry(device, actor, events, extras)], ()))
+        })
+        .await?;
+        let leaf = self.sign_and_record_certificate(id, ready, actor, now).await?;
+        Ok(Certified::Issued { device: id, chain: self.authority.chain(&leaf) })
+    }
+
+    /// What to record before the signature. `ready` is absent in the dry run.
+    fn commands(
+        &self,
+        recognised: &Recognised,
+        device: &Device,
+        spki: Digest,
+        ready: Option<&PreparedIssuance>,
+        request: &EnrollmentRequest,
+    ) -> Result<Vec<Command<'static>>, ControlError> {
+        let mut commands = Vec::new();
+        let basis = match &recognised.proven {
+            Proven::Secret(secret) => {
+                commands.push(Command::UseSecret { secret: *secret, spki_sha256: spki });
+                Basis::Credential
+            }
+            Proven::MakerKey { format, key, certificate_sha256, endorsement_sha256 } => {
+                let bound = device.identity.as_ref().and_then(Identity::hardware_key);
+                if bound != Some(key.key_sha256) {
+                    commands.push(Command::BindMakerKey {
+                        format: format.clone(),
+                        key: key.clone(),
+                        certificate_sha256: *certificate_sha256,
+                        endorsement_sha256: *endorsement_sha256,
+                    });
+                }
+                Basis::HardwareKey
+            }
+            Proven::Current => Basis::Credential,
+            Proven::Ended { at } => Basis::EndedCertificate { ended: *at },
+        };
+        commands.push(Command::IntendIssuance {
+            basis,
+            issuance: ready.map_or(lanyard_domain::id::IssuanceId::from_bytes([0; 16]), |r| r.issuance),
+            protocol: request.protocol.as_str().to_owned(),
+            profile: ready.map(|r| r.profile.to_string()).unwrap_or_default(),
+            serial: ready.map(|r| r.prepared.serial().to_string()).unwrap_or_default(),
+            spki_sha256: spki,
+            tbs_sha256: ready.map(|r| Digest(r.prepared.tbs_sha256())).unwrap_or_default(),
+            evidence_sha256: device.evidence.as_ref().map(|e| e.sha256).unwrap_or_default(),
+        });
+        Ok(commands)
+    }
+}
+
+/// As an engine renders it.
+pub fn outcome(certified: Result<Certified, ControlError>) -> Outcome {
+    match certified {
+        Ok(Certified::Issued { chain, .. }) => {
+            Outcome::Issued { chain: chain.iter().map(|c| c.der().to_vec()).collect() }
+        }
+        Ok(Certified::Waiting { why }) => Outcome::Pending { retry_after_seconds: ASK_AGAIN_SECONDS, why },
+        Err(ControlError::Refused(refused)) => Outcome::Refused { code: refused.code, why: refused.text },
+        Err(ControlError::Malformed { field, reason }) => {
+            Outcome::Refused { code: "malformed".to_owned(), why: format!("{field}: {reason}") }
+        }
+        Err(ControlError::NotFound { what, id }) => {
+            Outcome::Refused { code: "not_found".to_owned(), why: format!("there is no {what} `{id}`") }
+        }
+        Err(ControlError::Unavailable(why)) => {
+            tracing::warn!(%why, "an enrollment was turned away for now");
+            Outcome::Unavailable { why }
+        }
+        Err(ControlError::Bug(what)) => {
+            tracing::error!(%what, "internal fault; please report it");
+            Outcome::Unavailable { why: "internal fault; the server's log has it".to_owned() }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The inventory of certificates: every one that was issued and has not ended, whose it is, by which authority, and whether
+//! it was revoked. Folded from events, so OCSP, CRLs and lists say what the log says.
+//!
+//! In scope: serial numbers and their state. Out of scope: the certificates' bytes (they are in the log, at `pos`).
+
+use std::collections::{BTreeMap, HashMap};
+
+use lanyard_domain::event::RevocationReason;
+use lanyard_domain::id::StreamId;
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::serial::Serial;
+
+/// RFC 5280 3.3: a revoked certificate stays on the list until one list after its end has been issued; a day is longer
+/// than any list of ours lives.
+const KEEP_AFTER_END_SECONDS: i64 = 86_400;
+
+/// An authority, by the digest of its subject name: what a certificate says of its issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IssuerIndex(u16);
+
+/// A certificate that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose.
+    pub subject: StreamId,
+    /// Kind code of that stream.
+    pub subject_kind: u8,
+    /// By which authority.
+    pub issuer: IssuerIndex,
+    /// Position of the event that has its bytes.
+    pub pos: u64,
+    /// Its end.
+    pub not_after: Timestamp,
+}
+
+/// That a certificate was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+    /// The certificate's end.
+    pub not_after: Timestamp,
+}
+
+/// What is known of a serial number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Issued, not ended or not long ago, not revoked.
+    Good(Entry),
+    /// Revoked.
+    Revoked(Revoked),
+    /// Never issued by that authority, or ended long ago.
+    Unknown,
+}
+
+/// All certificates that have not ended.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    issuers: Vec<Vec<u8>>,
+    entries: HashMap<Serial, Entry>,
+    revoked: BTreeMap<(IssuerIndex, Serial), Revoked>,
+    /// Grows whenever something is revoked: whoever keeps lists knows when theirs is old.
+    revocations: u64,
+    sweep_at: usize,
+}
+
+impl Inventory {
+    /// The index of an issuer, by its Name as DER.
+    pub fn issuer(&self, name: &[u8]) -> Option<IssuerIndex> {
+        let at = self.issuers.iter().position(|known| known == name)?;
+        u16::try_from(at).ok().map(IssuerIndex)
+    }
+
+    pub(crate) fn issued(
+        &mut self,
+        certificate: &[u8],
+        serial: &str,
+        subject: (StreamId, u8),
+        at: (u64, Timestamp),
+        not_after: Timestamp,
+    ) {
+        let (Ok(serial), Some(name)) = (serial.parse::<Serial>(), issuer_of(certificate)) else { return };
+        let Some(issuer) = self.issuer(name).or_else(|| self.new_issuer(name)) else { return };
+        let (pos, now) = at;
+        let (subject, subject_kind) = subject;
+        self.entries.insert(serial, Entry { subject, subject_kind, issuer, pos, not_after });
+        self.sweep(now);
+    }
+
+    fn new_issuer(&mut self, name: &[u8]) -> Option<IssuerIndex> {
+        let index = u16::try_from(self.issuers.len()).ok()?;
+        self.issuers.push(name.to_vec());
+        Some(IssuerIndex(index))
+    }
+
+    pub(crate) fn revoke(&mut self, serial: &str, reason: RevocationReason, at: Timestamp) {
+        let Ok(serial) = serial.parse::<Serial>() else { return };
+        let Some(entry) = self.entries.get(&serial) else { return };
+        self.revocations += 1;
+        // The first reason stands: a second order cannot make an earlier theft a routine replacement.
+        self.revoked.entry((entry.issuer, serial)).or_insert(Revoked {
+            at,
+            reason,
+            not_after: entry.not_after,
+        });
+    }
+
+    /// Forgets what ended, each time the number has doubled: the cost of it is spread over what was issued since.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.entries.len() < self.sweep_at.max(4_096) {
+            return;
+        }
+        let kept = |end: Timestamp| end.plus_seconds(KEEP_AFTER_END_SECONDS) > now;
+        self.entries.retain(|_, e| kept(e.not_after));
+        self.revoked.retain(|_, r| kept(r.not_after));
+        self.sweep_at = self.entries.len() * 2;
+    }
+
+    /// What is known of a serial number of an authority.
+    pub fn status(&self, issuer: IssuerIndex, serial: &Serial) -> Status {
+        if let Some(revoked) = self.revoked.get(&(issuer, *serial)) {
+            return Status::Revoked(*revoked);
+        }
+        match self.entries.get(serial) {
+            Some(entry) if entry.issuer == issuer => Status::Good(*entry),
+            _ => Status::Unknown,
+        }
+    }
+
+    /// What was revoked of an authority's, in the order of serial numbers.
+    pub fn revoked_by(&self, issuer: IssuerIndex) -> impl Iterator<Item = (&Serial, &Revoked)> + '_ {
+        let first = Serial::least();
+        self.revoked
+            .range((issuer, first)..)
+            .take_while(move |((by, _), _)| *by == issuer)
+            .map(|((_, serial), revoked)| (serial, revoked))
+    }
+
+    /// Certificates that have not ended, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (&Serial, &Entry)> + '_ {
+        self.entries.iter()
+    }
+
+    /// How many of an authority's have not ended and are not revoked at `now`: what still drains.
+    pub fn live(&self, issuer: IssuerIndex, now: Timestamp) -> usize {
+        let live = |(serial, entry): &(&Serial, &Entry)| {
+            entry.issuer == issuer
+                && entry.not_after >= now
+                && !self.revoked.contains_key(&(issuer, **serial))
+        };
+        self.entries.iter().filter(live).count()
+    }
+
+    /// How often something was revoked so far.
+    pub fn revocations(&self) -> u64 {
+        self.revocations
+    }
+}
+
+/// The issuer's Name in a certificate, cut out without reading the rest (RFC 5280 4.1): the fold sees every certificate
+/// there ever was.
+fn issuer_of(der: &[u8]) -> Option<&[u8]> {
+    let certificate = content(der)?;
+    let mut rest = content(certificate)?;
+    // version [0], serialNumber, signature
+    for _ in 0..3 {
+        rest = rest.get(whole(rest)?..)?;
+    }
+    rest.get(..whole(rest)?)
+}
+
+fn content(der: &[u8]) -> Option<&[u8]> {
+    let (header, length) = head(der)?;
+    der.get(header..header.checked_add(length)?)
+}
+
+fn whole(der: &[u8]) -> Option<usize> {
+    let (header, length) = head(der)?;
+    header.checked_add(length)
+}
+
+/// Lengths of header and content (X.690 8.1.3), definite and below 64 KiB.
+fn head(der: &[u8]) -> Option<(usize, usize)> {
+    match der {
+        [_, n, ..] if *n < 0x80 => Some((2, usize::from(*n))),
+        [_, 0x81, n, ..] => Some((3, usize::from(*n))),
+        [_, 0x82, h, l, ..] => Some((4, usize::from(u16::from_be_bytes([*h, *l])))),
+        _ => None,
+    }
+}

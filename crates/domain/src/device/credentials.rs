@@ -1,0 +1,350 @@
+//! Rules about credentials: one-time secrets, keys that are not in a TPM, who may be issued a certificate on what proof,
+//! revocation, renewal after the end.
+//!
+//! A certificate says who a device is; whether it is trusted is computed elsewhere and asks for more.
+
+use super::decide::{Refusal, require};
+use super::{Device, Identity, MakerIdentity, OpenSecret, Stage};
+use crate::event::{Appraisal, Event, RevocationReason};
+use crate::id::SecretId;
+use crate::operator::{Operator, Role};
+use crate::statement::SignedStatement;
+use crate::text::Digest;
+use crate::tier::Tier;
+use crate::time::Timestamp;
+use crate::trust::{Reason, Strength};
+
+/// A secret that is printed on a work order and used when the device is unpacked: a month, no longer.
+pub const LONGEST_SECRET_SECONDS: i64 = 30 * 86_400;
+/// A device that was switched off may come back this long after its last certificate ended; then it enrolls anew.
+pub const LATE_RENEWAL_SECONDS: i64 = 90 * 86_400;
+/// As long as a secret: both are a person's word that a device is about to ask.
+pub const LONGEST_LATE_ALLOWANCE_SECONDS: i64 = LONGEST_SECRET_SECONDS;
+
+/// Refusals that a person's decision will lift: the device is told to wait and ask again.
+pub const WAITS_FOR_A_PERSON: [&str; 2] = ["not_approved", "late_renewal_not_allowed"];
+
+/// What a request for a certificate rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Evidence that was appraised together with the request.
+    Evidence,
+    /// A key in hardware that its maker vouches for spoke for this very request.
+    HardwareKey,
+    /// A secret or a current certificate; evidence may be on record.
+    Credential,
+    /// A certificate of ours that has ended.
+    EndedCertificate {
+        /// When it ended.
+        ended: Timestamp,
+    },
+}
+
+impl Device {
+    /// I1: no credential without a registered and approved record. A quarantined device keeps its identity, so that it
+    /// can prove itself again; its verdict keeps it from everything else. A revoked one waits for a person.
+    pub(super) fn may_hold_identity(&self) -> Result<(), Refusal> {
+        match self.stage {
+            Stage::Registered(_) => Err(Refusal::new(
+                "not_approved",
+                "this device is registered but not yet approved by security and biomedical engineering",
+            )),
+            Stage::Retiring | Stage::Retired => {
+                Err(Refusal::new("retired", "this device is retired; it gets no credential again"))
+            }
+            _ => match self.barred {
+                Some(reason) => Err(Refusal::new(
+                    "revoked",
+                    format!(
+                        "this device was revoked ({reason}); a security or biomedical operator must release it first"
+                    ),
+                )),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Whether a certificate for this key may be issued on this basis (R66: the proof follows the tier).
+    pub(super) fn may_be_issued(&self, basis: Basis, spki: &Digest, now: Timestamp) -> Result<(), Refusal> {
+        self.may_hold_identity()?;
+        let Some(identity) = &self.identity else {
+            return Err(Refusal::new("no_identity", "no key is bound to this device; it must enroll"));
+        };
+        if basis == Basis::Evidence {
+            return Ok(());
+        }
+        let least = self.record.tier.rules().least_for_certificate;
+        let rooted = match identity {
+            Identity::Soft => Strength::SoftKey,
+            Identity::Tpm(_) | Identity::Maker(_) => Strength::HardwareKey,
+        };
+        // Renewal always re-attests: who can, must (R57, R60).
+        let must_attest = matches!(identity, Identity::Tpm(_)) || least >= Strength::Measured;
+        if rooted < least.min(Strength::HardwareKey) {
+            return Err(Refusal::new(
+                "key_too_weak_for_tier",
+                format!(
+                    "a device of tier `{}` needs a key in hardware that its maker vouches for: enroll with its TPM, \
+                     its factory certificate (IDevID) or an attested key",
+                    self.record.tier
+                ),
+            ));
+        }
+        // A copied certificate key must not become a second device: for a new key the hardware itself has to speak.
+        if identity.hardware_key().is_some()
+            && basis != Basis::HardwareKey
+            && !self.certificates.iter().any(|c| c.spki_sha256 == *spki)
+        {
+            return Err(Refusal::new(
+                "new_key_not_in_hardware",
+                "this device's identity is a key in hardware: for a new key that hardware must vouch (its agent, its factory \
+                 certificate or an attestation); with the key of its current certificate it may renew",
+            ));
+        }
+        if must_attest {
+            self.proven_lately(now)?;
+        }
+        match basis {
+            Basis::EndedCertificate { ended } => self.may_renew_late(ended, now),
+            _ => Ok(()),
+        }
+    }
+
+    fn proven_lately(&self, now: Timestamp) -> Result<(), Refusal> {
+        let fresh = self.record.tier.rules().fresh_seconds;
+        let proven = self.evidence.as_ref().is_some_and(|e| {
+            now <= e.at.plus_seconds(fresh)
+                && e.appraisal != Appraisal::Contraindicated
+                && e.firmware.is_some()
+        });
+        if proven {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "attest_first",
+            format!(
+                "this device must have proven its firmware within the last {fresh} s before it gets a certificate: \
+                 attest, then ask again"
+            ),
+        ))
+    }
+
+    fn may_renew_late(&self, ended: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+        if now.seconds_since(ended) > LATE_RENEWAL_SECONDS {
+            return Err(Refusal::new(
+                "ended_too_long_ago",
+                format!(
+                    "its last certificate ended more than {} days ago; it must enroll anew",
+                    LATE_RENEWAL_SECONDS / 86_400
+                ),
+            ));
+        }
+        let by_itself = matches!(self.record.tier, Tier::Standard | Tier::Low);
+        if by_itself || self.late_until.is_some_and(|until| now <= until) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "late_renewal_not_allowed",
+            format!(
+                "its last certificate has ended, and for tier `{}` a person must allow the renewal: \
+                 `lanyard device allow-late-renewal {}`",
+                self.record.tier, self.id
+            ),
+        ))
+    }
+
+    pub(super) fn issue_secret(
+        &self,
+        by: &Operator,
+        secret: SecretId,
+        expires: Timestamp,
+        statement: SignedStatement,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refusal> {
+        require(by, &[Role::Registrar, Role::Security, Role::Biomedical], "have an enrollment secret made")?;
+        // Before the approvals too: the device may ask, and is told to wait.
+        if !matches!(self.stage, Stage::Registered(_)) {
+            self.may_hold_identity()?;
+        }
+        if !(1..=LONGEST_SECRET_SECONDS).contains(&expires.seconds_since(now)) {
+            return Err(Refusal::new(
+                "secret_lifetime",
+                format!(
+                    "an enrollment secret must end within {} days from now",
+                    LONGEST_SECRET_SECONDS / 86_400
+                ),
+            ));
+        }
+        Ok(vec![Event::EnrollmentSecretIssued { secret, expires, statement }])
+    }
+
+    /// Whether `secret` may be used for this key: it is the open one, in time, and unused or used for the same key.
+    pub fn secret_for(
+        &self,
+        secret: SecretId,
+        spki: &Digest,
+        now: Timestamp,
+    ) -> Result<&OpenSecret, Refusal> {
+        let open = self.secret.as_deref().filter(|s| s.id == secret).ok_or_else(|| {
+            Refusal::new(
+                "secret_unknown",
+                "this enrollment secret is not, or no longer, the one of this device; have a new one made",
+            )
+        })?;
+        if now > open.expires {
+            return Err(Refusal::new(
+                "secret_expired",
+                "this enrollment secret has expired; have a new one made",
+            ));
+        }
+        match open.used_for {
+            Some(key) if key != *spki => Err(Refusal::new(
+                "secret_used",
+                "this enrollment secret was used for another key; it is good once, have a new one made",
+            )),
+            _ => Ok(open),
+        }
+    }
+
+    pub(super) fn use_secret(
+        &self,
+        secret: SecretId,
+        spki: Digest,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refusal> {
+        let open = self.secret_for(secret, &spki, now)?;
+        if open.used_for.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut events = Vec::new();
+        if self.identity.is_none() {
+            events.push(Event::SoftKeyAccepted { secret });
+        }
+        events.push(Event::EnrollmentSecretUsed { secret, spki_sha256: spki });
+        Ok(events)
+    }
+
+    pub(super) fn bind_maker_key(
+        &self,
+        format: String,
+        key: MakerIdentity,
+        certificate_sha256: Digest,
+        endorsement_sha256: Digest,
+    ) -> Result<Vec<Event>, Refusal> {
+        self.may_hold_identity()?;
+        match &self.identity {
+            Some(Identity::Maker(bound)) if bound.key_sha256 == key.key_sha256 => return Ok(Vec::new()),
+            // A key in hardware takes the place of one in a file, never the other way round (I2).
+            None | Some(Identity::Soft) => {}
+            Some(Identity::Maker(_) | Identity::Tpm(_)) => {
+                return Err(Refusal::new(
+                    "other_hardware",
+                    "this record is bound to another hardware key; a replaced board is a new record linked by an operator",
+                ));
+            }
+        }
+        if self.record.ek_sha256.is_some_and(|expected| expected != key.key_sha256) {
+            return Err(Refusal::new(
+                "not_the_purchased_hardware",
+                "its hardware key is not the one on the purchase list",
+            ));
+        }
+        Ok(vec![Event::MakerKeyBound {
+            format,
+            key_sha256: key.key_sha256,
+            certificate_sha256,
+            endorsement_sha256,
+            grade: key.grade,
+        }])
+    }
+
+    pub(super) fn revoke(
+        &self,
+        by: &Operator,
+        reason: RevocationReason,
+        statement: SignedStatement,
+    ) -> Result<Vec<Event>, Refusal> {
+        require(by, &[Role::Security, Role::Biomedical], "revoke a device")?;
+        if matches!(self.stage, Stage::Retiring | Stage::Retired) {
+            return Err(self.wrong_stage("revoked"));
+        }
+        if self.barred.is_some() {
+            return Err(Refusal::new("revoked", "this device is revoked already"));
+        }
+        let mut events = vec![Event::RevocationOrdered { reason, serials: Vec::new(), statement }];
+        events.extend(self.certificates.iter().map(|c| revoked(&c.serial, reason)));
+        Ok(events)
+    }
+
+    pub(super) fn revoke_certificates(
+        &self,
+        by: &Operator,
+        serials: Vec<String>,
+        reason: RevocationReason,
+        statement: SignedStatement,
+    ) -> Result<Vec<Event>, Refusal> {
+        require(by, &[Role::Security, Role::Biomedical], "revoke certificates")?;
+        let unknown = serials.iter().find(|s| !self.certificates.iter().any(|c| c.serial == **s));
+        if let Some(serial) = unknown {
+            return Err(Refusal::new(
+                "certificate_not_current",
+                format!("`{serial}` is not the serial number of a current certificate of this device"),
+            ));
+        }
+        if serials.is_empty() {
+            return Err(Refusal::new("no_certificate_named", "name at least one serial number"));
+        }
+        let events: Vec<Event> = serials.iter().map(|s| revoked(s, reason)).collect();
+        Ok(std::iter::once(Event::RevocationOrdered { reason, serials, statement }).chain(events).collect())
+    }
+
+    pub(super) fn allow_late_renewal(
+        &self,
+        by: &Operator,
+        until: Timestamp,
+        statement: SignedStatement,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refusal> {
+        require(by, &[Role::Security, Role::Biomedical], "allow a late renewal")?;
+        self.may_hold_identity()?;
+        if !(1..=LONGEST_LATE_ALLOWANCE_SECONDS).contains(&until.seconds_since(now)) {
+            return Err(Refusal::new(
+                "allowance_lifetime",
+                format!(
+                    "a late renewal can be allowed for at most {} days from now",
+                    LONGEST_LATE_ALLOWANCE_SECONDS / 86_400
+                ),
+            ));
+        }
+        Ok(vec![Event::LateRenewalAllowed { until, statement }])
+    }
+
+    /// First use of a certificate; a certificate that is not current, or was seen, gives nothing.
+    pub(super) fn see_certificate(&self, serial: &str) -> Vec<Event> {
+        let unseen = self.certificates.iter().any(|c| c.serial == serial && !c.seen);
+        if unseen { vec![Event::CertificateSeen { serial: serial.to_owned() }] } else { Vec::new() }
+    }
+
+    /// Certificates that a newer one, seen in use, has taken the place of (two-phase rotation, R44).
+    pub(super) fn supersede(&self, serials: &[String]) -> Vec<Event> {
+        let newest_seen = self.certificates.iter().filter(|c| c.seen).map(|c| c.not_before).max();
+        let Some(newest) = newest_seen else { return Vec::new() };
+        self.certificates
+            .iter()
+            .filter(|c| c.not_before < newest && serials.contains(&c.serial))
+            .map(|c| revoked(&c.serial, RevocationReason::Superseded))
+            .collect()
+    }
+
+    pub(super) fn bar(&mut self, reason: RevocationReason) {
+        self.barred = Some(reason);
+        if let Some(resume) = self.resume() {
+            let why = Reason::new("revoked", format!("It was revoked: {reason}."));
+            self.stage = Stage::Quarantined { resume, reasons: vec![why] };
+        }
+    }
+}
+
+fn revoked(serial: &str, reason: RevocationReason) -> Event {
+    Event::CertificateRevoked { serial: serial.to_owned(), reason }
+}
