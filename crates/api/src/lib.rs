@@ -13,6 +13,7 @@ pub mod exporter;
 pub mod gateway;
 pub mod listen;
 pub mod operator;
+pub mod pki;
 pub mod problem;
 pub mod signing;
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, completions, device, endorsement, evidence, gateway, ledger, login, operator, release, up, verify,
+    agent, ca, cert, completions, device, endorsement, evidence, gateway, ledger, login, operator, release,
+    up, verify,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -57,6 +58,12 @@ pub enum Command {
     /// Devices: register, approve, look, cut, retire.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Certificates: what is issued, what ends soon, revoke.
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
+    /// Certificate authorities: create a generation, let it issue, drain, retire.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// Firmware and AI model releases.
     #[command(subcommand)]
     Release(release::ReleaseCommand),
@@ -94,6 +101,16 @@ mod tests {
             ("-o json device get abc", true),
             ("device approve abc --role security", true),
             ("device approve abc", false),
+            ("device secret abc", true),
+            ("device secret abc --for 3d", true),
+            ("device secret abc --for soon", false),
+            ("device revoke abc --because stolen --reason x", true),
+            ("device revoke abc --because bored --reason x", false),
+            ("cert ls --expiring 20%", true),
+            ("cert ls --expiring 120%", false),
+            ("ca create issuing-2", true),
+            ("ca create legacy-north --purpose legacy --site north", true),
+            ("ca create x --purpose fun", false),
             ("device approve abc --role janitor", false),
             ("device list -o xml", false),
             ("device", false),

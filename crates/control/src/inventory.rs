@@ -29,6 +29,8 @@ pub struct Entry {
     pub issuer: IssuerIndex,
     /// Position of the event that has its bytes.
     pub pos: u64,
+    /// Its beginning.
+    pub not_before: Timestamp,
     /// Its end.
     pub not_after: Timestamp,
 }
@@ -79,13 +81,15 @@ impl Inventory {
         serial: &str,
         subject: (StreamId, u8),
         at: (u64, Timestamp),
-        not_after: Timestamp,
+        validity: (Timestamp, Timestamp),
     ) {
         let (Ok(serial), Some(name)) = (serial.parse::<Serial>(), issuer_of(certificate)) else { return };
         let Some(issuer) = self.issuer(name).or_else(|| self.new_issuer(name)) else { return };
         let (pos, now) = at;
         let (subject, subject_kind) = subject;
-        self.entries.insert(serial, Entry { subject, subject_kind, issuer, pos, not_after });
+        let (not_before, not_after) = validity;
+        let entry = Entry { subject, subject_kind, issuer, pos, not_before, not_after };
+        self.entries.insert(serial, entry);
         self.sweep(now);
     }
 

@@ -173,8 +173,8 @@ impl World {
     fn apply_device(&mut self, origin: Origin, event: Option<&Event>, recorded: Recorded) -> Touched {
         let id = DeviceId::from(origin.stream);
         match event {
-            Some(Event::CertificateIssued { certificate, serial, not_after, .. }) => {
-                self.into_inventory(origin, &certificate.0, serial, *not_after);
+            Some(Event::CertificateIssued { certificate, serial, not_before, not_after, .. }) => {
+                self.into_inventory(origin, &certificate.0, serial, (*not_before, *not_after));
             }
             Some(Event::CertificateRevoked { serial, reason }) => {
                 self.inventory.revoke(serial, *reason, origin.time);
@@ -293,12 +293,14 @@ impl World {
         gateway.seq += 1;
         match event {
             Some(Event::GatewayCertified { certificate_sha256, not_after, certificate, serial }) => {
+                // How long a gateway's lives says its profile; its beginning is of no use to anyone but lists.
+                let validity = (origin.time, *not_after);
                 self.inventory.issued(
                     &certificate.0,
                     serial,
                     (origin.stream, origin.stream_kind),
                     (origin.pos, origin.time),
-                    *not_after,
+                    validity,
                 );
                 gateway.certificates.retain(|(_, end)| *end > origin.time);
                 gateway.certificates.push((*certificate_sha256, *not_after));
@@ -320,7 +322,7 @@ impl World {
         match event {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
             Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {
-                self.into_inventory(origin, &certificate.0, serial, *not_after);
+                self.into_inventory(origin, &certificate.0, serial, (origin.time, *not_after));
             }
             Some(Event::AuthorityPlanned { name, purpose, site, .. }) => {
                 self.authorities.push(KnownAuthority {
@@ -358,9 +360,15 @@ impl World {
         Touched::Nothing
     }
 
-    fn into_inventory(&mut self, origin: Origin, certificate: &[u8], serial: &str, not_after: Timestamp) {
+    fn into_inventory(
+        &mut self,
+        origin: Origin,
+        certificate: &[u8],
+        serial: &str,
+        validity: (Timestamp, Timestamp),
+    ) {
         let subject = (origin.stream, origin.stream_kind);
-        self.inventory.issued(certificate, serial, subject, (origin.pos, origin.time), not_after);
+        self.inventory.issued(certificate, serial, subject, (origin.pos, origin.time), validity);
     }
 
     /// The first start's authorities come without a plan: a root, and an issuing one that is active at once.

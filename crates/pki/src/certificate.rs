@@ -153,6 +153,10 @@ impl Certificate {
     pub fn subject_der(&self) -> &[u8] {
         &self.facts.subject
     }
+    /// Its subject in words (RFC 4514).
+    pub fn subject_text(&self) -> String {
+        x509_cert::name::Name::from_der(&self.facts.subject).map(|n| n.to_string()).unwrap_or_default()
+    }
     /// DER of its issuer's name.
     pub fn issuer_der(&self) -> &[u8] {
         &self.facts.issuer

@@ -6,7 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use lanyard_api::client::CallError;
 use lanyard_api::operator::{DeviceDetail, DeviceLine, EventLine, Recorded};
 use lanyard_control::digest::random;
-use lanyard_domain::id::DeviceId;
+use lanyard_domain::event::RevocationReason;
+use lanyard_domain::id::{DeviceId, SecretId};
 use lanyard_domain::operator::Role;
 use lanyard_domain::record::DeviceRecord;
 use lanyard_domain::statement::Action;
@@ -80,6 +81,39 @@ pub enum DeviceCommand {
     Quarantine(Decision),
     /// Let a quarantined device prove itself again.
     Release(Decision),
+    /// Have a one-time enrollment secret made for a device that enrolls by EST, CMP, SCEP or ACME.
+    Secret {
+        /// Which.
+        device: String,
+        /// How long it is good: `45m`, `12h`, `3d`; at most 30 days.
+        #[arg(long = "for", default_value = "3d", value_name = "TIME")]
+        time: Span,
+        /// Why; stands in the ledger.
+        #[arg(long, default_value = "enrollment")]
+        reason: String,
+    },
+    /// Revoke a device: every certificate now, and no new one until it is released.
+    Revoke {
+        /// Which.
+        device: String,
+        /// What happened: retired, transferred, recalled, lost, stolen or compromised.
+        #[arg(long)]
+        because: RevocationReason,
+        /// In words; stands in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a device renew although its last certificate has ended.
+    AllowLateRenewal {
+        /// Which.
+        device: String,
+        /// For how long from now: `12h`, `3d`; at most 30 days.
+        #[arg(long = "for", default_value = "3d", value_name = "TIME")]
+        time: Span,
+        /// Why; stands in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
     /// Retire a device for ever; its old credentials are then probed everywhere.
     Retire(Decision),
 }
@@ -191,6 +225,23 @@ pub async fn run(command: DeviceCommand, desk: &Desk) -> anyhow::Result<()> {
         DeviceCommand::Release(d) => {
             decide(d, |device| Action::ReleaseDevice { device }, &mut session, desk).await
         }
+        DeviceCommand::Secret { device, time, reason } => {
+            let device = resolve(&mut session, &device).await?;
+            let expires = lanyard_api::clock::Clock::system().now().plus_seconds(time.0);
+            let secret = SecretId::from_random(random()?);
+            let recorded = session.decide(Action::IssueSecret { device, secret, expires }, &reason).await?;
+            desk.output.one(&SecretGiven::new(device, secret, &recorded)?, secret_text)
+        }
+        DeviceCommand::Revoke { device, because, reason } => {
+            let device = resolve(&mut session, &device).await?;
+            let action = Action::RevokeDevice { device, reason: because };
+            desk.recorded(&session.decide(action, &reason).await?)
+        }
+        DeviceCommand::AllowLateRenewal { device, time, reason } => {
+            let device = resolve(&mut session, &device).await?;
+            let until = lanyard_api::clock::Clock::system().now().plus_seconds(time.0);
+            desk.recorded(&session.decide(Action::AllowLateRenewal { device, until }, &reason).await?)
+        }
         DeviceCommand::Retire(d) => {
             decide(d, |device| Action::RetireDevice { device }, &mut session, desk).await
         }
@@ -215,6 +266,62 @@ async fn register(
     let device = DeviceId::from_random(random()?);
     let recorded = session.decide(Action::RegisterDevice { device, record }, reason).await?;
     Ok((device, recorded))
+}
+
+/// A length of time as people write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(i64);
+
+impl std::str::FromStr for Span {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is not a length of time: write 45m, 12h or 3d");
+        let unit = text.chars().last().ok_or_else(bad)?;
+        let seconds = match unit {
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return Err(bad()),
+        };
+        let number: i64 = text.trim_end_matches(unit).parse().ok().filter(|n| *n > 0).ok_or_else(bad)?;
+        number.checked_mul(seconds).map(Span).ok_or_else(bad)
+    }
+}
+
+/// A one-time secret in the forms that clients want.
+#[derive(Debug, Serialize)]
+struct SecretGiven {
+    device: DeviceId,
+    /// EST user name is the device; CMP reference, ACME EAB key id.
+    reference: SecretId,
+    /// EST password, SCEP challenge password, CMP secret.
+    secret: String,
+    /// ACME EAB HMAC key, base64url.
+    eab_hmac_key: String,
+    recorded: Recorded,
+}
+
+impl SecretGiven {
+    fn new(device: DeviceId, reference: SecretId, recorded: &Recorded) -> anyhow::Result<Self> {
+        let secret = recorded
+            .secret
+            .clone()
+            .ok_or_else(|| Failure::internal("the server recorded the secret and did not show it"))?;
+        let eab_hmac_key = data_encoding::BASE64URL_NOPAD.encode(secret.as_bytes());
+        // Once is enough.
+        let recorded = Recorded { secret: None, ..recorded.clone() };
+        Ok(Self { device, reference, secret, eab_hmac_key, recorded })
+    }
+}
+
+fn secret_text(given: &SecretGiven) -> String {
+    facts(&[
+        ("secret", given.secret.clone()),
+        ("reference", given.reference.to_string()),
+        ("device", given.device.to_string()),
+        ("EAB HMAC key", given.eab_hmac_key.clone()),
+        ("", given.recorded.outcome.clone()),
+    ])
 }
 
 /// What a registration came to.

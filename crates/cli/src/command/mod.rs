@@ -1,6 +1,8 @@
 //! One file per group of commands. A command parses what it was given, asks one session or starts one role, prints.
 
 pub mod agent;
+pub mod ca;
+pub mod cert;
 pub mod completions;
 pub mod device;
 pub mod endorsement;
@@ -62,6 +64,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Login(args) => login::run(args, &desk()?).await,
         Command::Operator(operator) => operator::run(operator, &desk()?).await,
         Command::Device(device) => device::run(device, &desk()?).await,
+        Command::Cert(cert) => cert::run(cert, &desk()?).await,
+        Command::Ca(ca) => ca::run(ca, &desk()?).await,
         Command::Release(release) => release::run(release, &desk()?).await,
         Command::Endorsement(endorsement) => endorsement::run(endorsement, &desk()?).await,
         Command::Evidence(evidence) => evidence::run(evidence, &desk()?).await,

@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod nonces;
 pub mod operator;
 pub mod peer;
+pub mod pki;
 pub mod problem;
 
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub fn router(state: State) -> Router {
         .route("/v1/releases/{id}", get(operator::release))
         .route("/v1/operators", get(operator::operators))
         .route("/v1/gateways", get(operator::gateways))
+        .route("/v1/certificates", get(pki::certificates))
+        .route("/v1/authorities", get(pki::authorities))
         .route("/v1/evidence/claim", post(evidence::claim))
         .route("/v1/evidence/bundle", post(evidence::bundle))
         .route("/v1/checkpoint", get(device::checkpoint))

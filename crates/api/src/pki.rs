@@ -1,0 +1,72 @@
+//! What an operator sees of certificates and authorities.
+
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
+use lanyard_domain::event::RevocationReason;
+use lanyard_domain::text::Digest;
+use lanyard_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A certificate in the inventory: everything that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InventoryLine {
+    /// Serial number, hex.
+    pub serial: String,
+    /// `device`, `gateway` or `server`.
+    pub kind: String,
+    /// Id of that device or gateway.
+    pub subject: String,
+    /// What it is, in words.
+    pub name: String,
+    /// Site.
+    pub site: String,
+    /// Who answers for it (R45).
+    pub owner: String,
+    /// Profile that it was made by.
+    pub profile: String,
+    /// Name of the authority that signed it.
+    pub issuer: String,
+    /// From.
+    pub not_before: Timestamp,
+    /// To.
+    pub not_after: Timestamp,
+    /// Whether it was seen in use.
+    pub seen: bool,
+    /// When and why it was revoked.
+    pub revoked: Option<RevokedLine>,
+    /// What happens when it ends.
+    pub effect: String,
+}
+
+/// A revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedLine {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// One of our authorities.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityLine {
+    /// Name.
+    pub name: String,
+    /// What it is for.
+    pub purpose: AuthorityPurpose,
+    /// The site that it issues for; all without.
+    pub site: Option<String>,
+    /// Where it is in its life.
+    pub state: AuthorityState,
+    /// Its subject, RFC 4514.
+    pub subject: String,
+    /// From.
+    pub not_before: Option<Timestamp>,
+    /// To.
+    pub not_after: Option<Timestamp>,
+    /// SHA-256 of the certificate.
+    pub sha256: Option<Digest>,
+    /// Certificates by it that are in use: what still drains.
+    pub live: usize,
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+}

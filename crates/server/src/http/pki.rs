@@ -1,0 +1,176 @@
+//! Operators' view of certificates and authorities.
+
+use axum::Json;
+use axum::extract::{Query, State as Shared};
+use lanyard_api::pki::{AuthorityLine, InventoryLine, RevokedLine};
+use lanyard_control::authority::thumbprint;
+use lanyard_control::inventory::{Entry, Status};
+use lanyard_control::world::{KnownAuthority, World};
+use lanyard_domain::authority::AuthorityState;
+use lanyard_domain::event::StreamKind;
+use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::certificate::Certificate;
+use lanyard_pki::serial::Serial;
+use serde::Deserialize;
+
+use super::peer::OperatorPeer;
+use crate::state::State;
+
+/// Filters of the inventory; each narrows.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InventoryFilter {
+    /// Share of the lifetime that is left at most, in per cent.
+    expiring_percent: Option<u32>,
+    /// Ends before.
+    before: Option<Timestamp>,
+    site: Option<String>,
+    owner: Option<String>,
+    profile: Option<String>,
+    issuer: Option<String>,
+    /// Id of a device or gateway.
+    subject: Option<String>,
+    /// `true`: only revoked ones; `false`: only others.
+    revoked: Option<bool>,
+    /// At most so many, those that end first; 1,000 without it.
+    limit: Option<usize>,
+}
+
+/// `GET /v1/certificates`.
+pub async fn certificates(
+    Shared(state): Shared<State>,
+    _who: OperatorPeer,
+    Query(filter): Query<InventoryFilter>,
+) -> Json<Vec<InventoryLine>> {
+    let now = state.clock.now();
+    let world = state.control.world();
+    let issuers = issuers(&world);
+    let mut found: Vec<(&Serial, &Entry)> =
+        world.inventory.entries().filter(|(_, e)| e.not_after >= now && soon(e, &filter, now)).collect();
+    found.sort_unstable_by_key(|(serial, e)| (e.not_after, **serial));
+    let lines = found
+        .into_iter()
+        .map(|(serial, entry)| line(&world, &issuers, serial, entry))
+        .filter(|line| wanted(line, &filter))
+        .take(filter.limit.unwrap_or(1_000).min(100_000));
+    Json(lines.collect())
+}
+
+/// Whether little enough is left of it.
+fn soon(entry: &Entry, filter: &InventoryFilter, now: Timestamp) -> bool {
+    let by_share = filter.expiring_percent.is_none_or(|percent| {
+        let whole = entry.not_after.seconds_since(entry.not_before).max(1);
+        entry.not_after.seconds_since(now).saturating_mul(100) <= whole.saturating_mul(i64::from(percent))
+    });
+    by_share && filter.before.is_none_or(|before| entry.not_after < before)
+}
+
+fn wanted(line: &InventoryLine, filter: &InventoryFilter) -> bool {
+    let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|w| w == found);
+    is(&filter.site, &line.site)
+        && is(&filter.owner, &line.owner)
+        && is(&filter.profile, &line.profile)
+        && is(&filter.issuer, &line.issuer)
+        && is(&filter.subject, &line.subject)
+        && filter.revoked.is_none_or(|wanted| wanted == line.revoked.is_some())
+}
+
+fn line(world: &World, issuers: &[Named], serial: &Serial, entry: &Entry) -> InventoryLine {
+    let revoked = match world.inventory.status(entry.issuer, serial) {
+        Status::Revoked(r) => Some(RevokedLine { at: r.at, reason: r.reason }),
+        Status::Good(_) | Status::Unknown => None,
+    };
+    let issuer = issuers.iter().find(|i| i.index == Some(entry.issuer));
+    let mut line = InventoryLine {
+        serial: serial.to_string(),
+        kind: "server".to_owned(),
+        subject: String::new(),
+        name: "control plane".to_owned(),
+        site: String::new(),
+        owner: String::new(),
+        profile: "control_server".to_owned(),
+        issuer: issuer.map(|i| i.name.clone()).unwrap_or_default(),
+        not_before: entry.not_before,
+        not_after: entry.not_after,
+        seen: true,
+        revoked,
+        effect: "nobody can enroll, renew or get a token until it is renewed".to_owned(),
+    };
+    if entry.subject_kind == StreamKind::Device as u8 {
+        let id = DeviceId::from(entry.subject);
+        of_device(world, id, &mut line);
+    } else if entry.subject_kind == StreamKind::Gateway as u8 {
+        let id = GatewayId::from(entry.subject);
+        line.kind = "gateway".to_owned();
+        line.subject = id.to_string();
+        line.profile = "gateway_server".to_owned();
+        line.effect = "the devices of its site cannot send until it is renewed".to_owned();
+        if let Some(gateway) = world.gateways.get(&id) {
+            line.name = gateway.names.join(" ");
+            line.site = gateway.site.clone();
+        }
+    }
+    line
+}
+
+fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
+    line.kind = "device".to_owned();
+    line.subject = id.to_string();
+    let Some(device) = world.devices.get(&id) else { return };
+    let record = &device.record;
+    line.name = format!("{} {} {}", record.vendor, record.model, record.serial);
+    line.site = record.site.clone();
+    line.owner = record.owner.clone();
+    let current = device.certificates.iter().find(|c| c.serial == line.serial);
+    line.profile = current.map(|c| c.profile.to_string()).unwrap_or_default();
+    line.seen = current.is_some_and(|c| c.seen);
+    let newer = device.certificates.iter().any(|c| c.not_after > line.not_after);
+    line.effect = match newer {
+        true => "nothing: a newer certificate has taken its place".to_owned(),
+        false => format!("{}: it cannot authenticate until it has renewed", record.purpose),
+    };
+}
+
+struct Named {
+    name: String,
+    index: Option<lanyard_control::inventory::IssuerIndex>,
+}
+
+fn issuers(world: &World) -> Vec<Named> {
+    let named = |known: &KnownAuthority| {
+        let certificate = Certificate::parse(&known.certificate).ok()?;
+        let index = world.inventory.issuer(certificate.subject_der());
+        Some(Named { name: known.name.clone(), index })
+    };
+    world.authorities.iter().filter_map(named).collect()
+}
+
+/// `GET /v1/authorities`.
+pub async fn authorities(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<AuthorityLine>> {
+    let now = state.clock.now();
+    let world = state.control.world();
+    Json(world.authorities.iter().map(|known| authority(&world, known, now)).collect())
+}
+
+fn authority(world: &World, known: &KnownAuthority, now: Timestamp) -> AuthorityLine {
+    let certificate = Certificate::parse(&known.certificate).ok();
+    let of = certificate.as_ref();
+    let index = of.and_then(|c| world.inventory.issuer(c.subject_der()));
+    let state = world.authority_state(known);
+    AuthorityLine {
+        name: known.name.clone(),
+        purpose: known.purpose,
+        site: known.site.clone(),
+        state,
+        subject: of.map(Certificate::subject_text).unwrap_or_default(),
+        not_before: of.map(Certificate::not_before),
+        not_after: of.map(Certificate::not_after),
+        sha256: of.map(thumbprint),
+        live: match state {
+            AuthorityState::Retired | AuthorityState::Planned => 0,
+            _ => index.map_or(0, |index| world.inventory.live(index, now)),
+        },
+        certificate_pem: of.map(Certificate::to_pem).unwrap_or_default(),
+    }
+}
