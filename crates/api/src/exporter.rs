@@ -14,7 +14,7 @@ pub type ChannelBinding = [u8; 32];
 /// The connection has no channel binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this TLS connection has no channel binding: it needs TLS 1.3, or TLS 1.2 where both sides require the extended master secret"
+    "this connection has no channel binding: it needs TLS 1.3, or TLS 1.2 where both sides require the extended master secret"
 )]
 pub struct NoChannelBinding;
 

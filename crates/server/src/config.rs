@@ -14,7 +14,7 @@ use lanyard_pki::name::{DnsName, Organization};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::start::Config;
+use crate::start::{Config, Enroll};
 
 /// A configuration is a page or two; more is another file.
 const MAX_FILE: usize = 256 << 10;
@@ -22,7 +22,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 20] = [
     "listen",
     "names",
     "organization",
@@ -30,6 +30,10 @@ pub const KEYS: [&str; 16] = [
     "origin",
     "anchor_dir",
     "log",
+    "enroll.listen",
+    "enroll.http_listen",
+    "enroll.names",
+    "enroll.http_url",
     "gateway.site",
     "gateway.listen",
     "gateway.names",
@@ -86,8 +90,32 @@ pub struct Settings {
     /// What is logged.
     #[serde(deserialize_with = "log_filter")]
     pub log: String,
+    /// Enrollment protocols and revocation.
+    pub enroll: EnrollSettings,
     /// The gateway beside it.
     pub gateway: GatewaySettings,
+}
+
+/// The `[enroll]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnrollSettings {
+    /// Where EST, ACME and CMP are served, with TLS.
+    pub listen: Option<SocketAddr>,
+    /// Where CMP, SCEP, OCSP and CRLs are served, without.
+    pub http_listen: Option<SocketAddr>,
+    /// Names and addresses that clients dial; they stand in the certificate of both TLS listeners.
+    #[serde(deserialize_with = "names")]
+    pub names: Vec<String>,
+    /// The address of `http_listen` as relying parties reach it; it stands in certificates.
+    #[serde(deserialize_with = "http_url")]
+    pub http_url: Option<String>,
+}
+
+impl Default for EnrollSettings {
+    fn default() -> Self {
+        Self { listen: None, http_listen: None, names: local_names(), http_url: None }
+    }
 }
 
 /// The `[gateway]` table.
@@ -128,6 +156,7 @@ impl Default for Settings {
             origin: "hospital.example/lanyard".to_owned(),
             anchor_dir: None,
             log: "info".to_owned(),
+            enroll: EnrollSettings::default(),
             gateway: GatewaySettings::default(),
         }
     }
@@ -175,6 +204,12 @@ impl Settings {
             data_dir: data_dir.to_owned(),
             anchor_dir: self.anchor_dir.clone(),
             listen: self.listen,
+            enroll: Enroll {
+                listen: self.enroll.listen,
+                http_listen: self.enroll.http_listen,
+                names: self.enroll.names.clone(),
+                http_url: self.enroll.http_url.clone(),
+            },
             names: self.names.clone(),
             organization: self.organization.clone(),
             domain: self.domain.clone(),
@@ -241,6 +276,24 @@ fn log_filter<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
         return Ok(text);
     }
     Err(D::Error::custom(format!("must be one of {}; found `{text}`", known.join(", "))))
+}
+
+/// RFC 5280 4.2.1.13: relying parties fetch lists by plain http; an https address would need a certificate whose state
+/// must be looked up first.
+fn http_url<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(d)?;
+    let uri: http::Uri = text.parse().map_err(|e| D::Error::custom(format!("`{text}` is not a URL: {e}")))?;
+    let fits = uri.scheme_str() == Some("http")
+        && uri.host().is_some()
+        && uri.query().is_none()
+        && text.len() <= 200
+        && !text.ends_with('/');
+    if fits {
+        return Ok(Some(text));
+    }
+    let rule =
+        "must be an http address without query and without / at its end, such as http://pki.hospital.example";
+    Err(D::Error::custom(format!("{rule}; found `{text}`")))
 }
 
 fn upstream<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
@@ -327,6 +380,8 @@ mod tests {
             ("[gateway]\nupstream = 'ftp://ehr'", "line 2, column 12", "FHIR server"),
             ("[gateway]\nupstrem = 'x'", "line 2, column 1", "unknown field `upstrem`"),
             ("[gateway]\nupstream_timeout_seconds = 61", "line 2, column 28", "1 to 60"),
+            ("[enroll]\nhttp_url = 'https://x'", "line 2, column 12", "http address"),
+            ("[enroll]\nlisten = 5", "line 2, column 10", ""),
             ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
             ("listen = ", "line 1, column 10", ""),
         ] {

@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod config;
 mod evidence;
 pub mod feed;
+mod front;
 pub mod http;
 pub mod journal;
 pub mod keys;
@@ -14,4 +15,4 @@ pub mod state;
 pub mod token;
 mod worker;
 
-pub use start::{Config, ControlPlane, Running, StartError};
+pub use start::{Config, ControlPlane, Enroll, Running, StartError};

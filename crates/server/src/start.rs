@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use anyhow::Context as _;
 use hyper_util::service::TowerToHyperService;
 use lanyard_api::clock::Clock;
-use lanyard_api::listen::{Limits, serve};
+use lanyard_api::listen::{Limits, serve, serve_plain};
 use lanyard_control::authority::{Authority, thumbprint};
 use lanyard_control::digest::random;
 use lanyard_control::journal::{Entry, Journal};
@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
+use crate::front;
 use crate::http::router;
 use crate::journal::{LedgerJournal, replay};
 use crate::keys::{self, Keys};
@@ -46,6 +47,8 @@ pub struct Config {
     pub anchor_dir: Option<PathBuf>,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Enrollment protocols and revocation.
+    pub enroll: Enroll,
     /// DNS names and addresses that clients dial.
     pub names: Vec<String>,
     /// Organisation in certificates.
@@ -54,6 +57,19 @@ pub struct Config {
     pub domain: String,
     /// Name of the log; never change it.
     pub origin: String,
+}
+
+/// Where devices and relying parties find the front ends.
+#[derive(Debug, Clone, Default)]
+pub struct Enroll {
+    /// With TLS: EST, ACME, CMP.
+    pub listen: Option<SocketAddr>,
+    /// Without: CMP, SCEP, OCSP, CRLs.
+    pub http_listen: Option<SocketAddr>,
+    /// DNS names and addresses that clients of the TLS listener dial.
+    pub names: Vec<String>,
+    /// The plain listener's address as it stands in certificates.
+    pub http_url: Option<String>,
 }
 
 /// Why the control plane did not start.
@@ -68,6 +84,10 @@ pub struct ControlPlane;
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the enrollment protocols listen, if they do.
+    pub enroll_address: Option<SocketAddr>,
+    /// Where revocation listens, if it does.
+    pub http_address: Option<SocketAddr>,
     /// Name of the log.
     pub origin: String,
     /// Verifier key of the log.
@@ -153,18 +173,15 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     worker::seal_once(&state).await.context("cannot seal the log")?;
 
     let identity = IdentityStore::empty();
-    worker::certify_self(&state, &keys.backend, &identity, &config.names).await?;
-    let ask = clock.clone();
-    let tls = tls::server_config(
-        Arc::clone(&identity),
-        peers,
-        ClientCertificates::Optional,
-        tls::Clock::new(move || ask.now()),
-    )?;
-    let tls = Arc::new(tls);
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; is another process using it?", config.listen))?;
+    let names = all_names(&config);
+    worker::certify_self(&state, &keys.backend, &identity, &names).await?;
+    let tls_for = |clients: ClientCertificates| {
+        let ask = clock.clone();
+        let clock = tls::Clock::new(move || ask.now());
+        tls::server_config(Arc::clone(&identity), peers.clone(), clients, clock).map(Arc::new)
+    };
+    let tls = tls_for(ClientCertificates::Optional)?;
+    let listener = bind(config.listen).await?;
     let address = listener.local_addr()?;
 
     let shutdown = CancellationToken::new();
@@ -172,15 +189,32 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let service = TowerToHyperService::new(router(state.clone()));
     let stop = shutdown.clone();
     tasks.spawn(serve(listener, move || Arc::clone(&tls), Limits::default(), stop, service));
+    let mut enroll_address = None;
+    if let Some(listen) = config.enroll.listen {
+        let listener = bind(listen).await?;
+        enroll_address = Some(listener.local_addr()?);
+        let tls = tls_for(ClientCertificates::Optional)?;
+        let service = TowerToHyperService::new(front::tls_router(state.clone()));
+        tasks.spawn(serve(listener, move || Arc::clone(&tls), Limits::default(), shutdown.clone(), service));
+    }
+    let mut http_address = None;
+    if let Some(listen) = config.enroll.http_listen {
+        let listener = bind(listen).await?;
+        http_address = Some(listener.local_addr()?);
+        let service = TowerToHyperService::new(front::plain_router(state.clone()));
+        tasks.spawn(serve_plain(listener, Limits::default(), shutdown.clone(), service));
+    }
     worker::spawn(
         &tasks,
         &shutdown,
         &state,
-        worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names: config.names.clone() },
+        worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names },
     );
     tracing::info!(%address, origin = %config.origin, "control plane is serving");
     Ok(Running {
         address,
+        enroll_address,
+        http_address,
         origin: config.origin,
         log_vkey,
         anchors_pem,
@@ -189,6 +223,21 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         shutdown,
         tasks,
     })
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; is another process using it?"))
+}
+
+/// One certificate for both TLS listeners: names of either, each once.
+fn all_names(config: &Config) -> Vec<String> {
+    let mut names = config.names.clone();
+    if config.enroll.listen.is_some() {
+        names.extend(config.enroll.names.iter().filter(|n| !config.names.contains(n)).cloned());
+    }
+    names
 }
 
 /// What the journal tells of every fold: the gateways of the sites of all devices that it concerns hear of it at once.

@@ -30,9 +30,11 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -93,6 +95,54 @@ pub async fn serve<T, S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let begin = move |mut accepted: Accepted| {
+        let (config, service) = (tls(), service.clone());
+        async move {
+            if let Some((stream, peer)) = shake_hands(&mut accepted, config).await {
+                exchange(stream, peer, accepted, service).await;
+            }
+        }
+    };
+    accept_all(listener, limits, shutdown, begin).await;
+}
+
+/// The same without TLS, for what is signed in itself and fetched before there is any trust: OCSP, CRLs, CMP, SCEP. Peers
+/// have neither certificate nor channel binding here.
+pub async fn serve_plain<S, B>(listener: TcpListener, limits: Limits, shutdown: CancellationToken, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let begin = move |mut accepted: Accepted| {
+        let service = service.clone();
+        async move {
+            let Some(stream) = accepted.stream.take() else { return };
+            let peer = Peer::without_tls(accepted.remote, accepted.cut.clone());
+            exchange(stream, peer, accepted, service).await;
+        }
+    };
+    accept_all(listener, limits, shutdown, begin).await;
+}
+
+/// A connection that has a place, and what ends it.
+struct Accepted {
+    stream: Option<TcpStream>,
+    remote: SocketAddr,
+    limits: Limits,
+    shutdown: CancellationToken,
+    cut: CancellationToken,
+}
+
+async fn accept_all<F>(
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: CancellationToken,
+    begin: impl Fn(Accepted) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let connections = TaskTracker::new();
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let addresses = Arc::new(Addresses::default());
@@ -115,11 +165,16 @@ pub async fn serve<T, S, B>(
         let Some(of_address) = Addresses::enter(&addresses, remote.ip(), limits.max_per_address) else {
             continue;
         };
-        let (config, service) = (tls(), service.clone());
-        let (limits, shutdown, cut) = (limits.clone(), shutdown.clone(), cut.child_token());
+        let running = begin(Accepted {
+            stream: Some(stream),
+            remote,
+            limits: limits.clone(),
+            shutdown: shutdown.clone(),
+            cut: cut.child_token(),
+        });
         connections.spawn(async move {
             let _places = (place, of_address);
-            connection(stream, remote, config, &limits, shutdown, cut, service).await;
+            running.await;
         });
     }
     drop(listener);
@@ -188,38 +243,43 @@ async fn wait_after(error: &io::Error, before: Duration, shutdown: &Cancellation
     wait
 }
 
-async fn connection<S, B>(
-    stream: TcpStream,
-    remote: SocketAddr,
+async fn shake_hands(
+    accepted: &mut Accepted,
     config: Arc<rustls::ServerConfig>,
-    limits: &Limits,
-    shutdown: CancellationToken,
-    cut: CancellationToken,
-    service: S,
-) where
+) -> Option<(TlsStream<TcpStream>, Peer)> {
+    let (remote, ems_required) = (accepted.remote, config.require_ems);
+    let stream = accepted.stream.take()?;
+    let handshake = tokio::time::timeout(accepted.limits.handshake, TlsAcceptor::from(config).accept(stream));
+    let handshake = tokio::select! {
+        outcome = handshake => outcome,
+        () = accepted.shutdown.cancelled() => return None,
+    };
+    match handshake {
+        Ok(Ok(stream)) => {
+            let peer = Peer::of(remote, stream.get_ref().1, ems_required, accepted.cut.clone());
+            Some((stream, peer))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%remote, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%remote, "TLS handshake took too long");
+            None
+        }
+    }
+}
+
+async fn exchange<T, S, B>(stream: T, peer: Peer, accepted: Accepted, service: S)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let ems_required = config.require_ems;
-    let handshake = tokio::time::timeout(limits.handshake, TlsAcceptor::from(config).accept(stream));
-    let handshake = tokio::select! {
-        outcome = handshake => outcome,
-        () = shutdown.cancelled() => return,
-    };
-    let stream = match handshake {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%remote, %error, "TLS handshake failed");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!(%remote, "TLS handshake took too long");
-            return;
-        }
-    };
-    let peer = Peer::of(remote, stream.get_ref().1, ems_required, cut);
+    let Accepted { remote, limits, shutdown, .. } = accepted;
+    let limits = &limits;
     let handle = peer.connection.clone();
     let activity = Arc::new(Activity::new());
     let watched = TokioIo::new(Watched::new(stream, activity.clone()));

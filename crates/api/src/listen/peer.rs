@@ -40,6 +40,16 @@ impl Peer {
         }
     }
 
+    /// Someone on a connection without TLS.
+    pub(super) fn without_tls(remote: SocketAddr, cut: CancellationToken) -> Self {
+        Self {
+            remote,
+            chain: Arc::default(),
+            exporter: Err(NoChannelBinding),
+            connection: ConnectionHandle { cut, last_answer: CancellationToken::new(), slot: Arc::default() },
+        }
+    }
+
     /// The leaf certificate, when it showed one.
     pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
         self.chain.first()

@@ -53,6 +53,8 @@ pub enum Roles {
 struct Started {
     control_plane: String,
     gateway: Option<String>,
+    enroll: Option<String>,
+    pki_http: Option<String>,
     origin: String,
     log_vkey: String,
     fingerprint: String,
@@ -80,6 +82,8 @@ pub async fn run(args: UpArgs, roles: Roles, output: Output) -> anyhow::Result<(
     let started = Started {
         control_plane: control.address.to_string(),
         gateway: gateway.as_ref().map(|g| g.fhir_addr.to_string()),
+        enroll: control.enroll_address.map(|a| a.to_string()),
+        pki_http: control.http_address.map(|a| a.to_string()),
         origin: control.origin.clone(),
         log_vkey: control.log_vkey.clone(),
         fingerprint: tls::fingerprint(&control.anchors_pem)?,
@@ -191,6 +195,18 @@ fn greeting(started: &Started, settings: &Settings) -> String {
                     settings.gateway.site,
                     settings.gateway.upstream
                 )
+            }),
+        ),
+        (
+            "enrollment",
+            started.enroll.as_ref().map_or_else(String::new, |address| {
+                format!("https://{} (EST, ACME, CMP)", dial(address, &settings.enroll.names))
+            }),
+        ),
+        (
+            "revocation",
+            started.pki_http.as_ref().map_or_else(String::new, |address| {
+                format!("http://{} (OCSP, CRL, CMP, SCEP)", dial(address, &settings.enroll.names))
             }),
         ),
         ("log", started.origin.clone()),

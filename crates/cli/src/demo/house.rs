@@ -81,6 +81,7 @@ fn config(data_dir: &Path) -> Config {
         data_dir: data_dir.join("control"),
         anchor_dir: Some(data_dir.join("anchor")),
         listen: loopback(),
+        enroll: lanyard_server::Enroll::default(),
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         organization: "Demo Hospital".to_owned(),
         domain: "demo.hospital.example".to_owned(),

@@ -25,7 +25,7 @@ use lanyard_pki::certificate::chain_from_pem;
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::path::Anchors;
 use lanyard_pki::tls::{AnchorStore, Gate, IdentityStore, Peers, client_config};
-use lanyard_server::{Config, ControlPlane, Running};
+use lanyard_server::{Config, ControlPlane, Enroll, Running};
 
 pub struct Person {
     pub id: OperatorId,
@@ -57,6 +57,12 @@ pub async fn start(dir: &Path, clock: &Clock) -> Running {
         data_dir: dir.to_owned(),
         anchor_dir: None,
         listen: "127.0.0.1:0".parse().unwrap(),
+        enroll: Enroll {
+            listen: Some("127.0.0.1:0".parse().unwrap()),
+            http_listen: Some("127.0.0.1:0".parse().unwrap()),
+            names: vec!["127.0.0.1".into(), "localhost".into()],
+            http_url: None,
+        },
         names: vec!["127.0.0.1".into(), "localhost".into()],
         organization: "Test Hospital".into(),
         domain: "lanyard.test".into(),
