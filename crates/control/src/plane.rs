@@ -129,8 +129,8 @@ pub struct Control<J: Journal> {
     pub(crate) alarms: Alarms,
     /// Bounds what one peer can have recorded.
     pub(crate) paces: Paces,
-    /// Held while the set of operators changes: rules about all of them (the first, the last admin, one key for one
-    /// person) span streams, and the log's own check is by stream.
+    /// Held while the set of operators or of applications changes: rules about all of them (the first, the last admin, one
+    /// key for one person, one owner for a name) span streams, and the log's own check is by stream.
     pub(crate) operators: futures_util::lock::Mutex<()>,
 }
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lanyard_domain::access::{DeviceView, ReleaseName};
+use lanyard_domain::application::Application;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
-use lanyard_domain::device::{Device, Recorded, Stage};
+use lanyard_domain::device::{Device, OpenSecret, Recorded, Stage};
 use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{DeviceId, GatewayId, OperatorId, ReleaseId, SecretId, StreamId};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId, StreamId};
 use lanyard_domain::operator::Operator;
 use lanyard_domain::release::{Release, ReleaseState};
 use lanyard_domain::text::Digest;
@@ -84,6 +85,33 @@ pub struct KnownAuthority {
     pub planner: Option<OperatorId>,
 }
 
+/// Who may have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A device.
+    Device(DeviceId),
+    /// An application.
+    Application(ApplicationId),
+}
+
+impl From<Subject> for StreamId {
+    fn from(subject: Subject) -> Self {
+        match subject {
+            Subject::Device(id) => id.into(),
+            Subject::Application(id) => id.into(),
+        }
+    }
+}
+
+/// An ACME account that speaks for a device or an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// For whom.
+    pub subject: Subject,
+    /// Its key, JSON (RFC 7517).
+    pub jwk: String,
+}
+
 /// Everything that events fold to.
 #[derive(Debug, Default)]
 pub struct World {
@@ -116,7 +144,11 @@ pub struct World {
     pub authorities: Vec<KnownAuthority>,
     /// Certificates that have not ended.
     pub inventory: Inventory,
-    secrets: HashMap<SecretId, DeviceId>,
+    /// Applications.
+    pub applications: HashMap<ApplicationId, Application>,
+    application_names: HashMap<String, ApplicationId>,
+    accounts: HashMap<Digest, Account>,
+    secrets: HashMap<SecretId, Subject>,
     serial_numbers: BTreeSet<(SerialKey, DeviceId)>,
 }
 
@@ -166,6 +198,7 @@ impl World {
             k if k == StreamKind::Release as u8 => self.apply_release(origin, event),
             k if k == StreamKind::Operator as u8 => self.apply_operator(origin, event),
             k if k == StreamKind::Gateway as u8 => self.apply_gateway(origin, event),
+            k if k == StreamKind::Application as u8 => self.apply_application(origin, event, recorded),
             _ => self.apply_system(origin, event),
         }
     }
@@ -181,10 +214,11 @@ impl World {
             }
             Some(Event::EnrollmentSecretIssued { secret, .. }) => {
                 let before = self.devices.get(&id).and_then(|d| d.secret.as_ref()).map(|s| s.id);
-                if let Some(before) = before {
-                    self.secrets.remove(&before);
-                }
-                self.secrets.insert(*secret, id);
+                self.new_secret(before, *secret, Subject::Device(id));
+            }
+            Some(Event::AcmeAccountBound { account_sha256, jwk }) => {
+                let account = Account { subject: Subject::Device(id), jwk: jwk.clone() };
+                self.accounts.insert(*account_sha256, account);
             }
             _ => {}
         }
@@ -218,6 +252,56 @@ impl World {
             self.devices.insert(id, device);
         }
         Touched::Device(id)
+    }
+
+    fn new_secret(&mut self, before: Option<SecretId>, secret: SecretId, subject: Subject) {
+        if let Some(before) = before {
+            self.secrets.remove(&before);
+        }
+        self.secrets.insert(secret, subject);
+    }
+
+    fn apply_application(&mut self, origin: Origin, event: Option<&Event>, recorded: Recorded) -> Touched {
+        let id = ApplicationId::from(origin.stream);
+        match event {
+            Some(Event::CertificateIssued { certificate, serial, not_before, not_after, .. }) => {
+                self.into_inventory(origin, &certificate.0, serial, (*not_before, *not_after));
+            }
+            Some(Event::CertificateRevoked { serial, reason }) => {
+                self.inventory.revoke(serial, *reason, origin.time);
+            }
+            Some(Event::EnrollmentSecretIssued { secret, .. }) => {
+                let before = self.applications.get(&id).and_then(|a| a.secret.as_ref()).map(|s| s.id);
+                self.new_secret(before, *secret, Subject::Application(id));
+            }
+            Some(Event::AcmeAccountBound { account_sha256, jwk }) => {
+                let account = Account { subject: Subject::Application(id), jwk: jwk.clone() };
+                self.accounts.insert(*account_sha256, account);
+            }
+            Some(Event::ApplicationRemoved { .. }) => {
+                self.application_names.retain(|_, of| *of != id);
+                self.accounts.retain(|_, account| account.subject != Subject::Application(id));
+            }
+            _ => {}
+        }
+        let next = match (self.applications.remove(&id), event) {
+            (Some(application), Some(event)) => Some(application.apply(event, recorded)),
+            (Some(mut application), None) => {
+                application.seq += 1;
+                Some(application)
+            }
+            (None, Some(event)) => Application::begin(id, event, origin.actor),
+            (None, None) => None,
+        };
+        if let Some(application) = next {
+            if application.seq == 1 {
+                for name in &application.record.dns {
+                    self.application_names.insert(name.clone(), id);
+                }
+            }
+            self.applications.insert(id, application);
+        }
+        Touched::Nothing
     }
 
     fn apply_release(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
@@ -409,9 +493,24 @@ impl World {
         if overtaken { AuthorityState::Draining } else { AuthorityState::Active }
     }
 
-    /// The device that a one-time secret was made for, if it is the last one made.
-    pub fn by_secret(&self, secret: SecretId) -> Option<&Device> {
-        self.secrets.get(&secret).and_then(|id| self.devices.get(id))
+    /// Whom a one-time secret was made for, and the secret, if it is the last one made for them.
+    pub fn by_secret(&self, secret: SecretId) -> Option<(Subject, &OpenSecret)> {
+        let subject = *self.secrets.get(&secret)?;
+        let open = match subject {
+            Subject::Device(id) => self.devices.get(&id)?.secret.as_deref(),
+            Subject::Application(id) => self.applications.get(&id)?.secret.as_deref(),
+        };
+        open.filter(|s| s.id == secret).map(|open| (subject, open))
+    }
+
+    /// The ACME account of this key (its RFC 7638 thumbprint).
+    pub fn account(&self, account_sha256: &Digest) -> Option<&Account> {
+        self.accounts.get(account_sha256)
+    }
+
+    /// The application that serves a DNS name.
+    pub fn by_name(&self, dns: &str) -> Option<&Application> {
+        self.application_names.get(dns).and_then(|id| self.applications.get(id))
     }
 
     /// Devices registered under this maker's serial number, whatever vendor and model.

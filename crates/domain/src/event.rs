@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::application::ApplicationRecord;
 use crate::authority::AuthorityPurpose;
 use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId, SecretId};
 use crate::operator::Role;
@@ -30,6 +31,8 @@ pub enum StreamKind {
     Operator = 3,
     /// A gateway.
     Gateway = 4,
+    /// An application.
+    Application = 5,
 }
 
 /// Where a TPM was in its life when it quoted; lets a replay or a reboot be told from a fresh quote.
@@ -273,6 +276,17 @@ pub enum Event {
     /// A person lets the device renew although its last certificate has ended, until then.
     LateRenewalAllowed { until: Timestamp, statement: SignedStatement },
 
+    /// An ACME account speaks for this device or application from now on (RFC 8555 7.3.4).
+    AcmeAccountBound { account_sha256: Digest, jwk: String },
+
+    // -- application stream (issuance, revocation and secrets as in a device's) --
+    /// Registered by one person.
+    ApplicationRegistered { record: ApplicationRecord, statement: SignedStatement },
+    /// Approved for security by another.
+    ApplicationApproved { statement: SignedStatement },
+    /// Ended.
+    ApplicationRemoved { statement: SignedStatement },
+
     // -- release stream --
     /// Proposed.
     ReleaseProposed { record: ReleaseRecord, statement: SignedStatement },
@@ -446,6 +460,7 @@ impl Event {
             Event::RevocationOrdered { .. } => 24,
             Event::CertificateSeen { .. } => 25,
             Event::LateRenewalAllowed { .. } => 26,
+            Event::AcmeAccountBound { .. } => 27,
             Event::ReleaseProposed { .. } => 40,
             Event::ReleaseApproved { .. } => 41,
             Event::ReleaseWithdrawn { .. } => 42,
@@ -455,6 +470,9 @@ impl Event {
             Event::GatewayCertified { .. } => 81,
             Event::GatewayCheckpointAnchored { .. } => 82,
             Event::GatewayRemoved { .. } => 83,
+            Event::ApplicationRegistered { .. } => 90,
+            Event::ApplicationApproved { .. } => 91,
+            Event::ApplicationRemoved { .. } => 92,
             Event::LedgerStarted { .. } => 100,
             Event::AuthorityCreated { .. } => 101,
             Event::EndorsementAdded { .. } => 102,
@@ -482,6 +500,9 @@ impl Event {
             | Event::EnrollmentSecretIssued { statement, .. }
             | Event::RevocationOrdered { statement, .. }
             | Event::LateRenewalAllowed { statement, .. }
+            | Event::ApplicationRegistered { statement, .. }
+            | Event::ApplicationApproved { statement }
+            | Event::ApplicationRemoved { statement }
             | Event::ReleaseProposed { statement, .. }
             | Event::ReleaseApproved { statement }
             | Event::ReleaseWithdrawn { statement }

@@ -120,6 +120,8 @@ typed_ids! {
     OperatorId, "operator";
     /// An approved firmware or AI model release.
     ReleaseId, "release";
+    /// A server or service of the hospital that gets certificates by ACME.
+    ApplicationId, "application";
     /// An enforcement gateway of a site.
     GatewayId, "gateway";
     /// One event stream of the ledger; every object above has exactly one, with the same bytes.
@@ -198,7 +200,7 @@ macro_rules! stream_of {
         }
     )*};
 }
-stream_of!(DeviceId, OperatorId, ReleaseId, GatewayId);
+stream_of!(DeviceId, OperatorId, ReleaseId, GatewayId, ApplicationId);
 
 impl StreamId {
     /// The stream of the log itself: start, authorities, endorsements, erasures.

@@ -8,6 +8,7 @@
 //! the `apply` of the object that it changes. Codes are never reused.
 
 pub mod access;
+pub mod application;
 pub mod authority;
 pub mod device;
 pub mod event;

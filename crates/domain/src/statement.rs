@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::application::ApplicationRecord;
 use crate::authority::AuthorityPurpose;
 use crate::event::RevocationReason;
-use crate::id::{DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
+use crate::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -116,6 +117,41 @@ pub enum Action {
         device: DeviceId,
         /// Until when.
         until: Timestamp,
+    },
+    /// Register an application.
+    RegisterApplication {
+        /// Its new id.
+        application: ApplicationId,
+        /// Its record.
+        record: ApplicationRecord,
+    },
+    /// Approve a registered application for security.
+    ApproveApplication {
+        /// Which.
+        application: ApplicationId,
+    },
+    /// End an application: its certificates are revoked.
+    RemoveApplication {
+        /// Which.
+        application: ApplicationId,
+    },
+    /// Have a one-time secret made for an application (ACME external account binding).
+    IssueApplicationSecret {
+        /// Which.
+        application: ApplicationId,
+        /// Its new id.
+        secret: SecretId,
+        /// Until when it is good.
+        expires: Timestamp,
+    },
+    /// Revoke certificates of an application.
+    RevokeApplicationCertificates {
+        /// Whose.
+        application: ApplicationId,
+        /// Serial numbers, lower-case hex.
+        serials: Vec<String>,
+        /// Why.
+        reason: RevocationReason,
     },
     /// Propose a firmware or model release.
     ProposeRelease {

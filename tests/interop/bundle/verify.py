@@ -499,7 +499,7 @@ def check_claim(claim, leaves, named):
 
 # --- section 9: meaning ---
 
-SYSTEM, DEVICE, RELEASE, OPERATOR, GATEWAY = range(5)
+SYSTEM, DEVICE, RELEASE, OPERATOR, GATEWAY, APPLICATION = range(6)
 CLAIM = ["format", "origin", "device", "at", "as_of_pos", "state", "reading"]
 STATE = ["vendor", "model", "serial", "stage", "verdict", "strength", "reasons", "firmware", "ai_model",
          "evidence_pos", "evidence_sha256", "certificates"]
@@ -535,6 +535,7 @@ KINDS = {
     24: "revocation_ordered reason serials statement",
     25: "certificate_seen serial",
     26: "late_renewal_allowed until statement",
+    27: "acme_account_bound account_sha256 jwk",
     40: "release_proposed record statement",
     41: "release_approved statement",
     42: "release_withdrawn statement",
@@ -544,6 +545,9 @@ KINDS = {
     81: "gateway_certified serial certificate certificate_sha256 not_after",
     82: "gateway_checkpoint_anchored gateway size note note_sha256 vkey",
     83: "gateway_removed statement",
+    90: "application_registered record statement",
+    91: "application_approved statement",
+    92: "application_removed statement",
     100: "ledger_started origin vkey policy",
     101: "authority_created name certificate certificate_sha256",
     102: "endorsement_added certificate certificate_sha256 grade statement",
@@ -601,7 +605,7 @@ class Line:
 
 
 def home(kind):
-    for first, last, stream in ((1, 26, DEVICE), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
+    for first, last, stream in ((1, 27, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
                                 (100, 109, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
@@ -623,7 +627,8 @@ def read_events(leaves):
                     raise ValueError("a member that this event does not have")
             except (ValueError, KeyError, TypeError) as error:
                 raise Flaw("events", leaf.where, str(error))
-        at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind == 4 and leaf.stream[1] in (SYSTEM, GATEWAY))
+        at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind == 4 and leaf.stream[1] in (SYSTEM, GATEWAY)) or (
+            leaf.kind in (4, 5, 6, 7, 22, 23, 24, 27) and leaf.stream[1] == APPLICATION)
         if not at_home or (leaf.log == 0) != (leaf.kind < 120) or leaf.log > 1:
             raise Flaw("events", leaf.where, "an event that does not belong here")
         lines.append(Line(leaf, event))
@@ -794,7 +799,8 @@ def check_state(case):
 def decides(line, action, roles):
     """9.5: the statement's action that an event must carry, and the roles of which its signer holds one."""
     event, stream = line.event, line.stream[2]
-    own = {"device": "device", "release": "release", "operator": "operator", "gateway": "gateway"}
+    own = {"device": "device", "release": "release", "operator": "operator", "gateway": "gateway",
+           "application": "application"}
     both = ["security", "biomedical"]
     table = {
         "device_registered": ("register_device", "device", ["record"], ["registrar", *both]),
@@ -817,6 +823,9 @@ def decides(line, action, roles):
         "authority_planned": ("create_authority", None, ["name", "purpose", "site"], ["security", "admin"]),
         "authority_activated": ("activate_authority", None, ["name"], ["security", "admin"]),
         "authority_retired": ("retire_authority", None, ["name"], ["security", "admin"]),
+        "application_registered": ("register_application", "application", ["record"], ["registrar", "security", "admin"]),
+        "application_approved": ("approve_application", "application", [], ["security"]),
+        "application_removed": ("remove_application", "application", [], ["security", "admin"]),
         "payload_erased": ("erase_payload", None, ["pos", "legal_basis"], ["admin"]),
     }
     do, object_, members, needed = table[event["event"]]

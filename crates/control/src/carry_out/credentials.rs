@@ -10,6 +10,17 @@ use crate::journal::Journal;
 use crate::plane::{Control, ControlError};
 
 impl<J: Journal> Control<J> {
+    /// 40 random bits chosen by the person's program: a second use of one would let a secret name two subjects.
+    pub(super) fn secret_is_new(&self, secret: SecretId) -> Result<(), ControlError> {
+        if self.world().by_secret(secret).is_none() {
+            return Ok(());
+        }
+        Err(ControlError::refused(
+            "secret_exists",
+            format!("secret `{secret}` exists already; sign a new statement with another id"),
+        ))
+    }
+
     pub(super) async fn issue_secret(
         &self,
         accepted: Accepted,
@@ -18,13 +29,7 @@ impl<J: Journal> Control<J> {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<Done, ControlError> {
-        // 40 random bits chosen by the person's program: a second use of one would let a secret name two devices.
-        if self.world().by_secret(secret).is_some() {
-            return Err(ControlError::refused(
-                "secret_exists",
-                format!("secret `{secret}` exists already; sign a new statement with another id"),
-            ));
-        }
+        self.secret_is_new(secret)?;
         let appended = self
             .by_operator(&accepted, id, now, |by, statement| Command::IssueSecret {
                 by,

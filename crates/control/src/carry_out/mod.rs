@@ -1,6 +1,7 @@
 //! Carrying out what operators sign: check the signature and the person, decide, record. One file per kind of
 //! decision; to add one: a variant of `domain::statement::Action`, a file here, an arm in [`Control::carry_out`].
 
+mod applications;
 mod authorities;
 mod containment;
 mod credentials;
@@ -138,6 +139,21 @@ impl<J: Journal> Control<J> {
             }
             Action::AllowLateRenewal { device, until } => {
                 self.allow_late_renewal(accepted, device, until, now).await
+            }
+            Action::RegisterApplication { application, record } => {
+                self.register_application(accepted, application, record, now).await
+            }
+            Action::ApproveApplication { application } => {
+                self.approve_application(accepted, application, now).await
+            }
+            Action::RemoveApplication { application } => {
+                self.remove_application(accepted, application, now).await
+            }
+            Action::IssueApplicationSecret { application, secret, expires } => {
+                self.issue_application_secret(accepted, application, secret, expires, now).await
+            }
+            Action::RevokeApplicationCertificates { application, serials, reason } => {
+                self.revoke_application_certificates(accepted, application, serials, reason, now).await
             }
             Action::CreateAuthority { name, purpose, site } => {
                 self.create_authority(accepted, name, purpose, site, now).await

@@ -48,9 +48,8 @@ impl<J: Journal> Control<J> {
     /// that could still be used.
     pub fn enrollment_secret(&self, id: SecretId, now: Timestamp) -> Option<Secret> {
         let world = self.world();
-        let device = world.by_secret(id)?;
-        let open = device.secret.as_ref().filter(|s| s.id == id && now <= s.expires)?;
-        Some(self.secrets.derive(id, device.id.into(), open.expires))
+        let (subject, open) = world.by_secret(id).filter(|(_, open)| now <= open.expires)?;
+        Some(self.secrets.derive(id, subject.into(), open.expires))
     }
 
     /// Carries one request out.

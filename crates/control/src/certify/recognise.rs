@@ -11,6 +11,7 @@ use lanyard_pki::path::{Anchors, Purpose, validate};
 
 use crate::journal::{Claim, Journal, Space};
 use crate::plane::{Control, ControlError, Refused, find};
+use crate::world::Subject;
 
 /// A device, and by what it was recognised.
 pub(super) struct Recognised {
@@ -55,12 +56,13 @@ impl<J: Journal> Control<J> {
 
     fn by_secret(&self, secret: SecretId, key: &Digest, now: Timestamp) -> Result<Recognised, ControlError> {
         let world = self.world();
-        let device = world.by_secret(secret).ok_or_else(|| {
-            ControlError::refused(
+        let Some((Subject::Device(device), _)) = world.by_secret(secret) else {
+            return Err(ControlError::refused(
                 "secret_unknown",
                 "this enrollment secret is not, or no longer, one of a device; have a new one made",
-            )
-        })?;
+            ));
+        };
+        let device = find(&world, device)?;
         device.secret_for(secret, key, now)?;
         Ok(Recognised { device: device.id, proven: Proven::Secret(secret) })
     }

@@ -321,13 +321,14 @@ impl Device {
 
     /// First use of a certificate; a certificate that is not current, or was seen, gives nothing.
     pub(super) fn see_certificate(&self, serial: &str) -> Vec<Event> {
-        let unseen = self.certificates.iter().any(|c| c.serial == serial && !c.seen);
+        let unseen = self.certificates.iter().any(|c| c.serial == serial && c.seen_at.is_none());
         if unseen { vec![Event::CertificateSeen { serial: serial.to_owned() }] } else { Vec::new() }
     }
 
     /// Certificates that a newer one, seen in use, has taken the place of (two-phase rotation, R44).
     pub(super) fn supersede(&self, serials: &[String]) -> Vec<Event> {
-        let newest_seen = self.certificates.iter().filter(|c| c.seen).map(|c| c.not_before).max();
+        let newest_seen =
+            self.certificates.iter().filter(|c| c.seen_at.is_some()).map(|c| c.not_before).max();
         let Some(newest) = newest_seen else { return Vec::new() };
         self.certificates
             .iter()

@@ -473,7 +473,7 @@ fn fresh(last: BootState, new: BootState) -> Result<(), Refusal> {
     ))
 }
 
-pub(super) fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), Refusal> {
+pub(crate) fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), Refusal> {
     if by.may(roles) {
         return Ok(());
     }

@@ -11,6 +11,7 @@ mod tests;
 pub use credentials::{
     Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, LONGEST_SECRET_SECONDS, WAITS_FOR_A_PERSON,
 };
+pub(crate) use decide::require;
 pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
 
 use crate::event::{Appraisal, BootState, Event, RevocationReason};
@@ -152,8 +153,8 @@ pub struct Certificate {
     pub pos: u64,
     /// Which profile it was made by; empty where the intent's payload was erased.
     pub profile: Box<str>,
-    /// Whether it was seen in use.
-    pub seen: bool,
+    /// When it was first seen in use.
+    pub seen_at: Option<Timestamp>,
 }
 
 /// An issuance whose certificate is not recorded yet.
@@ -306,7 +307,7 @@ impl Device {
             Event::RevocationOrdered { reason, serials, .. } if serials.is_empty() => self.bar(*reason),
             Event::CertificateSeen { serial } => {
                 for certificate in self.certificates.iter_mut().filter(|c| c.serial == *serial) {
-                    certificate.seen = true;
+                    certificate.seen_at = Some(recorded.time);
                 }
             }
             Event::LateRenewalAllowed { until, .. } => self.late_until = Some(*until),
@@ -338,7 +339,7 @@ impl Device {
                     not_after: *not_after,
                     pos: recorded.pos,
                     profile,
-                    seen: false,
+                    seen_at: None,
                 });
                 if self.stage == Stage::Approved {
                     self.stage = Stage::Enrolled;

@@ -124,7 +124,7 @@ fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
     line.owner = record.owner.clone();
     let current = device.certificates.iter().find(|c| c.serial == line.serial);
     line.profile = current.map(|c| c.profile.to_string()).unwrap_or_default();
-    line.seen = current.is_some_and(|c| c.seen);
+    line.seen = current.is_some_and(|c| c.seen_at.is_some());
     let newer = device.certificates.iter().any(|c| c.not_after > line.not_after);
     line.effect = match newer {
         true => "nothing: a newer certificate has taken its place".to_owned(),

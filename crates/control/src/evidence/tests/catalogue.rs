@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::authority::AuthorityPurpose;
 use lanyard_domain::event::{AlarmCode, Event, Probe, RevocationReason};
 use lanyard_domain::id::{IssuanceId, SecretId};
@@ -90,6 +91,20 @@ fn one_of_each() -> BTreeMap<String, u16> {
         },
         Event::CertificateSeen { serial: String::new() },
         Event::LateRenewalAllowed { until: START, statement: statement.clone() },
+        Event::AcmeAccountBound { account_sha256: digest, jwk: String::new() },
+        Event::ApplicationRegistered {
+            record: ApplicationRecord {
+                name: String::new(),
+                dns: vec![],
+                ips: vec![],
+                site: String::new(),
+                owner: String::new(),
+                purpose: String::new(),
+            },
+            statement: statement.clone(),
+        },
+        Event::ApplicationApproved { statement: statement.clone() },
+        Event::ApplicationRemoved { statement: statement.clone() },
         Event::AuthorityPlanned {
             name: String::new(),
             purpose: AuthorityPurpose::Devices,
@@ -149,12 +164,14 @@ fn the_catalogue_says_which_payloads_may_be_erased_and_where_events_stand() {
         let audit_only = super::super::verify::AUDIT_ONLY.contains(&row.code);
         let erasable = match row.code {
             _ if audit_only => "any time",
-            1..=26 => "retired",
+            1..=27 => "retired",
             60..=61 => "removed",
             _ => "no",
         };
         assert_eq!(row.erasable, erasable, "`{}`", row.name);
-        for (n, stream) in ["system", "device", "release", "operator", "gateway"].iter().enumerate() {
+        for (n, stream) in
+            ["system", "device", "release", "operator", "gateway", "application"].iter().enumerate()
+        {
             let log = usize::from(row.code >= 120);
             let may = super::super::verify::may_stand(log, row.code, n as u8);
             assert_eq!(row.streams.contains(stream), may, "`{}` in a {stream} stream", row.name);

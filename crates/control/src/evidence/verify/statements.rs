@@ -144,6 +144,22 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Event::RevocationOrdered { reason, serials, .. },
             Action::RevokeCertificates { device: id, serials: s, reason: r },
         ) => device(id) && !serials.is_empty() && (serials, reason) == (s, r),
+        (
+            Event::ApplicationRegistered { record, .. },
+            Action::RegisterApplication { application, record: r },
+        ) => line.is_of(StreamKind::Application, *application) && record == r,
+        (Event::ApplicationApproved { .. }, Action::ApproveApplication { application })
+        | (Event::ApplicationRemoved { .. }, Action::RemoveApplication { application }) => {
+            line.is_of(StreamKind::Application, *application)
+        }
+        (
+            Event::EnrollmentSecretIssued { secret, expires, .. },
+            Action::IssueApplicationSecret { application, secret: s, expires: e },
+        ) => line.is_of(StreamKind::Application, *application) && (secret, expires) == (s, e),
+        (
+            Event::RevocationOrdered { reason, serials, .. },
+            Action::RevokeApplicationCertificates { application, serials: s, reason: r },
+        ) => line.is_of(StreamKind::Application, *application) && (serials, reason) == (s, r),
         (Event::LateRenewalAllowed { until, .. }, Action::AllowLateRenewal { device: id, until: u }) => {
             device(id) && until == u
         }
@@ -191,6 +207,9 @@ fn needed(event: &Event) -> &[Role] {
         Event::DeviceRegistered { .. }
         | Event::ReleaseProposed { .. }
         | Event::EnrollmentSecretIssued { .. } => &[Role::Registrar, Role::Security, Role::Biomedical],
+        Event::ApplicationRegistered { .. } => &[Role::Registrar, Role::Security, Role::Admin],
+        Event::ApplicationApproved { .. } => &[Role::Security],
+        Event::ApplicationRemoved { .. } => &[Role::Security, Role::Admin],
         Event::DeviceApproved { role, .. } => std::slice::from_ref(role),
         Event::OperatorAdded { .. }
         | Event::OperatorRemoved { .. }

@@ -1,0 +1,232 @@
+//! The rules of an application's life.
+
+use super::{Application, ApplicationRecord, Stage};
+use crate::device::{LONGEST_SECRET_SECONDS, Refusal, Transition, require};
+use crate::event::{Event, RevocationReason};
+use crate::id::{IssuanceId, SecretId};
+use crate::operator::{Operator, Role};
+use crate::statement::SignedStatement;
+use crate::text::{Blob, Digest};
+use crate::time::Timestamp;
+
+/// What someone or something wants done to an application.
+#[derive(Debug, Clone)]
+pub enum Command<'a> {
+    /// Approve for security.
+    Approve { by: &'a Operator, statement: SignedStatement },
+    /// End it: its certificates are revoked.
+    Remove { by: &'a Operator, statement: SignedStatement },
+    /// Have a one-time secret made (ACME external account binding).
+    IssueSecret { by: &'a Operator, secret: SecretId, expires: Timestamp, statement: SignedStatement },
+    /// Bind an ACME account by it.
+    BindAccount { secret: SecretId, account_sha256: Digest, jwk: String },
+    /// Say what is about to be signed.
+    IntendIssuance {
+        issuance: IssuanceId,
+        protocol: String,
+        profile: String,
+        serial: String,
+        spki_sha256: Digest,
+        tbs_sha256: Digest,
+    },
+    /// Record what was signed.
+    RecordCertificate {
+        issuance: IssuanceId,
+        serial: String,
+        certificate: Vec<u8>,
+        certificate_sha256: Digest,
+        spki_sha256: Digest,
+        not_before: Timestamp,
+        not_after: Timestamp,
+    },
+    /// Give an intent up.
+    AbandonIssuance { issuance: IssuanceId, why: String },
+    /// Revoke certificates by order of a person.
+    RevokeCertificates {
+        by: &'a Operator,
+        serials: Vec<String>,
+        reason: RevocationReason,
+        statement: SignedStatement,
+    },
+    /// Revoke one at the request of who holds its account or key (RFC 8555 7.6).
+    RevokeOwn { serial: String, reason: RevocationReason },
+}
+
+impl Application {
+    /// The first event of an application.
+    pub fn register(
+        record: ApplicationRecord,
+        by: &Operator,
+        statement: SignedStatement,
+    ) -> Result<Transition, Refusal> {
+        require(by, &[Role::Registrar, Role::Security, Role::Admin], "register an application")?;
+        record.check().map_err(|e| Refusal::new("record_invalid", e.to_string()))?;
+        Ok(Transition { events: vec![Event::ApplicationRegistered { record, statement }] })
+    }
+
+    /// The events that `command` leads to, or why it is refused.
+    pub fn decide(&self, command: Command<'_>, now: Timestamp) -> Result<Transition, Refusal> {
+        self.rule(command, now).map(|events| Transition { events })
+    }
+
+    fn rule(&self, command: Command<'_>, now: Timestamp) -> Result<Vec<Event>, Refusal> {
+        match command {
+            Command::Approve { by, statement } => self.approve(by, statement),
+            Command::Remove { by, statement } => {
+                require(by, &[Role::Security, Role::Admin], "remove an application")?;
+                if self.stage == Stage::Removed {
+                    return Err(self.removed());
+                }
+                let revoked = self.certificates.iter().map(|c| Event::CertificateRevoked {
+                    serial: c.serial.clone(),
+                    reason: RevocationReason::Retired,
+                });
+                Ok(std::iter::once(Event::ApplicationRemoved { statement }).chain(revoked).collect())
+            }
+            Command::IssueSecret { by, secret, expires, statement } => {
+                require(by, &[Role::Registrar, Role::Security, Role::Admin], "have a secret made")?;
+                if self.stage == Stage::Removed {
+                    return Err(self.removed());
+                }
+                if !(1..=LONGEST_SECRET_SECONDS).contains(&expires.seconds_since(now)) {
+                    return Err(Refusal::new(
+                        "secret_lifetime",
+                        format!("a secret must end within {} days from now", LONGEST_SECRET_SECONDS / 86_400),
+                    ));
+                }
+                Ok(vec![Event::EnrollmentSecretIssued { secret, expires, statement }])
+            }
+            Command::BindAccount { secret, account_sha256, jwk } => {
+                self.bind_account(secret, account_sha256, jwk, now)
+            }
+            Command::IntendIssuance { issuance, protocol, profile, serial, spki_sha256, tbs_sha256 } => {
+                self.may_have_certificates()?;
+                Ok(vec![Event::IssuanceIntended {
+                    issuance,
+                    protocol,
+                    profile,
+                    serial,
+                    spki_sha256,
+                    tbs_sha256,
+                    evidence_sha256: Digest::default(),
+                }])
+            }
+            Command::RecordCertificate {
+                issuance,
+                serial,
+                certificate,
+                certificate_sha256,
+                spki_sha256,
+                not_before,
+                not_after,
+            } => {
+                self.intended(issuance)?;
+                // Between intent and record it may have been removed: the certificate must then never be seen.
+                self.may_have_certificates()?;
+                Ok(vec![Event::CertificateIssued {
+                    issuance,
+                    serial,
+                    certificate: Blob(certificate),
+                    certificate_sha256,
+                    spki_sha256,
+                    not_before,
+                    not_after,
+                }])
+            }
+            Command::AbandonIssuance { issuance, why } => {
+                self.intended(issuance)?;
+                Ok(vec![Event::IssuanceAbandoned { issuance, why }])
+            }
+            Command::RevokeCertificates { by, serials, reason, statement } => {
+                require(by, &[Role::Security, Role::Admin], "revoke certificates")?;
+                if serials.is_empty() {
+                    return Err(Refusal::new("no_certificate_named", "name at least one serial number"));
+                }
+                for serial in &serials {
+                    self.current(serial)?;
+                }
+                let mut events =
+                    vec![Event::RevocationOrdered { reason, serials: serials.clone(), statement }];
+                let revoked = serials.into_iter().map(|serial| Event::CertificateRevoked { serial, reason });
+                events.extend(revoked);
+                Ok(events)
+            }
+            Command::RevokeOwn { serial, reason } => {
+                self.current(&serial)?;
+                Ok(vec![Event::CertificateRevoked { serial, reason }])
+            }
+        }
+    }
+
+    fn approve(&self, by: &Operator, statement: SignedStatement) -> Result<Vec<Event>, Refusal> {
+        require(by, &[Role::Security], "approve an application")?;
+        match self.stage {
+            Stage::Registered => {}
+            Stage::Approved => return Err(Refusal::new("already_approved", "it is approved already")),
+            Stage::Removed => return Err(self.removed()),
+        }
+        // I1
+        if self.requester == by.id {
+            return Err(Refusal::new(
+                "requester_cannot_approve",
+                "who registered an application may not approve it; another person must",
+            ));
+        }
+        Ok(vec![Event::ApplicationApproved { statement }])
+    }
+
+    fn bind_account(
+        &self,
+        secret: SecretId,
+        account_sha256: Digest,
+        jwk: String,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refusal> {
+        let open = self.secret.as_deref().filter(|s| s.id == secret).ok_or_else(|| {
+            Refusal::new("secret_unknown", "this secret is not, or no longer, the one of this application")
+        })?;
+        if now > open.expires {
+            return Err(Refusal::new("secret_expired", "this secret has expired; have a new one made"));
+        }
+        if open.used_for.is_some_and(|account| account != account_sha256) {
+            return Err(Refusal::new("secret_used", "this secret was used for another account"));
+        }
+        Ok(vec![
+            Event::EnrollmentSecretUsed { secret, spki_sha256: account_sha256 },
+            Event::AcmeAccountBound { account_sha256, jwk },
+        ])
+    }
+
+    /// I1
+    fn may_have_certificates(&self) -> Result<(), Refusal> {
+        match self.stage {
+            Stage::Approved => Ok(()),
+            Stage::Registered => Err(Refusal::new(
+                "not_approved",
+                "this application is registered but not yet approved by security",
+            )),
+            Stage::Removed => Err(self.removed()),
+        }
+    }
+
+    fn intended(&self, issuance: IssuanceId) -> Result<(), Refusal> {
+        if self.pending.iter().any(|p| p.issuance == issuance) {
+            return Ok(());
+        }
+        Err(Refusal::new("not_intended", format!("issuance {issuance} was not recorded as intended")))
+    }
+
+    fn current(&self, serial: &str) -> Result<(), Refusal> {
+        if self.certificates.iter().any(|c| c.serial == serial) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "certificate_not_current",
+            format!("`{serial}` is not the serial number of a current certificate of this application"),
+        ))
+    }
+
+    fn removed(&self) -> Refusal {
+        Refusal::new("wrong_stage", "this application was removed; register a new one")
+    }
+}
