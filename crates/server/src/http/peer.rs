@@ -1,5 +1,7 @@
 //! Who is asking: a device or a gateway by its certificate, an operator by their signature.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -86,6 +88,15 @@ impl FromRequestParts<State> for DevicePeer {
                 "certificate_not_current",
                 "this certificate is not one of the device's current certificates",
             ));
+        }
+        if state.control.is_first_use(device, &certificate) {
+            // Beside the call, which must not wait for it; what fails is noted at the next use.
+            let (control, now) = (Arc::clone(&state.control), state.clock.now());
+            tokio::spawn(async move {
+                if let Err(error) = control.see_certificate(device, &certificate, now).await {
+                    tracing::debug!(device.id = %device, %error, "the first use of a certificate was not noted yet");
+                }
+            });
         }
         Ok(Self { device, certificate, channel: channel(connection(parts)?)? })
     }
