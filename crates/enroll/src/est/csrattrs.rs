@@ -44,6 +44,9 @@ pub enum BadCsrAttributes {
     /// The server wants a key that we do not make.
     #[error("the server asks for a key of algorithm or curve {0}: known are P-256, P-384, Ed25519 and RSA")]
     UnknownKey(ObjectIdentifier),
+    /// An RSA length that is weak, or slow, or nobody's.
+    #[error("the server asks for an RSA key of {0} bits: known are 2048 to 8192 in whole bytes")]
+    RsaLength(usize),
 }
 
 impl From<der::Error> for BadCsrAttributes {
@@ -216,7 +219,7 @@ fn read_single(items: &[Item<'_>]) -> Result<CsrTemplate, BadCsrAttributes> {
             (oid::EC_PUBLIC_KEY, Some(curve)) => out.key = Some(curve_kind(curve.decode_as()?)?),
             (oid::RSA_ENCRYPTION, Some(bits)) => {
                 let bits: u32 = bits.decode_as()?;
-                out.key = Some(PublicKeyKind::Rsa(bits as usize));
+                out.key = Some(rsa_kind(bits as usize)?);
             }
             (oid::RSA_ENCRYPTION, None) => out.key = Some(PublicKeyKind::Rsa(DEFAULT_RSA_BITS)),
             (oid::ED25519, _) => out.key = Some(PublicKeyKind::Ed25519),
@@ -289,14 +292,23 @@ fn key_kind(spki_template: &[u8]) -> Result<PublicKeyKind, BadCsrAttributes> {
         }
         oid::ED25519 => Ok(PublicKeyKind::Ed25519),
         oid::RSA_ENCRYPTION => match placeholder.and_then(|bits| bits.as_bytes()) {
-            Some(key) => Ok(PublicKeyKind::Rsa(modulus_bits(key)?)),
+            Some(key) => rsa_kind(modulus_bits(key)?),
             None => Ok(PublicKeyKind::Rsa(DEFAULT_RSA_BITS)),
         },
         other => Err(BadCsrAttributes::UnknownKey(other)),
     }
 }
 
-/// The length of an RSAPublicKey (RFC 8017 A.1.1), in whole bytes: nobody asks for another.
+/// The lengths that `PublicKey` accepts.
+fn rsa_kind(bits: usize) -> Result<PublicKeyKind, BadCsrAttributes> {
+    if (2048..=8192).contains(&bits) && bits.is_multiple_of(8) {
+        Ok(PublicKeyKind::Rsa(bits))
+    } else {
+        Err(BadCsrAttributes::RsaLength(bits))
+    }
+}
+
+/// The length of an RSAPublicKey (RFC 8017 A.1.1), in whole bytes.
 fn modulus_bits(key: &[u8]) -> der::Result<usize> {
     let mut reader = SliceReader::new(key)?;
     let bits = reader.sequence(|r| {

@@ -134,6 +134,14 @@ fn a_key_that_we_do_not_make_and_another_version_are_refused() {
         attribute(o, &oid::EC_PUBLIC_KEY, |o| write::oid(o, &secp521r1))
     });
     assert_eq!(CsrTemplate::from_der(&der), Err(BadCsrAttributes::UnknownKey(secp521r1)));
+    for bits in [0, 1024, 2049, 8200, 32_768] {
+        let der = CsrTemplate { key: Some(PublicKeyKind::Rsa(bits)), ..CsrTemplate::default() }.to_der();
+        let all = items(&der).unwrap();
+        assert_eq!(read_single(&all), Err(BadCsrAttributes::RsaLength(bits)));
+        if bits.is_multiple_of(8) && bits > 0 {
+            assert_eq!(CsrTemplate::from_der(&der), Err(BadCsrAttributes::RsaLength(bits)));
+        }
+    }
     let good = CsrTemplate { key: Some(PublicKeyKind::P256), ..CsrTemplate::default() }.to_der();
     let at = good.windows(3).position(|w| w == [write::INTEGER, 1, 0]).unwrap() + 2;
     let mut other = good.clone();
