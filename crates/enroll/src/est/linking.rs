@@ -80,7 +80,7 @@ mod tests {
             (None, Some(wrong.as_str())),
             (Some(right.as_str()), Some(wrong.as_str())),
             (Some(wrong.as_str()), Some(right.as_str())),
-            (Some(&right[..43]), None),
+            (right.get(..43), None),
             (Some("1234"), None),
             // estIdentityLinking is never a secret.
             (None, Some(SECRET)),
