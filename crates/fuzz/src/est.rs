@@ -86,8 +86,13 @@ fn answer(data: &[u8]) {
         "multipart/mixed; boundary=lanyard-est-serverkeygen",
     ] {
         for status in [200, 202, 403] {
-            let answer =
-                Answer { status, content_type: Some(content_type), retry_after: Some("60"), body: data };
+            let answer = Answer {
+                status,
+                content_type: Some(content_type),
+                retry_after: Some("60"),
+                reason: None,
+                body: data,
+            };
             let _certificates = read_ca_certificates(&answer);
             let _attributes = read_csr_attributes(&answer);
             let _key = read_server_key(&answer);

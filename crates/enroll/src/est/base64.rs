@@ -97,10 +97,13 @@ pub enum BadBase64 {
     Padding,
 }
 
+/// RFC 7468 2
+const ARMOUR: &[u8] = b"-----BEGIN ";
+
 /// RFC 8951 3.1: CR, LF, spaces and tabs are tolerated wherever they stand.
 pub(super) fn decode(body: &[u8]) -> Result<Vec<u8>, BadBase64> {
-    let trimmed = body.trim_ascii_start();
-    if trimmed.starts_with(b"-----BEGIN") {
+    // Tools write comments in front of it.
+    if body.windows(ARMOUR.len()).any(|window| window == ARMOUR) {
         return Err(BadBase64::Pem);
     }
     // A SEQUENCE with a long length. Its first byte is also a base64 character, its second is none.
@@ -176,6 +179,7 @@ mod tests {
             (b"".as_slice(), BadBase64::Empty),
             (b" \r\n", BadBase64::Empty),
             (b"\n-----BEGIN CERTIFICATE REQUEST-----\nMIIB", BadBase64::Pem),
+            (b"subject=CN = pump\n-----BEGIN CERTIFICATE REQUEST-----\nMIIB", BadBase64::Pem),
             (&[0x30, 0x82, 1, 2], BadBase64::Der),
             (b"MIIB.", BadBase64::Character { at: 4, byte: b'.' }),
             (b"MIIB\0", BadBase64::Character { at: 4, byte: 0 }),

@@ -23,6 +23,9 @@ const DEFAULT_RETRY_SECONDS: u32 = 60;
 /// A sentence or two of the server's.
 const MAX_WHY_CHARS: usize = 500;
 
+/// The header to give as [`Answer::reason`].
+pub const REASON: &str = super::REASON;
+
 /// A request to send over TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -99,6 +102,8 @@ pub struct Answer<'a> {
     pub content_type: Option<&'a str>,
     /// The header's value.
     pub retry_after: Option<&'a str>,
+    /// The value of the header [`REASON`], which Lanyard writes where an answer has no body.
+    pub reason: Option<&'a str>,
     /// The whole body, at most [`MAX_ANSWER_BODY`] of it.
     pub body: &'a [u8],
 }
@@ -246,7 +251,7 @@ fn granted<T>(
     if answer.body.len() > MAX_ANSWER_BODY {
         return Err(BadAnswer::TooLarge(answer.body.len()));
     }
-    let why = || sentence(answer.body);
+    let why = || sentence(answer.reason.map_or(answer.body, str::as_bytes));
     match answer.status {
         200 => read(answer).map(Answered::Granted),
         202 => Ok(Answered::Pending { retry_after_seconds: retry_after(answer), why: why() }),

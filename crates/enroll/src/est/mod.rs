@@ -45,3 +45,5 @@ const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
 const PKCS8: &str = "application/pkcs8";
 /// RFC 7030 4.5.2
 const CSRATTRS: &str = "application/csrattrs";
+/// Our own: why an answer without a body is what it is.
+const REASON: &str = "lanyard-reason";

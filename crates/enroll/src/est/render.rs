@@ -5,7 +5,7 @@ use lanyard_pki::pkcs7;
 use super::base64::{self, Base64Style};
 use super::csrattrs::CsrTemplate;
 use super::error::EstError;
-use super::{CERTS_ONLY, CSRATTRS, PKCS7};
+use super::{CERTS_ONLY, CSRATTRS, PKCS7, REASON};
 use crate::{Outcome, Reply};
 
 /// A restart or a key store's failover takes less; a fleet that waits a minute is no herd.
@@ -44,7 +44,7 @@ pub(super) fn no_certificate(outcome: &Outcome) -> Reply {
         Outcome::Issued { .. } => text(500, "bug: an issued certificate has no text"),
         // RFC 7030 4.2.3: 202 always has a Retry-After; zero would be a busy loop.
         Outcome::Pending { retry_after_seconds, why } => {
-            text(202, why).with("retry-after", retry_after_seconds.max(&1).to_string())
+            without_body(202, why).with("retry-after", retry_after_seconds.max(&1).to_string())
         }
         Outcome::Refused { code, why } => text(403, &format!("{why} ({code})")),
         Outcome::Unavailable { why } => {
@@ -53,15 +53,19 @@ pub(super) fn no_certificate(outcome: &Outcome) -> Reply {
     }
 }
 
+/// Shown by clients that ask a person; RFC 9110 11.5 leaves its text to us.
+const CHALLENGE: &str = r#"Basic realm="Lanyard EST: the password is a one-time enrollment secret""#;
+
 impl EstError {
     /// The answer to a request that was not taken.
     pub fn reply(&self) -> Reply {
         let reply = text(self.status(), &self.to_string());
         match self {
-            // RFC 9110 15.5.2 and 15.5.6.
-            EstError::NoAuthentication | EstError::Authorization(_) => {
-                reply.with("www-authenticate", r#"Basic realm="Lanyard EST""#)
+            EstError::NoAuthentication => {
+                without_body(self.status(), &self.to_string()).with("www-authenticate", CHALLENGE)
             }
+            // RFC 9110 15.5.2 and 15.5.6.
+            EstError::Authorization(_) => reply.with("www-authenticate", CHALLENGE),
             EstError::Method { allowed } => reply.with("allow", *allowed),
             _ => reply,
         }
@@ -75,6 +79,17 @@ fn body(media_type: &str, der: &[u8], style: Base64Style) -> Reply {
 
 /// A sentence for the person who reads the client's output.
 fn text(status: u16, sentence: &str) -> Reply {
-    let line: String = sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Reply::new(status, "text/plain; charset=utf-8", format!("{line}\n"))
+    Reply::new(status, "text/plain; charset=utf-8", format!("{}\n", one_line(sentence)))
+}
+
+/// The two answers after which a client goes on, their sentence in a header: Bouncy Castle (1.72) gives up when they
+/// have a body, which it does not read.
+fn without_body(status: u16, sentence: &str) -> Reply {
+    // RFC 9110 5.5: a field is visible ASCII.
+    let ascii: String = one_line(sentence).chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    Reply::empty(status).with(REASON, ascii)
+}
+
+fn one_line(sentence: &str) -> String {
+    sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

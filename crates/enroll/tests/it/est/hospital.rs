@@ -3,7 +3,7 @@
 
 use lanyard_domain::id::{DeviceId, StreamId};
 use lanyard_domain::time::Timestamp;
-use lanyard_enroll::est::client::{Answer, Outgoing};
+use lanyard_enroll::est::client::{Answer, Outgoing, REASON};
 use lanyard_enroll::est::keygen::{self, MadeKey};
 use lanyard_enroll::est::{Base64Style, Credential, CsrTemplate, Incoming, Request, Wish, parse, render};
 use lanyard_enroll::secret::{Secret, SecretId, SecretKey};
@@ -185,6 +185,7 @@ pub fn answer(reply: &Reply) -> Answer<'_> {
         status: reply.status,
         content_type: header(reply, "content-type"),
         retry_after: header(reply, "retry-after"),
+        reason: header(reply, REASON),
         body: &reply.body,
     }
 }

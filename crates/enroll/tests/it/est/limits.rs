@@ -123,6 +123,7 @@ fn answers_that_are_cut_or_of_another_kind_are_refused() {
         status: 200,
         content_type: Some("text/html; charset=utf-8"),
         retry_after: None,
+        reason: None,
         body: b"<html>Please log in to the guest network",
     };
     let refused = read_ca_certificates(&page).unwrap_err().to_string();
@@ -135,11 +136,12 @@ fn answers_beyond_the_limits_are_not_read() {
     let key = Hospital::new().make(KeyKind::P256).key;
     let body = vec![b'A'; MAX_ANSWER_BODY + 1];
     for status in [200, 202, 403, 503] {
-        let long = Answer { status, content_type: None, retry_after: None, body: &body };
+        let long = Answer { status, content_type: None, retry_after: None, reason: None, body: &body };
         assert_eq!(read_ca_certificates(&long), Err(BadAnswer::TooLarge(body.len())));
         assert!(all_refuse(&long, &key));
     }
-    let chatty = Answer { status: 403, content_type: None, retry_after: None, body: &body[1..] };
+    let chatty =
+        Answer { status: 403, content_type: None, retry_after: None, reason: None, body: &body[1..] };
     let Ok(Answered::Refused { why, .. }) = read_issued(&chatty, &key) else { panic!("not refused") };
     assert_eq!(why.len(), 500);
 }
@@ -147,7 +149,7 @@ fn answers_beyond_the_limits_are_not_read() {
 #[test]
 fn every_status_has_one_meaning_for_the_client() {
     let of = |status, retry_after| {
-        let answer = Answer { status, content_type: None, retry_after, body: b"so it is\n" };
+        let answer = Answer { status, content_type: None, retry_after, reason: None, body: b"so it is\n" };
         read_ca_certificates(&answer)
     };
     let why = || "so it is".to_owned();

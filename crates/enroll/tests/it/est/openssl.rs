@@ -170,6 +170,7 @@ fn openssl_reads_a_key_made_by_the_server_and_it_fits_the_certificate() {
             status: reply.status,
             content_type: Some(&reply.headers[0].1),
             retry_after: None,
+            reason: None,
             body: &reply.body,
         };
         let read = lanyard_enroll::est::client::read_server_key(&answer);
@@ -214,8 +215,13 @@ fn a_bag_by_openssl_is_read_as_an_answer() {
     openssl(dir.path(), "crl2pkcs7 -nocrl -certfile cas.pem -outform DER -out cas.p7b");
     openssl(dir.path(), "base64 -in cas.p7b -out cas.b64");
     let body = fs::read(dir.path().join("cas.b64")).unwrap();
-    let answer =
-        Answer { status: 200, content_type: Some("application/pkcs7-mime"), retry_after: None, body: &body };
+    let answer = Answer {
+        status: 200,
+        content_type: Some("application/pkcs7-mime"),
+        retry_after: None,
+        reason: None,
+        body: &body,
+    };
     let Ok(Answered::Granted(found)) = read_ca_certificates(&answer) else { panic!("not read") };
     assert_eq!(found.len(), 2);
 }
