@@ -115,9 +115,6 @@ pub(super) fn request(
 /// Reads a request. Fuzz entry point.
 pub fn parse(incoming: &Incoming<'_>) -> Result<Request, EstError> {
     let Route { label, operation } = route(incoming.path)?;
-    if operation == Operation::FullCmc {
-        return Err(EstError::FullCmc);
-    }
     let method = if incoming.method == "HEAD" { "GET" } else { incoming.method };
     if method != operation.method() {
         return Err(EstError::Method { allowed: operation.method() });
@@ -127,9 +124,8 @@ pub fn parse(incoming: &Incoming<'_>) -> Result<Request, EstError> {
         Operation::CsrAttrs => Wish::CsrAttributes,
         Operation::SimpleReenroll => Wish::Enroll(Box::new(enroll(incoming, Occasion::Again)?)),
         Operation::ServerKeygen => Wish::ServerKeygen(Box::new(server_keygen(incoming)?)),
-        Operation::SimpleEnroll | Operation::FullCmc => {
-            Wish::Enroll(Box::new(enroll(incoming, Occasion::First)?))
-        }
+        Operation::SimpleEnroll => Wish::Enroll(Box::new(enroll(incoming, Occasion::First)?)),
+        Operation::FullCmc => return Err(EstError::FullCmc),
     };
     Ok(Request { label, style: Base64Style::of(incoming.body), wish })
 }
