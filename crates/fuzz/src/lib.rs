@@ -10,6 +10,7 @@
 
 pub mod attest;
 pub mod domain;
+pub mod est;
 pub mod gateway;
 pub mod ledger;
 pub mod mutate;
@@ -28,7 +29,9 @@ pub struct Target {
 
 /// All targets, area by area.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
-    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS].into_iter().flatten()
+    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS, est::TARGETS]
+        .into_iter()
+        .flatten()
 }
 
 /// Runs one target by name; for the libFuzzer binaries.

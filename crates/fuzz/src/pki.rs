@@ -8,6 +8,7 @@ use lanyard_pki::certificate::{Certificate, chain_from_pem};
 use lanyard_pki::csr;
 use lanyard_pki::key::MemoryKeys;
 use lanyard_pki::name::Naming;
+use lanyard_pki::pkcs7;
 use lanyard_pki::serial::Serial;
 use lanyard_pki::spki::PublicKey;
 
@@ -19,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki_spki", run: spki, seeds: spkis },
     Target { name: "pki_certificate", run: certificate, seeds: certificates },
     Target { name: "pki_pem_chain", run: pem_chain, seeds: pem_chains },
+    Target { name: "pki_pkcs7", run: bag, seeds: bags },
     Target { name: "pki_serial", run: serial, seeds: serials },
 ];
 
@@ -34,7 +36,7 @@ fn request(data: &[u8]) {
     }
 }
 
-fn requests() -> Vec<Vec<u8>> {
+pub(crate) fn requests() -> Vec<Vec<u8>> {
     let Ok(pair) = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING) else { return Vec::new() };
     let spki = [P256_SPKI, pair.public_key().as_ref()].concat();
     let sign = |message: &[u8]| {
@@ -62,7 +64,7 @@ fn certificate(data: &[u8]) {
     let _key = certificate.public_key();
 }
 
-fn certificates() -> Vec<Vec<u8>> {
+pub(crate) fn certificates() -> Vec<Vec<u8>> {
     authority().iter().map(|certificate| certificate.der().to_vec()).collect()
 }
 
@@ -92,6 +94,23 @@ fn pem_chain(data: &[u8]) {
 fn pem_chains() -> Vec<Vec<u8>> {
     let pems: Vec<String> = authority().iter().map(Certificate::to_pem).collect();
     vec![pems.concat().into_bytes()]
+}
+
+fn bag(data: &[u8]) {
+    if let Ok(mut certificates) = pkcs7::read(data) {
+        certificates.sort_unstable();
+        assert_eq!(
+            pkcs7::read(&pkcs7::certs_only(&certificates)),
+            Ok(certificates),
+            "a bag keeps what is in it"
+        );
+    }
+}
+
+fn bags() -> Vec<Vec<u8>> {
+    let certificates = certificates();
+    let slices: Vec<&[u8]> = certificates.iter().map(Vec::as_slice).collect();
+    vec![pkcs7::certs_only(&slices), pkcs7::certs_only(&[])]
 }
 
 fn serial(data: &[u8]) {

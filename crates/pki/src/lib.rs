@@ -1,5 +1,6 @@
 //! X.509 for a hospital's devices: keys and their sealing, CSR checks, certificate profiles, lints,
-//! issuance in two steps (prepare, sign), path validation with our own rules over webpki, TLS configuration.
+//! issuance in two steps (prepare, sign), path validation with our own rules over webpki, TLS configuration,
+//! bags of certificates (PKCS#7).
 //!
 //! In scope: pure functions over bytes, time and randomness that come in as arguments; the only IO is the
 //! key store's own directory ([`key`]). Out of scope: sockets, clocks, storage of certificates, enrolment
@@ -22,8 +23,9 @@ pub mod issue;
 pub mod key;
 pub mod lint;
 pub mod name;
-mod oid;
+pub mod oid;
 pub mod path;
+pub mod pkcs7;
 pub mod profile;
 pub mod serial;
 pub mod spki;
@@ -31,4 +33,4 @@ mod tbs;
 #[cfg(test)]
 mod testing;
 pub mod tls;
-mod write;
+pub mod write;

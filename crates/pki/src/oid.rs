@@ -1,10 +1,13 @@
-//! Object identifiers that our profiles, lints and checks speak of. One line each, with its source.
+//! Object identifiers that profiles, lints, checks and enrollment protocols speak of. One line each, with its source.
 
 use der::asn1::ObjectIdentifier;
 
 macro_rules! oids {
     ($($name:ident = $text:literal;)*) => {
-        $(pub(crate) const $name: ObjectIdentifier = ObjectIdentifier::new_unwrap($text);)*
+        $(
+            #[doc = $text]
+            pub const $name: ObjectIdentifier = ObjectIdentifier::new_unwrap($text);
+        )*
     };
 }
 
@@ -38,6 +41,12 @@ oids! {
     ECDSA_WITH_SHA384 = "1.2.840.10045.4.3.3";
     // RFC 8410 3
     ED25519 = "1.3.101.112";
+    // RFC 2985 5.4.1 and 5.4.2, attributes of a certification request
+    CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7";
+    EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
+    // RFC 5652 4 and 5.1
+    ID_DATA = "1.2.840.113549.1.7.1";
+    SIGNED_DATA = "1.2.840.113549.1.7.2";
     // RFC 8017 appendix A
     RSA_ENCRYPTION = "1.2.840.113549.1.1.1";
     SHA256_WITH_RSA = "1.2.840.113549.1.1.11";

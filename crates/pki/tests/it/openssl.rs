@@ -181,3 +181,50 @@ fn openssl_verifies_the_requests_that_we_build() {
         assert!(ok && text.contains("verify OK") && text.contains("CN = pump 7"), "{text}");
     }
 }
+
+#[test]
+fn openssl_reads_our_bags_of_certificates_and_we_read_its() {
+    use lanyard_pki::pkcs7;
+    let (a, dir) = written();
+    let d = dir.path();
+    let all = [a.device(), a.authority.issuing.certificate().clone(), a.authority.root.certificate().clone()];
+    let der: Vec<&[u8]> = all.iter().map(|c| c.der().as_ref()).collect();
+    fs::write(d.join("ours.p7b"), pkcs7::certs_only(&der)).unwrap();
+    let (ok, text) = openssl(d, "pkcs7 -inform DER -in ours.p7b -print_certs");
+    assert!(ok, "{text}");
+    for certificate in &all {
+        assert!(text.contains(&certificate.to_pem()), "{text}");
+    }
+    // CMS is the newer reader, and stricter about versions.
+    let (ok, text) = openssl(d, "cms -cmsout -inform DER -in ours.p7b -noout -print");
+    assert!(ok && text.contains("version: 1") && text.contains("signerInfos:\n      <EMPTY>"), "{text}");
+
+    fs::write(d.join("all.pem"), all.iter().map(Certificate::to_pem).collect::<String>()).unwrap();
+    let (ok, text) = openssl(d, "crl2pkcs7 -nocrl -certfile all.pem -outform DER -out theirs.p7b");
+    assert!(ok, "{text}");
+    let theirs = fs::read(d.join("theirs.p7b")).unwrap();
+    let mut found = pkcs7::read(&theirs).unwrap();
+    found.sort_unstable();
+    let mut expected = der.clone();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+// I12
+#[test]
+fn a_message_that_openssl_signed_is_not_taken_for_a_bag_of_certificates() {
+    use lanyard_pki::pkcs7::{self, Pkcs7Error};
+    let dir = tempfile::tempdir().unwrap();
+    let d = dir.path();
+    fs::write(d.join("text"), "hello").unwrap();
+    for step in [
+        "req -x509 -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout key.pem -out cert.pem -subj /CN=x",
+        "cms -sign -in text -signer cert.pem -inkey key.pem -outform DER -out signed.der -nodetach",
+        "cms -encrypt -in text -outform DER -out encrypted.der -aes128 cert.pem",
+    ] {
+        let (ok, text) = openssl(d, step);
+        assert!(ok, "{step}: {text}");
+    }
+    assert_eq!(pkcs7::read(&fs::read(d.join("signed.der")).unwrap()), Err(Pkcs7Error::Signed));
+    assert!(pkcs7::read(&fs::read(d.join("encrypted.der")).unwrap()).is_err());
+}

@@ -1,0 +1,6 @@
+//! EST.
+
+mod exchange;
+mod hospital;
+mod limits;
+mod openssl;
