@@ -18,6 +18,7 @@ pub mod authority;
 pub mod certificate;
 pub mod csr;
 mod facts;
+pub mod idevid;
 pub mod issue;
 pub mod key;
 pub mod lint;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::oid;
 use crate::testing::{self, Installation, Issued, NOW};
 use crate::write::Critical;
 
@@ -318,7 +319,7 @@ fn empty_and_overlong_chains_are_refused() {
     let long = vec![device.certificate.der().clone(); MAX_CHAIN + 1];
     assert_eq!(
         validate(&long, &anchors(&a), Purpose::Client, NOW).unwrap_err(),
-        PathError::TooLong(MAX_CHAIN + 1)
+        PathError::TooLong { shown: MAX_CHAIN + 1, most: MAX_CHAIN }
     );
     let noise = [CertificateDer::from(vec![0x30; 20])];
     assert!(matches!(
