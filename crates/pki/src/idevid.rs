@@ -218,8 +218,10 @@ impl Names {
             oid::PERMANENT_IDENTIFIER => {
                 let form = NameForm::PermanentIdentifier;
                 let malformed = |rule| IdevidError::Name { form, rule };
-                let raw: RawPermanentIdentifier<'_> =
-                    other.value.decode_as().map_err(|_| malformed("not a value and an assigner (RFC 4043 2)"))?;
+                let raw: RawPermanentIdentifier<'_> = other
+                    .value
+                    .decode_as()
+                    .map_err(|_| malformed("not a value and an assigner (RFC 4043 2)"))?;
                 let value = match raw.value {
                     Some(value) => checked(value.as_str(), form)?,
                     // RFC 4043 2: without a value, the serialNumber of the subject is it. The subject was read before.
@@ -228,7 +230,11 @@ impl Names {
                         .clone()
                         .ok_or(malformed("neither a value nor a serialNumber in the subject"))?,
                 };
-                put(&mut self.permanent_identifier, PermanentIdentifier { value, assigner: raw.assigner }, form)
+                put(
+                    &mut self.permanent_identifier,
+                    PermanentIdentifier { value, assigner: raw.assigner },
+                    form,
+                )
             }
             _ => Ok(()),
         }
