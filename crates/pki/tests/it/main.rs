@@ -10,6 +10,10 @@ mod limbo;
 #[cfg(test)]
 mod openssl;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod pem;
 #[cfg(test)]
 mod pkits;
+#[cfg(test)]
+mod verifiers;

@@ -2,7 +2,7 @@
 //!
 //! Its certificates, lists and the table of cases come from a pinned package (`cargo xtask peers`), not from the tree.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
@@ -13,6 +13,7 @@ use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 
 use crate::exceptions::{Outcome, PROFILES, Ran, hold};
+use crate::peers;
 
 const EXCEPTIONS: &str = include_str!("pkits-exceptions.toml");
 /// 2022-05-01T00:00:00Z: inside of the validity of what is meant to be valid.
@@ -31,13 +32,6 @@ struct Case {
     params: Option<serde_json::Value>,
     /// Absent is true.
     revocation: Option<bool>,
-}
-
-/// The build folder's `peers/pkits`, as xtask lays it out.
-fn folder() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").filter(|d| !d.is_empty());
-    target.map_or_else(|| root.join("target"), |dir| root.join(dir)).join("peers/pkits")
 }
 
 fn outcome(folder: &Path, case: &Case, strictness: Strictness) -> Result<(), String> {
@@ -66,14 +60,9 @@ fn outcome(folder: &Path, case: &Case, strictness: Strictness) -> Result<(), Str
 // R53
 #[test]
 fn pkits_agrees_with_us_but_for_the_exceptions_that_are_written_down() {
-    let folder = folder();
+    let folder = peers::folder().join("pkits");
     let Ok(table) = std::fs::read(folder.join("pkits.json")) else {
-        assert!(
-            std::env::var_os("LANYARD_WITHOUT_PEERS").is_some(),
-            "PKITS is not at {}: run `cargo xtask peers`",
-            folder.display()
-        );
-        println!("SKIPPED: PKITS is not at {}", folder.display());
+        peers::absent(&format!("PKITS at {}", folder.display()));
         return;
     };
     let cases: Vec<Case> = serde_json::from_slice(&table).unwrap();
