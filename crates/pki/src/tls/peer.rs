@@ -50,9 +50,9 @@ pub enum Shown {
     /// No certificate.
     Nothing,
     /// A certificate of ours, good today, whose holder the gate accepts.
-    Ours(VerifiedChain),
+    Ours(Box<VerifiedChain>),
     /// A certificate of ours that ended. It admits to nothing; see [`ExpiredChain`].
-    Expired(ExpiredChain),
+    Expired(Box<ExpiredChain>),
     /// None of ours, or refused: why. It may be a maker's, for [`crate::idevid::verify`] to judge; otherwise the error
     /// is what the client is to be told.
     Other(PeerError),
@@ -62,10 +62,10 @@ pub enum Shown {
 pub fn shown(chain: Option<&[CertificateDer<'_>]>, peers: &Peers, purpose: Purpose, now: Timestamp) -> Shown {
     let Some(chain) = chain.filter(|c| !c.is_empty()) else { return Shown::Nothing };
     match admitted(chain, peers, purpose, now) {
-        Ok(verified) => Shown::Ours(verified),
+        Ok(verified) => Shown::Ours(Box::new(verified)),
         Err(error @ PeerError::Path(PathError::Expired { .. })) => {
             match path::validate_expired(chain, &peers.anchors.current(), purpose, now) {
-                Ok(expired) => Shown::Expired(expired),
+                Ok(expired) => Shown::Expired(Box::new(expired)),
                 // Not one of ours, or its issuer ended too.
                 Err(_) => Shown::Other(error),
             }
