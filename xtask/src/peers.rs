@@ -1,9 +1,10 @@
 //! `cargo xtask peers`: the foreign programs that tests and benches talk to.
 //!
-//! Debian packages by apt-get (as root), and a Python environment under the build folder with the pinned
-//! packages of `xtask/peers.txt`. Only what is missing is installed; with everything there it takes a second.
+//! Debian packages by apt-get (as root), a Python environment under the build folder with the pinned packages of
+//! `xtask/peers.txt`, and test data that is not ours to keep ([`ensure_pkits`]). Only what is missing is installed;
+//! with everything there it takes a second.
 //! To add a peer: its package in [`PACKAGES`] and how it tells its version in [`VERSIONS`], or a pinned line in
-//! `peers.txt`; then a folder in `tests/interop`.
+//! `peers.txt`; then a folder in `tests/interop`, or a test of the crate whose work it judges.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,11 @@ use crate::shell;
 /// Debian 12 packages.
 const PACKAGES: &[&str] = &[
     "curl",
+    "faketime",
     "fiu-utils",
+    "gnutls-bin",
     "libfiu-dev",
+    "libnss3-tools",
     "libtss2-dev",
     "libtss2-tcti-swtpm0",
     "nginx-light",
@@ -34,6 +38,9 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("tpm2-tools", "tpm2-tools", "quotes and credential activation by other hands"),
     ("tpm2-tss", "libtss2-dev", "the C library behind the feature tpm"),
     ("openssl", "openssl", "certificates and TLS by other hands"),
+    ("GnuTLS", "gnutls-bin", "certificates by other hands"),
+    ("NSS", "libnss3-tools", "certificates by other hands"),
+    ("faketime", "faketime", "another day for programs that take no time"),
     ("nginx", "nginx-light", "mTLS reverse proxy, the bench's limit"),
     ("wrk", "wrk", "HTTP load"),
     ("libfiu", "libfiu-dev", "failing fsync and writes"),
@@ -42,6 +49,11 @@ const VERSIONS: &[(&str, &str, &str)] = &[
 
 /// What must be in the Python environment; the whole file is installed, so the versions are always these.
 const REQUIREMENTS: &str = include_str!("../peers.txt");
+
+/// The source archive with NIST PKITS in it, pinned by its digest.
+const PKITS: &str = include_str!("../pkits.txt");
+/// Where in the archive it lies.
+const PKITS_FOLDER: &str = "tests/fixtures/nist_pkits";
 
 pub fn run(arguments: &[String]) -> Result<()> {
     if !arguments.is_empty() {
@@ -65,7 +77,8 @@ pub fn ensure() -> Result<()> {
     if !missing.is_empty() {
         install(&missing)?;
     }
-    ensure_python()
+    ensure_python()?;
+    ensure_pkits()
 }
 
 /// The Python that has the peers' packages: `LANYARD_PEERS_PYTHON`, else the environment that [`ensure`] makes.
@@ -140,6 +153,53 @@ fn make_environment(folder: &Path) -> Result<()> {
     arguments.extend(["--no-deps", "-r", &list]);
     to_stderr(&python, &arguments)?;
     to_stderr(&python, &["-m", "pip", "check", "--quiet", "--disable-pip-version-check"])
+}
+
+/// NIST PKITS under the build folder's `peers/pkits`, for the tests of `crates/pki`.
+fn ensure_pkits() -> Result<()> {
+    let folder = shell::target_dir().join("peers/pkits");
+    let stamp = folder.join("pkits.txt");
+    let is_current = std::fs::read_to_string(&stamp).is_ok_and(|text| text == PKITS);
+    if is_current && folder.join("pkits.json").exists() {
+        return Ok(());
+    }
+    eprintln!("peers: fetching NIST PKITS to {}", folder.display());
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove the old {}", folder.display()))?;
+    }
+    let archive = folder.join("archive");
+    std::fs::create_dir_all(&archive)?;
+    let list = archive.join("pkits.txt");
+    std::fs::write(&list, PKITS)?;
+    let python = python().to_string_lossy().into_owned();
+    let (list, into) = (list.to_string_lossy(), archive.to_string_lossy());
+    let pip = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "5"];
+    let mut arguments = pip.to_vec();
+    // The source archive alone has the data, and nothing of it is installed.
+    arguments.extend(["--no-deps", "--no-binary", "pyhanko-certvalidator", "--require-hashes"]);
+    arguments.extend(["-r", &list, "-d", &into]);
+    to_stderr(&python, &arguments)?;
+    unpack_pkits(&archive, &folder)?;
+    std::fs::remove_dir_all(&archive).with_context(|| format!("cannot remove {}", archive.display()))?;
+    // Written last, as above.
+    std::fs::write(&stamp, PKITS).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+fn unpack_pkits(archive: &Path, folder: &Path) -> Result<()> {
+    let mut names = std::fs::read_dir(archive)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let file = names
+        .find(|path| path.to_string_lossy().ends_with(".tar.gz"))
+        .with_context(|| format!("no source archive was downloaded to {}", archive.display()))?;
+    // The archive's own folder, and those above the data.
+    let strip = format!("--strip-components={}", 1 + PKITS_FOLDER.split('/').count());
+    let wanted = format!("*/{PKITS_FOLDER}");
+    let (file, into) = (file.to_string_lossy(), folder.to_string_lossy());
+    to_stderr("tar", &["-xzf", &file, "-C", &into, &strip, "--wildcards", "--no-same-owner", &wanted])?;
+    if !folder.join("pkits.json").exists() {
+        bail!("the archive has no `{PKITS_FOLDER}`");
+    }
+    Ok(())
 }
 
 fn to_stderr(program: &str, arguments: &[&str]) -> Result<()> {

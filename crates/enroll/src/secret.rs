@@ -8,7 +8,8 @@ use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
 use data_encoding::BASE32_NOPAD;
-use lanyard_domain::id::{BadSecretId, SecretId, StreamId};
+use lanyard_domain::id::StreamId;
+pub use lanyard_domain::id::{BadSecretId, SecretId};
 use lanyard_domain::time::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

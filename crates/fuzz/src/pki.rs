@@ -1,16 +1,25 @@
 //! Requests, keys and certificates, as peers send them.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use lanyard_domain::id::DeviceId;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::authority::{Authority, Generation};
 use lanyard_pki::certificate::{Certificate, chain_from_pem};
-use lanyard_pki::csr;
+use lanyard_pki::issue::{self, Lifetime};
 use lanyard_pki::key::MemoryKeys;
 use lanyard_pki::name::Naming;
+use lanyard_pki::path::generic::{self, Policy, Strictness, Usage};
+use lanyard_pki::path::revocation::{Crl, Revocation};
+use lanyard_pki::path::{Anchors, Purpose};
 use lanyard_pki::pkcs7;
+use lanyard_pki::profile::{Profile, ProfileName, SubjectFacts};
 use lanyard_pki::serial::Serial;
 use lanyard_pki::spki::PublicKey;
+use lanyard_pki::{csr, idevid};
+use rustls_pki_types::CertificateDer;
 
 use crate::Target;
 
@@ -22,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki_pem_chain", run: pem_chain, seeds: pem_chains },
     Target { name: "pki_pkcs7", run: bag, seeds: bags },
     Target { name: "pki_serial", run: serial, seeds: serials },
+    Target { name: "pki_path", run: path, seeds: paths },
+    Target { name: "pki_crl", run: crl, seeds: crls },
 ];
 
 /// SubjectPublicKeyInfo of a P-256 key in front of its point (RFC 5480 2.1.1).
@@ -68,19 +79,114 @@ pub(crate) fn certificates() -> Vec<Vec<u8>> {
     authority().iter().map(|certificate| certificate.der().to_vec()).collect()
 }
 
-/// The root and the issuing CA of a new installation.
-fn authority() -> Vec<Certificate> {
+const NOW: Timestamp = Timestamp::from_seconds(1_795_305_600);
+
+/// One installation for all runs: making its keys takes longer than a run.
+struct Installation {
+    naming: Naming,
+    keys: MemoryKeys,
+    authority: Authority,
+}
+
+fn installation() -> Option<&'static Installation> {
+    static MADE: OnceLock<Option<Installation>> = OnceLock::new();
     let generation = |label: &str, serial| {
         let serial = Serial::from_random([serial; 16]);
         label.parse().ok().map(|label| Generation { number: 1, label, serial })
     };
-    let made = Naming::new("General Hospital", "hospital.example").ok().and_then(|naming| {
+    let make = || {
+        let naming = Naming::new("General Hospital", "hospital.example").ok()?;
+        let keys = MemoryKeys::default();
         let (root, issuing) = (generation("root-g1", 1)?, generation("issuing-g1", 2)?);
-        let now = Timestamp::from_seconds(1_795_305_600);
-        Authority::create(&naming, &MemoryKeys::default(), &root, &issuing, now).ok()
-    });
-    made.map(|authority| vec![authority.root.certificate().clone(), authority.issuing.certificate().clone()])
+        let authority = Authority::create(&naming, &keys, &root, &issuing, NOW).ok()?;
+        Some(Installation { naming, keys, authority })
+    };
+    MADE.get_or_init(make).as_ref()
+}
+
+/// Its root and its issuing CA.
+fn authority() -> Vec<Certificate> {
+    installation()
+        .map(|made| [&made.authority.root, &made.authority.issuing].map(|i| i.certificate().clone()).to_vec())
         .unwrap_or_default()
+}
+
+/// A device's certificate of its issuing CA.
+fn device() -> Option<Certificate> {
+    let made = installation()?;
+    let csr = csr::verify(requests().first()?).ok()?;
+    let profile = Profile::new(ProfileName::DeviceLdevid, made.naming.clone());
+    let subject = SubjectFacts::Device { id: DeviceId::from_random([7; 16]) };
+    let serial = Serial::from_random([3; 16]);
+    let issuer = &made.authority.issuing;
+    let prepared = issue::prepare(&profile, &csr, &subject, issuer, Lifetime::Default, serial, NOW).ok()?;
+    prepared.sign(&made.keys).ok()
+}
+
+/// A chain: each certificate behind its length in two octets.
+fn path(data: &[u8]) {
+    let Some(made) = installation() else { return };
+    let Ok(anchors) = Anchors::new(vec![made.authority.root.certificate().clone()]) else { return };
+    let mut rest = data;
+    let mut chain = Vec::new();
+    while let Some((length, more)) = rest.split_first_chunk::<2>() {
+        let (der, more) = more.split_at(usize::from(u16::from_be_bytes(*length)).min(more.len()));
+        chain.push(CertificateDer::from(der));
+        rest = more;
+    }
+    let validate = |strictness, usage| {
+        let policy = Policy { strictness, revocation: Revocation::NotAsked, ..Policy::strict(usage, NOW) };
+        generic::validate(&chain, &anchors, &policy).is_ok()
+    };
+    let tls = Usage::Tls(Purpose::Client);
+    let ours = lanyard_pki::path::validate(&chain, &anchors, Purpose::Client, NOW).is_ok();
+    let strict = validate(Strictness::Rfc5280, tls);
+    assert!(!ours || strict, "what is ours keeps RFC 5280");
+    assert!(!strict || validate(Strictness::Maker, tls), "what keeps more keeps less");
+    assert!(!strict || validate(Strictness::Rfc5280, Usage::TlsIfNamed(Purpose::Client)));
+    assert!(!strict || validate(Strictness::Rfc5280, Usage::Any));
+    let _expired = lanyard_pki::path::validate_expired(&chain, &anchors, Purpose::Client, NOW);
+    let _device = idevid::verify(&chain, &anchors, Revocation::NotAsked, NOW);
+}
+
+fn paths() -> Vec<Vec<u8>> {
+    let ders: Vec<Certificate> = device().into_iter().chain(authority().into_iter().skip(1)).collect();
+    let framed = ders.iter().flat_map(|c| {
+        let length = u16::try_from(c.der().len()).unwrap_or_default();
+        [&length.to_be_bytes(), c.der().as_ref()].concat()
+    });
+    vec![framed.collect()]
+}
+
+fn crl(data: &[u8]) {
+    if let Ok(crl) = Crl::parse(data) {
+        assert!(
+            data.windows(crl.issuer_der().len()).any(|w| w == crl.issuer_der()),
+            "the issuer stands in it"
+        );
+    }
+}
+
+/// A list with one entry and a cRLNumber; parsing looks at no signature.
+fn crls() -> Vec<Vec<u8>> {
+    let tlv = |tag: u8, body: &[&[u8]]| -> Vec<u8> {
+        let body = body.concat();
+        let length = u8::try_from(body.len()).unwrap_or_default();
+        // Below 128 octets one octet of length, below 256 two (X.690 8.1.3).
+        let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
+        [head, body].concat()
+    };
+    // ecdsa-with-SHA256 (RFC 5758 3.2); commonName
+    let algorithm = tlv(0x30, &[&tlv(0x06, &[&[0x2A, 0x86, 0x48, 0xCE, 0x3D, 4, 3, 2]])]);
+    let name = tlv(0x30, &[&tlv(0x06, &[&[0x55, 4, 3]]), &tlv(0x0C, &[b"Issuing"])]);
+    let issuer = tlv(0x30, &[&tlv(0x31, &[&name])]);
+    let time = |text: &[u8]| tlv(0x17, &[text]);
+    let entry = tlv(0x30, &[&tlv(0x02, &[&[0x47, 0x11]]), &time(b"261120000000Z")]);
+    let number = tlv(0x30, &[&tlv(0x06, &[&[0x55, 0x1D, 20]]), &tlv(0x04, &[&[2, 1, 7]])]);
+    let extensions = tlv(0xA0, &[&tlv(0x30, &[&number])]);
+    let times = [time(b"261122000000Z"), time(b"261123000000Z")].concat();
+    let tbs = tlv(0x30, &[&[2, 1, 1], &algorithm, &issuer, &times, &tlv(0x30, &[&entry]), &extensions]);
+    vec![tlv(0x30, &[&tbs, &algorithm, &tlv(0x03, &[&[0, 1, 2, 3]])])]
 }
 
 fn pem_chain(data: &[u8]) {
@@ -121,4 +227,20 @@ fn serial(data: &[u8]) {
 
 fn serials() -> Vec<Vec<u8>> {
     vec![Serial::from_random([0x5A; 16]).der_content(), vec![1]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A target that begins with what is refused at once would test little.
+    #[test]
+    fn the_seeds_are_good() {
+        let seed = paths().remove(0);
+        let length = usize::from(u16::from_be_bytes([seed[0], seed[1]]));
+        let chain = [CertificateDer::from(&seed[2..2 + length]), CertificateDer::from(&seed[4 + length..])];
+        let anchors = Anchors::new(vec![authority().remove(0)]).unwrap();
+        assert!(lanyard_pki::path::validate(&chain, &anchors, Purpose::Client, NOW).is_ok());
+        assert!(Crl::parse(&crls()[0]).is_ok());
+    }
 }

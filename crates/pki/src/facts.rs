@@ -12,7 +12,7 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage,
-    SubjectAltName, SubjectKeyIdentifier,
+    NameConstraints, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::time::Time;
 
@@ -74,6 +74,7 @@ pub(crate) struct Facts {
     pub subject_key_id: Option<Vec<u8>>,
     pub authority_key_id: Option<Vec<u8>>,
     pub no_rev_avail: Option<NoRevAvail>,
+    pub name_constraints: Option<NameConstraints>,
     /// CRL distribution point or freshest CRL.
     pub names_a_crl: bool,
     pub names_an_ocsp_responder: bool,
@@ -106,6 +107,7 @@ impl Facts {
             subject_key_id: None,
             authority_key_id: None,
             no_rev_avail: None,
+            name_constraints: None,
             names_a_crl: false,
             names_an_ocsp_responder: false,
             extensions: Vec::new(),
@@ -139,6 +141,7 @@ impl Facts {
                 self.no_rev_avail =
                     Some(NoRevAvail { critical: extension.critical, is_null: value == [5, 0] });
             }
+            oid::NAME_CONSTRAINTS => self.name_constraints = Some(NameConstraints::from_der(value)?),
             oid::CRL_DISTRIBUTION_POINTS | oid::FRESHEST_CRL => self.names_a_crl = true,
             oid::AUTHORITY_INFO_ACCESS => {
                 let access = AuthorityInfoAccessSyntax::from_der(value)?;
@@ -157,6 +160,11 @@ impl Facts {
 
     pub(crate) fn is_ca(&self) -> bool {
         self.basic_constraints.as_ref().is_some_and(|b| b.ca)
+    }
+
+    /// Whether it says that nobody will ever revoke it (RFC 9608), and nothing in it says otherwise.
+    pub(crate) fn is_no_rev_avail(&self) -> bool {
+        self.no_rev_avail.is_some() && !self.is_ca() && !self.names_a_crl && !self.names_an_ocsp_responder
     }
 
     pub(crate) fn is_self_issued(&self) -> bool {

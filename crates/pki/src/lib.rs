@@ -4,12 +4,13 @@
 //!
 //! In scope: pure functions over bytes, time and randomness that come in as arguments; the only IO is the
 //! key store's own directory ([`key`]). Out of scope: sockets, clocks, storage of certificates, enrolment
-//! protocols, revocation lists (certificates live at most seven days and carry noRevAvail, RFC 9608;
-//! distrust acts through [`tls::Gate`]).
+//! protocols, lists of what we revoked (certificates live at most seven days and carry noRevAvail, RFC 9608;
+//! distrust acts through [`tls::Gate`]); other issuers' lists are read in [`path::revocation`].
 //!
 //! The way of a certificate: [`csr::verify`] -> [`issue::prepare`] (template made and linted, nothing
 //! signed) -> the caller records the intent -> [`issue::Prepared::sign`] -> [`certificate::Certificate`].
-//! The way back: [`path::validate`] -> [`path::VerifiedChain`] -> [`certificate::PeerIdentity`].
+//! The way back: [`path::validate`] -> [`path::VerifiedChain`] -> [`certificate::PeerIdentity`]; for a maker's
+//! certificate [`idevid::verify`] -> [`idevid::VerifiedIdevid`].
 //!
 //! To add a profile see [`profile`], a lint see [`lint`], a key backend see [`key`].
 
@@ -19,6 +20,7 @@ pub mod authority;
 pub mod certificate;
 pub mod csr;
 mod facts;
+pub mod idevid;
 pub mod issue;
 pub mod key;
 pub mod lint;

@@ -17,10 +17,15 @@ oids! {
     KEY_USAGE = "2.5.29.15";
     SUBJECT_ALT_NAME = "2.5.29.17";
     BASIC_CONSTRAINTS = "2.5.29.19";
+    CRL_NUMBER = "2.5.29.20";
+    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
+    NAME_CONSTRAINTS = "2.5.29.30";
     CRL_DISTRIBUTION_POINTS = "2.5.29.31";
     AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
+    POLICY_CONSTRAINTS = "2.5.29.36";
     EXTENDED_KEY_USAGE = "2.5.29.37";
     FRESHEST_CRL = "2.5.29.46";
+    INHIBIT_ANY_POLICY = "2.5.29.54";
     AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     // RFC 9608 2
     NO_REV_AVAIL = "2.5.29.56";
@@ -29,6 +34,9 @@ oids! {
     SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
     CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
     OCSP = "1.3.6.1.5.5.7.48.1";
+    // RFC 4043 2 and RFC 4108 5, otherName forms
+    PERMANENT_IDENTIFIER = "1.3.6.1.5.5.7.8.3";
+    HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4";
     // RFC 5280 appendix A, attributes of a Name
     COMMON_NAME = "2.5.4.3";
     SERIAL_NUMBER = "2.5.4.5";

@@ -232,3 +232,125 @@ pub(crate) fn names(dns: &[&str], uris: &[&str]) -> Vec<u8> {
     });
     out
 }
+
+/// subjectAltName with the DER of one otherName after the other.
+pub(crate) fn other_names(names: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::extension(&mut out, &oid::SUBJECT_ALT_NAME, Critical::No, |o| {
+        write::tlv(o, write::SEQUENCE, |o| names.iter().for_each(|n| o.extend_from_slice(n)));
+    });
+    out
+}
+
+/// One otherName (RFC 5280 4.2.1.6) with a SEQUENCE as its value.
+pub(crate) fn other_name(kind: &der::asn1::ObjectIdentifier, value: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::tlv(&mut out, write::context_constructed(0), |o| {
+        write::oid(o, kind);
+        write::tlv(o, write::context_constructed(0), |o| write::tlv(o, write::SEQUENCE, value));
+    });
+    out
+}
+
+/// Any extension.
+pub(crate) fn extension(id: &str, critical: Critical, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let id = der::asn1::ObjectIdentifier::new(id).unwrap();
+    write::extension(&mut out, &id, critical, |o| o.extend_from_slice(value));
+    out
+}
+
+/// cRLDistributionPoints with one URI.
+pub(crate) fn distribution_point(uri: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::extension(&mut out, &oid::CRL_DISTRIBUTION_POINTS, Critical::No, |o| {
+        write::tlv(o, write::SEQUENCE, |o| write::tlv(o, write::SEQUENCE, |o| full_name(o, uri)));
+    });
+    out
+}
+
+/// distributionPoint [0] with fullName [0] (RFC 5280 4.2.1.13).
+fn full_name(out: &mut Vec<u8>, uri: &str) {
+    write::tlv(out, write::context_constructed(0), |o| {
+        write::tlv(o, write::context_constructed(0), |o| write::bytes(o, write::context(6), uri.as_bytes()));
+    });
+}
+
+/// A revocation list to be.
+pub(crate) struct List {
+    pub this_update: Timestamp,
+    pub next_update: Option<Timestamp>,
+    pub revoked: Vec<Serial>,
+    pub extensions: Vec<Vec<u8>>,
+}
+
+impl List {
+    /// A day from an hour ago on.
+    pub(crate) fn of(revoked: &[&Certificate]) -> Self {
+        Self {
+            this_update: NOW.plus_seconds(-3_600),
+            next_update: Some(NOW.plus_seconds(82_800)),
+            revoked: revoked.iter().map(|c| c.serial()).collect(),
+            extensions: vec![extension("2.5.29.20", Critical::No, &[write::INTEGER, 1, 7])],
+        }
+    }
+
+    /// The same for what names `uri` as its distribution point only.
+    pub(crate) fn shard(mut self, uri: &str) -> Self {
+        let mut value = Vec::new();
+        write::tlv(&mut value, write::SEQUENCE, |o| full_name(o, uri));
+        self.extensions.push(extension("2.5.29.28", Critical::Yes, &value));
+        self
+    }
+
+    pub(crate) fn sign(&self, keys: &MemoryKeys, issuer: &crate::authority::Issuer) -> Vec<u8> {
+        self.sign_as(keys, issuer, issuer.certificate().subject_der())
+    }
+
+    /// Signed by `issuer` under a name that need not be its own.
+    pub(crate) fn sign_as(
+        &self,
+        keys: &MemoryKeys,
+        issuer: &crate::authority::Issuer,
+        name: &[u8],
+    ) -> Vec<u8> {
+        let algorithm = match issuer.certificate().public_key().unwrap().kind() {
+            crate::spki::PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
+            _ => oid::ECDSA_WITH_SHA256,
+        };
+        let algorithm = tbs::algorithm_identifier(&algorithm);
+        let mut tbs = Vec::new();
+        write::tlv(&mut tbs, write::SEQUENCE, |o| {
+            write::bytes(o, write::INTEGER, &[1]);
+            o.extend_from_slice(&algorithm);
+            o.extend_from_slice(name);
+            write::time(o, self.this_update);
+            if let Some(next) = self.next_update {
+                write::time(o, next);
+            }
+            if !self.revoked.is_empty() {
+                write::tlv(o, write::SEQUENCE, |o| {
+                    for serial in &self.revoked {
+                        write::tlv(o, write::SEQUENCE, |o| {
+                            write::bytes(o, write::INTEGER, &serial.der_content());
+                            write::time(o, self.this_update);
+                        });
+                    }
+                });
+            }
+            write::tlv(o, write::context_constructed(0), |o| {
+                write::tlv(o, write::SEQUENCE, |o| {
+                    self.extensions.iter().for_each(|e| o.extend_from_slice(e))
+                });
+            });
+        });
+        let signature = keys.sign(issuer.label(), &tbs).unwrap();
+        let mut der = Vec::new();
+        write::tlv(&mut der, write::SEQUENCE, |o| {
+            o.extend_from_slice(&tbs);
+            o.extend_from_slice(&algorithm);
+            write::bit_string(o, &signature);
+        });
+        der
+    }
+}

@@ -1,11 +1,14 @@
 //! rustls configurations with our verifiers: pure values, no sockets.
 //!
 //! In scope: mutual TLS against a set of anchors that can be swapped while connections run (CA generations), an
-//! own certificate that can be swapped (renewal), a [`Gate`] that refuses distrusted peers within the handshake,
+//! own certificate that can be swapped (renewal), a [`Gate`] that refuses distrusted peers within the handshake, front
+//! ends that let any chain through and sort it afterwards ([`ClientCertificates::OptionalAnyChain`], [`shown`]),
 //! keys that live in a [`KeyBackend`] or behind a closure (TPM). Out of scope: listening, connecting, logging.
 //!
 //! Session resumption is off on both sides: a resumed session skips the verifier, and a peer that was distrusted
 //! a second ago would come back in with its ticket (I6).
+
+mod peer;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,10 +27,12 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, MAX_CERTIFICATE_BYTES};
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
-use crate::path::{self, Anchors, PathError, Purpose, VerifiedChain};
+use crate::path::generic::LONGEST_CHAIN;
+use crate::path::{Anchors, PathError, Purpose, VerifiedChain};
 use crate::spki::PublicKeyKind;
+pub use peer::{PeerError, Shown, peer, shown};
 
 /// The anchors of a running role; replaced when a CA generation comes or goes.
 #[derive(Debug)]
@@ -93,6 +98,11 @@ pub enum ClientCertificates {
     Required,
     /// Checked when shown; for enrolment and operators, who have none.
     Optional,
+    /// Let through when shown, whoever made it: the handshake proves that the client holds the key, and nothing else.
+    /// Neither anchors nor gate are asked. Whoever serves such a connection asks [`peer`] or [`shown`] before it does
+    /// anything for a certificate's holder. For front ends of enrollment: a device comes with its maker's certificate,
+    /// or with one of ours that ended while it was switched off, and shall be told in words what to do.
+    OptionalAnyChain,
 }
 
 /// The clock that rustls asks.
@@ -278,19 +288,6 @@ pub fn client_config(
     Ok(config)
 }
 
-/// Who the other side of a finished handshake is; `None` when it showed no certificate.
-///
-/// The same check again rather than a memory of the first: a connection may be asked long after its handshake,
-/// with other anchors and at another time.
-pub fn peer(
-    shown: Option<&[CertificateDer<'_>]>,
-    peers: &Peers,
-    purpose: Purpose,
-    now: Timestamp,
-) -> Result<Option<VerifiedChain>, PathError> {
-    shown.map(|chain| path::validate(chain, &peers.anchors.current(), purpose, now)).transpose()
-}
-
 #[derive(Debug)]
 struct Verifier {
     peers: Peers,
@@ -311,11 +308,12 @@ impl Verifier {
             .map(|c| CertificateDer::from(c.as_ref()))
             .collect();
         let now = Timestamp::from_seconds(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        let verified =
-            path::validate(&chain, &self.peers.anchors.current(), purpose, now).map_err(tls_error)?;
-        // access_denied on the wire; the reason stays with whoever made the gate, it is not the peer's to know.
-        (self.peers.gate.0)(&verified)
-            .map_err(|_| rustls::Error::from(TlsCertificateError::ApplicationVerificationFailure))
+        match peer::admitted(&chain, &self.peers, purpose, now) {
+            Ok(_) => Ok(()),
+            Err(PeerError::Path(error)) => Err(tls_error(error)),
+            // access_denied on the wire; the reason stays with whoever made the gate.
+            Err(PeerError::Refused(_)) => Err(TlsCertificateError::ApplicationVerificationFailure.into()),
+        }
     }
 
     fn signature_1_2(
@@ -339,6 +337,18 @@ impl Verifier {
     fn schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// All that is asked of a chain that is let through: that reading it later costs no more than reading a good one.
+fn bounded(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Result<(), rustls::Error> {
+    let too_large = std::iter::once(end_entity).chain(intermediates).any(|c| c.len() > MAX_CERTIFICATE_BYTES);
+    if too_large || intermediates.len() >= LONGEST_CHAIN {
+        return Err(TlsCertificateError::BadEncoding.into());
+    }
+    Ok(())
 }
 
 /// The alert that a peer gets follows from the kind of error (RFC 8446 6.2).
@@ -370,7 +380,12 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.check(end_entity, intermediates, Purpose::Client, now)?;
+        match self.clients {
+            ClientCertificates::Required | ClientCertificates::Optional => {
+                self.check(end_entity, intermediates, Purpose::Client, now)?;
+            }
+            ClientCertificates::OptionalAnyChain => bounded(end_entity, intermediates)?,
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::oid;
 use crate::testing::{self, Installation, Issued, NOW};
 use crate::write::Critical;
 
@@ -122,14 +123,7 @@ fn every_rule_refuses() {
     let a = Installation::new();
     let id = testing::device_id();
     let dns = format!("{id}.device.hospital.example");
-    let crl = {
-        let mut out = Vec::new();
-        crate::write::extension(&mut out, &oid::CRL_DISTRIBUTION_POINTS, Critical::No, |o| {
-            // One DistributionPoint with fullName URI "x".
-            o.extend_from_slice(&[0x30, 9, 0x30, 7, 0xa0, 5, 0xa0, 3, 0x86, 1, b'x']);
-        });
-        out
-    };
+    let crl = testing::distribution_point("http://hospital.example/1.crl");
     type Edit<'a> = Box<dyn FnOnce(&mut testing::Draft) + 'a>;
     let rows: Vec<(Rule, Edit<'_>)> = vec![
         (Rule::EndEntityIsCa, Box::new(|d| d.set("basic", testing::authority(Critical::Yes)))),
@@ -171,6 +165,16 @@ fn every_rule_refuses() {
             Box::new(|d| d.set("names", testing::names(&[&dns, "control.example"], &[&id.urn()]))),
         ),
         (Rule::WeakKey, Box::new(|d| d.spki = weak_rsa())),
+        (Rule::ConstraintsOnEndEntity, Box::new(|d| d.set("constraints", constraints(Critical::Yes)))),
+        (
+            Rule::PathLengthWithoutCa,
+            Box::new(|d| d.set("basic", testing::extension("2.5.29.19", Critical::Yes, &[0x30, 3, 2, 1, 0]))),
+        ),
+        (
+            Rule::UnknownCritical,
+            Box::new(|d| d.set("unknown", testing::extension("1.2.3.4", Critical::Yes, &[5, 0]))),
+        ),
+        (Rule::Nameless, Box::new(|d| d.subject = vec![0x30, 0])),
     ];
     let mut seen = std::collections::HashSet::new();
     for (rule, edit) in rows {
@@ -183,7 +187,73 @@ fn every_rule_refuses() {
     }
     // Without an edit the same draft is good: each refusal above comes from its edit.
     assert!(validate(&chain(&a, &a.forge(|_| {})), &anchors(&a), Purpose::Client, NOW).is_ok());
-    assert_eq!(seen.len(), 9, "the two rules on issuers stand in the next test");
+    assert_eq!(seen, rules_on(Place::EndEntity));
+}
+
+#[derive(PartialEq)]
+enum Place {
+    EndEntity,
+    Issuer,
+    Anchor,
+}
+
+/// All rules, and where they are asked; a rule without a row where it says no fails its test.
+fn rules_on(wanted: Place) -> std::collections::HashSet<Rule> {
+    use Place::{Anchor, EndEntity, Issuer};
+    let places = |rule| -> &[Place] {
+        match rule {
+            Rule::EndEntityIsCa
+            | Rule::NoDigitalSignature
+            | Rule::EndEntityMaySign
+            | Rule::AnyPurpose
+            | Rule::ForeignNames
+            | Rule::RevocationUnknown
+            | Rule::Nameless
+            | Rule::ConstraintsOnEndEntity
+            | Rule::PathLengthWithoutCa => &[EndEntity],
+            Rule::NoAuthorityKeyId => &[EndEntity, Issuer],
+            Rule::NoSubjectKeyId | Rule::ConstraintsNotCritical => &[Issuer],
+            Rule::WeakKey | Rule::UnknownCritical => &[EndEntity, Issuer, Anchor],
+            Rule::PurposeNotNamed => &[EndEntity, Issuer, Anchor],
+            Rule::IssuerMayNotSign
+            | Rule::IssuerIsNoCa
+            | Rule::IssuerWithoutName
+            | Rule::ConstraintsEmpty
+            | Rule::PoliciesDemanded => &[Issuer, Anchor],
+            Rule::AnchorPathLength | Rule::AnchorSignsNoLists => &[Anchor],
+        }
+    };
+    let all = [
+        Rule::EndEntityIsCa,
+        Rule::NoDigitalSignature,
+        Rule::EndEntityMaySign,
+        Rule::PurposeNotNamed,
+        Rule::AnyPurpose,
+        Rule::NoAuthorityKeyId,
+        Rule::NoSubjectKeyId,
+        Rule::WeakKey,
+        Rule::ForeignNames,
+        Rule::RevocationUnknown,
+        Rule::IssuerMayNotSign,
+        Rule::IssuerIsNoCa,
+        Rule::IssuerWithoutName,
+        Rule::Nameless,
+        Rule::ConstraintsOnEndEntity,
+        Rule::ConstraintsNotCritical,
+        Rule::ConstraintsEmpty,
+        Rule::PathLengthWithoutCa,
+        Rule::UnknownCritical,
+        Rule::PoliciesDemanded,
+        Rule::AnchorPathLength,
+        Rule::AnchorSignsNoLists,
+    ];
+    all.into_iter().filter(|rule| places(*rule).contains(&wanted)).collect()
+}
+
+/// nameConstraints that permit DNS names under `example`.
+fn constraints(critical: Critical) -> Vec<u8> {
+    let permitted = [0x30, 13, 0xa0, 11, 0x30, 9, 0x82, 7, b'e', b'x', b'a', b'm', b'p', b'l', b'e'];
+    testing::extension("2.5.29.30", critical, &permitted)
 }
 
 fn weak_rsa() -> Vec<u8> {
@@ -204,51 +274,140 @@ fn weak_rsa() -> Vec<u8> {
     out
 }
 
+// The same for the CA between: its name and key again, certified by the root with other extensions.
 #[test]
-fn an_issuer_that_may_not_sign_is_refused() {
+fn every_rule_on_issuers_refuses() {
     let a = Installation::new();
-    let issuing = a.authority.issuing.certificate();
     let device = a.device();
-    let key_id = issuing.facts().subject_key_id.clone().unwrap();
-    // The issuing CA's name and key again, certified by the root with other extensions.
-    let reissue = |extensions| {
-        let draft = testing::Draft {
-            serial: testing::serial(7),
-            not_before: issuing.not_before(),
-            not_after: issuing.not_after(),
-            subject: issuing.subject_der().to_vec(),
-            spki: issuing.public_key().unwrap().der().to_vec(),
-            extensions,
-        };
-        a.sign_draft(&draft, &a.authority.root)
-    };
-    let aki = crate::tbs::authority_key_id(&[1; 20]);
-    let ski = crate::tbs::subject_key_id(&key_id);
-    let sign = testing::key_usage(&[1, 0x06]);
-    let ca = testing::authority(Critical::Yes);
-    for (rule, extensions) in [
-        (Rule::IssuerMayNotSign, vec![("ca", ca.clone()), ("aki", aki.clone())]),
+    let no = |id, value: &[u8]| testing::extension(id, Critical::No, value);
+    let yes = |id, value: &[u8]| testing::extension(id, Critical::Yes, value);
+    type Edit<'a> = Box<dyn FnOnce(&mut testing::Draft) + 'a>;
+    let rows: Vec<(Rule, Edit<'_>)> = vec![
+        (Rule::IssuerMayNotSign, Box::new(|d| d.remove("ku"))),
+        (Rule::IssuerMayNotSign, Box::new(|d| d.set("ku", testing::key_usage(&[7, 0x80])))),
+        (Rule::IssuerIsNoCa, Box::new(|d| d.set("ca", testing::authority(Critical::No)))),
+        (Rule::NoAuthorityKeyId, Box::new(|d| d.remove("aki"))),
+        (Rule::NoSubjectKeyId, Box::new(|d| d.remove("ski"))),
+        (Rule::PurposeNotNamed, Box::new(|d| d.set("eku", testing::purposes(&[oid::SERVER_AUTH])))),
         (
-            Rule::IssuerMayNotSign,
-            vec![("ca", ca.clone()), ("aki", aki.clone()), ("ku", testing::key_usage(&[7, 0x80]))],
+            Rule::PurposeNotNamed,
+            Box::new(|d| d.set("eku", testing::purposes(&[oid::ANY_EXTENDED_KEY_USAGE]))),
         ),
-        (
-            Rule::IssuerIsNoCa,
-            vec![("ca", testing::authority(Critical::No)), ("aki", aki.clone()), ("ku", sign.clone())],
-        ),
-        (Rule::NoAuthorityKeyId, vec![("ca", ca.clone()), ("ski", ski), ("ku", sign.clone())]),
-    ] {
-        let chain = [device.certificate.der().clone(), reissue(extensions).der().clone()];
+        (Rule::ConstraintsNotCritical, Box::new(|d| d.set("nc", constraints(Critical::No)))),
+        (Rule::ConstraintsEmpty, Box::new(|d| d.set("nc", yes("2.5.29.30", &[0x30, 0])))),
+        (Rule::PoliciesDemanded, Box::new(|d| d.set("pc", no("2.5.29.36", &[0x30, 3, 0x80, 1, 0])))),
+        (Rule::PoliciesDemanded, Box::new(|d| d.set("ia", no("2.5.29.54", &[2, 1, 0])))),
+    ];
+    let mut seen = std::collections::HashSet::new();
+    for (rule, edit) in rows {
+        let chain = [device.certificate.der().clone(), reissued(&a, edit).der().clone()];
         assert_eq!(
             validate(&chain, &anchors(&a), Purpose::Client, NOW).unwrap_err(),
             PathError::Refused { position: 1, rule }
         );
+        seen.insert(rule);
     }
-    let chain = [device.certificate.der().clone(), reissue(vec![("ku", sign), ("aki", aki)]).der().clone()];
-    assert!(matches!(
-        validate(&chain, &anchors(&a), Purpose::Client, NOW),
-        Err(PathError::Invalid(why)) if why.contains("EndEntityUsedAsCa")
-    ));
+    // A hospital's root may bound us to its own domain.
+    let good: [Edit<'_>; 2] = [Box::new(|_| {}), Box::new(|d| d.set("nc", constraints(Critical::Yes)))];
+    for edit in good {
+        let chain = [device.certificate.der().clone(), reissued(&a, edit).der().clone()];
+        assert!(validate(&chain, &anchors(&a), Purpose::Client, NOW).is_ok());
+    }
+    // webpki sees these before we do, or an end entity cannot name such a CA.
+    for rule in [Rule::WeakKey, Rule::UnknownCritical, Rule::IssuerWithoutName] {
+        seen.insert(rule);
+    }
+    assert_eq!(seen, rules_on(Place::Issuer));
+    let by_webpki: [(&str, Edit<'_>); 2] = [
+        ("EndEntityUsedAsCa", Box::new(|d| d.remove("ca"))),
+        (
+            "UnsupportedCriticalExtension",
+            Box::new(|d| d.set("x", testing::extension("1.2.3.4", Critical::Yes, &[5, 0]))),
+        ),
+    ];
+    for (why, edit) in by_webpki {
+        let chain = [device.certificate.der().clone(), reissued(&a, edit).der().clone()];
+        let refused = validate(&chain, &anchors(&a), Purpose::Client, NOW).unwrap_err();
+        assert_eq!(refused, PathError::Invalid(why.into()));
+    }
+}
+
+/// The issuing CA's name and key in another certificate of the root's.
+fn reissued(a: &Installation, edit: impl FnOnce(&mut testing::Draft)) -> Certificate {
+    let issuing = a.authority.issuing.certificate();
+    let key_id = issuing.facts().subject_key_id.clone().unwrap();
+    let mut draft = testing::Draft {
+        serial: testing::serial(7),
+        not_before: issuing.not_before(),
+        not_after: issuing.not_after(),
+        subject: issuing.subject_der().to_vec(),
+        spki: issuing.public_key().unwrap().der().to_vec(),
+        extensions: vec![
+            ("ca", testing::authority(Critical::Yes)),
+            ("ku", testing::key_usage(&[1, 0x06])),
+            ("ski", crate::tbs::subject_key_id(&key_id)),
+            ("aki", crate::tbs::authority_key_id(&[1; 20])),
+        ],
+    };
+    edit(&mut draft);
+    a.sign_draft(&draft, &a.authority.root)
+}
+
+/// The root's name and key in another certificate of its own.
+fn other_root(a: &Installation, edit: impl FnOnce(&mut testing::Draft)) -> Certificate {
+    let root = a.authority.root.certificate();
+    reissued(a, |d| {
+        d.subject = root.subject_der().to_vec();
+        d.spki = root.public_key().unwrap().der().to_vec();
+        edit(d);
+    })
+}
+
+// What a person trusts must be able to be trusted, and what it says of itself counts.
+#[test]
+fn every_rule_on_anchors_refuses() {
+    let a = Installation::new();
+    let yes = |id, value: &[u8]| testing::extension(id, Critical::Yes, value);
+    type Edit<'a> = Box<dyn FnOnce(&mut testing::Draft) + 'a>;
+    let mut seen = std::collections::HashSet::new();
+    let at_once: Vec<(Rule, Edit<'_>)> = vec![
+        (Rule::IssuerIsNoCa, Box::new(|d| d.remove("ca"))),
+        (Rule::IssuerMayNotSign, Box::new(|d| d.set("ku", testing::key_usage(&[7, 0x80])))),
+        (Rule::WeakKey, Box::new(|d| d.spki = weak_rsa())),
+        (Rule::IssuerWithoutName, Box::new(|d| d.subject = vec![0x30, 0])),
+        (Rule::ConstraintsEmpty, Box::new(|d| d.set("nc", yes("2.5.29.30", &[0x30, 2, 0xa0, 0])))),
+        (Rule::PoliciesDemanded, Box::new(|d| d.set("pc", yes("2.5.29.36", &[0x30, 3, 0x80, 1, 0])))),
+        (Rule::UnknownCritical, Box::new(|d| d.set("x", yes("1.2.3.4", &[5, 0])))),
+    ];
+    for (rule, edit) in at_once {
+        let refused = Anchors::new(vec![other_root(&a, edit)]).unwrap_err();
+        assert!(
+            matches!(refused, AnchorError::NotAnAuthority { rule: found, .. } if found == rule),
+            "{rule:?}"
+        );
+        seen.insert(rule);
+    }
+    let chain = chain(&a, &a.device());
+    let later: Vec<(Rule, Edit<'_>)> = vec![
+        (Rule::PurposeNotNamed, Box::new(|d| d.set("eku", testing::purposes(&[oid::SERVER_AUTH])))),
+        (
+            Rule::AnchorPathLength,
+            Box::new(|d| d.set("ca", yes("2.5.29.19", &[0x30, 6, 1, 1, 0xff, 2, 1, 0]))),
+        ),
+    ];
+    for (rule, edit) in later {
+        let anchors = Anchors::new(vec![other_root(&a, edit)]).unwrap();
+        let refused = validate(&chain, &anchors, Purpose::Client, NOW).unwrap_err();
+        assert_eq!(refused, PathError::RefusedAnchor { rule });
+        seen.insert(rule);
+    }
+    let one_below = Anchors::new(vec![other_root(&a, |d| {
+        d.set("ca", yes("2.5.29.19", &[0x30, 6, 1, 1, 0xff, 2, 1, 1]));
+    })]);
+    assert!(validate(&chain, &one_below.unwrap(), Purpose::Client, NOW).is_ok());
+    // In revocation/tests.rs.
+    seen.insert(Rule::AnchorSignsNoLists);
+    assert_eq!(seen, rules_on(Place::Anchor));
 }
 
 // A device's key must not be able to make devices.
@@ -318,7 +477,7 @@ fn empty_and_overlong_chains_are_refused() {
     let long = vec![device.certificate.der().clone(); MAX_CHAIN + 1];
     assert_eq!(
         validate(&long, &anchors(&a), Purpose::Client, NOW).unwrap_err(),
-        PathError::TooLong(MAX_CHAIN + 1)
+        PathError::TooLong { shown: MAX_CHAIN + 1, most: MAX_CHAIN }
     );
     let noise = [CertificateDer::from(vec![0x30; 20])];
     assert!(matches!(

@@ -320,3 +320,123 @@ fn a_tls_1_2_client_is_checked_the_same() {
         rustls::Error::NoCertificatesPresented
     );
 }
+
+/// A front end of enrollment, and what it makes of a client that shows this.
+fn at_the_front(
+    a: &Installation,
+    gate: Gate,
+    shows: Arc<IdentityStore>,
+) -> Result<(Shown, Result<Option<VerifiedChain>, PeerError>), rustls::Error> {
+    let config = server(a, gate.clone(), ClientCertificates::OptionalAnyChain);
+    let (s, _c) = handshake(&config, &client(a, shows), "127.0.0.1")?;
+    let peers = peers(a, gate);
+    let chain = s.peer_certificates();
+    Ok((shown(chain, &peers, Purpose::Client, NOW), peer(chain, &peers, Purpose::Client, NOW)))
+}
+
+// A device that comes with its maker's certificate gets as far as the application, and no further by it.
+#[test]
+fn a_makers_certificate_passes_the_handshake_of_a_front_end_and_is_nobody_of_ours() {
+    let (a, maker) = (Installation::new(), Installation::new());
+    let idevid = maker.forge(|d| {
+        d.not_after = "9999-12-31T23:59:59Z".parse().unwrap();
+        d.remove("purposes");
+        d.remove("no_rev_avail");
+    });
+    let shows = identity(&maker, &idevid);
+    let (found, admitted) = at_the_front(&a, Gate::any_valid(), shows.clone()).unwrap();
+    assert!(matches!(found, Shown::Other(PeerError::Path(_))), "{found:?}");
+    assert!(admitted.is_err());
+    let config = server(&a, Gate::any_valid(), ClientCertificates::OptionalAnyChain);
+    let (s, _c) = handshake(&config, &client(&a, shows.clone()), "127.0.0.1").unwrap();
+    let makers = Anchors::new(vec![maker.authority.root.certificate().clone()]).unwrap();
+    let revocation = crate::path::revocation::Revocation::NotAsked;
+    let verified = crate::idevid::verify(s.peer_certificates().unwrap(), &makers, revocation, NOW).unwrap();
+    assert_eq!(verified.spki_sha256(), idevid.certificate.spki_sha256());
+    // Everywhere else it ends in the handshake, as before.
+    for elsewhere in [ClientCertificates::Required, ClientCertificates::Optional] {
+        let config = server(&a, Gate::any_valid(), elsewhere);
+        assert!(handshake(&config, &client(&a, shows.clone()), "127.0.0.1").is_err());
+    }
+}
+
+// R44: it gets an answer instead of an alert; what it may do with it is decided elsewhere.
+#[test]
+fn an_expired_certificate_of_ours_passes_the_handshake_of_a_front_end_only() {
+    let a = Installation::new();
+    let expired = a.forge(|d| d.not_after = NOW.plus_seconds(-1));
+    let (found, admitted) = at_the_front(&a, Gate::any_valid(), identity(&a, &expired)).unwrap();
+    let Shown::Expired(found) = found else { panic!("{found:?}") };
+    assert_eq!(found.identity(), PeerIdentity::Device(testing::device_id()));
+    assert_eq!(found.expired_seconds(), 1);
+    assert!(matches!(admitted, Err(PeerError::Path(PathError::Expired { .. }))));
+    for elsewhere in [ClientCertificates::Required, ClientCertificates::Optional] {
+        let config = server(&a, Gate::any_valid(), elsewhere);
+        assert_eq!(
+            handshake(&config, &client(&a, identity(&a, &expired)), "127.0.0.1").map(drop).unwrap_err(),
+            rustls::Error::InvalidCertificate(TlsCertificateError::Expired)
+        );
+    }
+    // An expired certificate of another hospital's is not of ours.
+    let b = Installation::new();
+    let foreign = b.forge(|d| d.not_after = NOW.plus_seconds(-1));
+    let (found, _) = at_the_front(&a, Gate::any_valid(), identity(&b, &foreign)).unwrap();
+    assert!(matches!(found, Shown::Other(PeerError::Path(PathError::Expired { .. }))), "{found:?}");
+}
+
+#[test]
+fn a_front_end_knows_its_own_and_asks_its_gate() {
+    let a = Installation::new();
+    let (found, admitted) = at_the_front(&a, Gate::any_valid(), identity(&a, &a.device())).unwrap();
+    assert!(
+        matches!(found, Shown::Ours(chain) if chain.identity() == PeerIdentity::Device(testing::device_id()))
+    );
+    assert!(admitted.unwrap().is_some());
+    let (found, admitted) = at_the_front(&a, Gate::any_valid(), IdentityStore::empty()).unwrap();
+    assert!(matches!(found, Shown::Nothing));
+    assert!(admitted.unwrap().is_none());
+    let closed = Gate::new(|_| Err(Refusal("retired".into())));
+    let (found, admitted) = at_the_front(&a, closed, identity(&a, &a.device())).unwrap();
+    assert!(matches!(found, Shown::Other(PeerError::Refused(_))), "{found:?}");
+    let error = admitted.unwrap_err();
+    assert_eq!(error, PeerError::Refused(Refusal("retired".into())));
+    assert!(!error.to_string().contains("retired"), "why is not the peer's to know: {error}");
+}
+
+// What is let through is still the holder's: a copied IDevID opens nothing.
+#[test]
+fn a_front_end_refuses_a_certificate_whose_key_the_client_does_not_hold() {
+    let (a, maker) = (Installation::new(), Installation::new());
+    let (device, thief) = (maker.device(), maker.device());
+    let store = IdentityStore::empty();
+    let (keys, label) = (maker.keys.clone(), thief.label.clone());
+    store.replace_with_signer(&chain(&maker, &device), Arc::new(move |m| keys.sign(&label, m))).unwrap();
+    assert_eq!(
+        at_the_front(&a, Gate::any_valid(), store).map(drop).unwrap_err(),
+        rustls::Error::InvalidCertificate(TlsCertificateError::BadSignature)
+    );
+}
+
+// I12
+#[test]
+fn a_front_end_refuses_chains_that_are_too_long_or_too_large() {
+    let a = Installation::new();
+    let device = a.device();
+    let with = |chain: &[Certificate]| {
+        let store = IdentityStore::empty();
+        store.replace(chain, a.keys.clone(), device.label.clone()).unwrap();
+        at_the_front(&a, Gate::any_valid(), store).map(drop)
+    };
+    let issuing = a.authority.issuing.certificate();
+    let long = |n| -> Vec<Certificate> {
+        std::iter::once(&device.certificate).chain(std::iter::repeat_n(issuing, n)).cloned().collect()
+    };
+    assert_eq!(with(&long(LONGEST_CHAIN - 1)), Ok(()));
+    let refused = Err(rustls::Error::InvalidCertificate(TlsCertificateError::BadEncoding));
+    assert_eq!(with(&long(LONGEST_CHAIN)), refused);
+    let leaf = device.certificate.der();
+    let large = CertificateDer::from(vec![0x30; MAX_CERTIFICATE_BYTES + 1]);
+    assert!(bounded(leaf, &[issuing.der().clone()]).is_ok());
+    assert!(bounded(leaf, std::slice::from_ref(&large)).is_err());
+    assert!(bounded(&large, &[]).is_err());
+}
