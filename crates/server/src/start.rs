@@ -193,7 +193,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     if let Some(listen) = config.enroll.listen {
         let listener = bind(listen).await?;
         enroll_address = Some(listener.local_addr()?);
-        let tls = tls_for(ClientCertificates::Optional)?;
+        let tls = tls_for(ClientCertificates::OptionalAnyChain)?;
         let service = TowerToHyperService::new(front::tls_router(state.clone()));
         tasks.spawn(serve(listener, move || Arc::clone(&tls), Limits::default(), shutdown.clone(), service));
     }

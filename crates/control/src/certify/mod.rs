@@ -9,6 +9,7 @@
 mod recognise;
 
 use lanyard_domain::device::{Basis, Command, Device, Identity, WAITS_FOR_A_PERSON};
+use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, OperatorId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
@@ -68,6 +69,12 @@ impl<J: Journal> Control<J> {
         match self.issue_to(recognised, request, now).await {
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
+            }
+            Err(ControlError::Refused(refused)) => {
+                if let Some(code) = alarming(&refused.code) {
+                    self.alarm(id, code, &refused, now).await;
+                }
+                Err(refused.into())
             }
             other => other,
         }
@@ -172,6 +179,19 @@ impl<J: Journal> Control<J> {
             evidence_sha256: device.evidence.as_ref().map(|e| e.sha256).unwrap_or_default(),
         });
         Ok(commands)
+    }
+}
+
+/// I2: what a person must hear of, beside the refusal.
+fn alarming(code: &str) -> Option<AlarmCode> {
+    match code {
+        "retired" => Some(AlarmCode::RetiredIdentityUsed),
+        "revoked" => Some(AlarmCode::RevokedCertificateUsed),
+        "other_hardware" | "not_the_purchased_hardware" | "new_key_not_in_hardware" => {
+            Some(AlarmCode::CloneSuspected)
+        }
+        "hardware_key_reused" | "key_reused" => Some(AlarmCode::HardwareKeyReused),
+        _ => None,
     }
 }
 

@@ -1,17 +1,20 @@
 //! Who is it? From what a sender showed to the registered device, or why not (R7: unknown is refused).
 
-use lanyard_domain::device::MakerIdentity;
+use lanyard_domain::device::{Device, MakerIdentity};
 use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, SecretId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::Authentication;
 use lanyard_pki::certificate::{Certificate, PeerIdentity};
-use lanyard_pki::path::{Anchors, Purpose, validate};
+use lanyard_pki::idevid::{self, VerifiedIdevid};
+use lanyard_pki::path::revocation::Revocation;
+use lanyard_pki::path::{Anchors, PathError, Purpose, validate, validate_expired};
+use rustls_pki_types::CertificateDer;
 
 use crate::journal::{Claim, Journal, Space};
 use crate::plane::{Control, ControlError, Refused, find};
-use crate::world::Subject;
+use crate::world::{Subject, World};
 
 /// A device, and by what it was recognised.
 pub(super) struct Recognised {
@@ -68,35 +71,68 @@ impl<J: Journal> Control<J> {
     }
 
     async fn by_certificate(&self, chain: &[Vec<u8>], now: Timestamp) -> Result<Recognised, ControlError> {
-        let malformed =
-            |e: lanyard_pki::certificate::CertificateError| ControlError::malformed("certificate", e);
         let leaf = chain
             .first()
             .ok_or_else(|| ControlError::refused("certificate_needed", "the request shows no certificate"))?;
-        let leaf = Certificate::parse(leaf).map_err(malformed)?;
-        let (anchors, ours) = {
+        let leaf = Certificate::parse(leaf).map_err(|e| ControlError::malformed("certificate", e))?;
+        let (anchors, issuer) = {
             let issuers = self.authority.issuers();
             let anchors = Anchors::new(issuers.roots().to_vec())
                 .map_err(|e| ControlError::Bug(format!("our own roots are no anchors: {e}")))?;
             // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
             (anchors, issuers.of(&leaf).map(|i| i.issuer.certificate().clone()))
         };
-        let Some(issuer) = ours else {
-            return Err(ControlError::refused(
-                "certificate_not_ours",
-                "the certificate is not by an authority of ours",
-            ));
-        };
-        // One that has ended is judged by the last moment of its life; that it has ended is weighed by the device's rules.
-        let ended = leaf.not_after() < now;
-        let moment = if ended { leaf.not_after() } else { now };
+        let Some(issuer) = issuer else { return self.by_makers_certificate(chain, now) };
         let path = [leaf.der().clone(), issuer.der().clone()];
-        let verified = validate(&path, &anchors, Purpose::Client, moment)
-            .map_err(|e| ControlError::refused("certificate_invalid", e.to_string()))?;
-        let PeerIdentity::Device(device) = verified.identity() else {
+        let invalid = |e: PathError| ControlError::refused("certificate_invalid", e.to_string());
+        // One that has ended proves nothing today; whether it is enough to renew is weighed by the device's own rules.
+        let (identity, ended) = match validate(&path, &anchors, Purpose::Client, now) {
+            Ok(verified) => (verified.identity(), false),
+            Err(PathError::Expired { .. }) => {
+                let ended = validate_expired(&path, &anchors, Purpose::Client, now).map_err(invalid)?;
+                (ended.identity(), true)
+            }
+            Err(error) => return Err(invalid(error)),
+        };
+        let PeerIdentity::Device(device) = identity else {
             return Err(ControlError::refused("not_a_device", "this call is for devices"));
         };
         self.known_certificate(device, &leaf, ended, now).await
+    }
+
+    /// A factory certificate (IDevID) of an accepted maker, for the device that was registered with its serial number.
+    fn by_makers_certificate(&self, chain: &[Vec<u8>], now: Timestamp) -> Result<Recognised, ControlError> {
+        let world = self.world();
+        let stranger = |why: String| {
+            ControlError::refused(
+                "certificate_not_ours",
+                format!(
+                    "the certificate is neither by an authority of ours nor by an accepted maker's: {why}; \
+                     `lanyard endorsement add` accepts a maker"
+                ),
+            )
+        };
+        let makers: Vec<Certificate> =
+            world.endorsements.iter().filter_map(|e| Certificate::parse(&e.certificate).ok()).collect();
+        let makers = Anchors::new(makers).map_err(|e| stranger(e.to_string()))?;
+        let chain: Vec<CertificateDer<'_>> =
+            chain.iter().map(|c| CertificateDer::from(c.as_slice())).collect();
+        // Makers publish no lists for certificates that never end; a stolen device is revoked here, by its record.
+        let idevid = idevid::verify(&chain, &makers, Revocation::NotAsked, now)
+            .map_err(|e| stranger(e.to_string()))?;
+        let anchor = Digest(idevid.anchor_sha256());
+        let grade = world.endorsements.iter().find(|e| e.sha256 == anchor).and_then(|e| e.grade.clone());
+        let key = MakerIdentity { key_sha256: Digest(idevid.spki_sha256()), grade };
+        let device = named_device(&world, &idevid, &key.key_sha256)?;
+        Ok(Recognised {
+            device,
+            proven: Proven::MakerKey {
+                format: "idevid".to_owned(),
+                key,
+                certificate_sha256: Digest(idevid.certificate_sha256()),
+                endorsement_sha256: anchor,
+            },
+        })
     }
 
     /// The certificate must be one that the device's chain still has: not revoked, not superseded.
@@ -124,5 +160,40 @@ impl<J: Journal> Control<J> {
         // Somebody holds the key of a certificate that must not be used any more.
         self.alarm(id, AlarmCode::RevokedCertificateUsed, &refused, now).await;
         Err(refused.into())
+    }
+}
+
+/// The device that has this hardware key already; else the one that was registered with the serial number that the
+/// certificate names. Two that fit are none: a person must say which (`ek_sha256` in the record).
+fn named_device(world: &World, idevid: &VerifiedIdevid, key: &Digest) -> Result<DeviceId, ControlError> {
+    if let Some(bound) = world.by_endorsement_key(key) {
+        return Ok(bound);
+    }
+    let module = idevid.hardware_module().and_then(|m| std::str::from_utf8(&m.serial).ok());
+    let permanent = idevid.permanent_identifier().map(|p| p.value.as_str());
+    let names: Vec<&str> = [idevid.serial_number(), module, permanent].into_iter().flatten().collect();
+    let mut found: Vec<&Device> = names.iter().flat_map(|name| world.by_serial_number(name)).collect();
+    found.sort_unstable_by_key(|d| d.id);
+    found.dedup_by_key(|d| d.id);
+    if found.len() > 1 {
+        found.retain(|d| d.record.ek_sha256 == Some(*key));
+    }
+    match found.as_slice() {
+        [one] => Ok(one.id),
+        [] => Err(ControlError::refused(
+            "not_registered",
+            format!(
+                "no device with serial number `{}` is registered; register and approve it first",
+                names.join("` or `")
+            ),
+        )),
+        _ => Err(ControlError::refused(
+            "ambiguous_serial",
+            format!(
+                "{} registered devices have serial number `{}`: put this key's digest into the right one's record as ek_sha256: {key}",
+                found.len(),
+                names.join("` or `")
+            ),
+        )),
     }
 }

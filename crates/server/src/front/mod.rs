@@ -7,6 +7,8 @@
 //! In scope: routes, bodies within limits, who the TLS peer is. Out of scope: wire formats (`lanyard-enroll`), rules
 //! (`control::certify`). To add a protocol: a file with its routes, merged in [`tls_router`] or [`plain_router`].
 
+mod est;
+
 use std::time::Duration;
 
 use axum::Router;
@@ -30,7 +32,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is served with TLS.
 pub fn tls_router(state: State) -> Router {
-    bounded(Router::new(), state)
+    bounded(est::routes(), state)
 }
 
 /// What is served without.
