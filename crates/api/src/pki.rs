@@ -2,6 +2,7 @@
 
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::event::RevocationReason;
+use lanyard_domain::id::DeviceId;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,38 @@ pub struct RevokedLine {
     pub at: Timestamp,
     /// Why.
     pub reason: RevocationReason,
+}
+
+/// How renewals stand, watched as a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewalReport {
+    /// Devices with a certificate that they should keep.
+    pub watched: usize,
+    /// Before two thirds of their lifetime.
+    pub on_time: usize,
+    /// Between two thirds and four fifths: renewing.
+    pub due: usize,
+    /// Past four fifths, or ended.
+    pub late: Vec<LateLine>,
+}
+
+/// A device that did not renew in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateLine {
+    /// Id.
+    pub device: DeviceId,
+    /// What it is, in words.
+    pub name: String,
+    /// Site.
+    pub site: String,
+    /// Who answers for it now.
+    pub owner: String,
+    /// Its newest certificate.
+    pub serial: String,
+    /// When that ends or ended.
+    pub not_after: Timestamp,
+    /// Whether it has ended.
+    pub ended: bool,
 }
 
 /// One of our authorities.

@@ -153,6 +153,8 @@ pub enum AlarmCode {
     EvidenceBroken,
     /// The key of a certificate that was revoked, or that a newer one has replaced, was used to ask for another.
     RevokedCertificateUsed,
+    /// A certificate was not renewed in time.
+    RenewalLate,
 }
 
 /// The outcome of one refusal probe (I11).

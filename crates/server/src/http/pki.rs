@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::{Query, State as Shared};
-use lanyard_api::pki::{AuthorityLine, InventoryLine, RevokedLine};
+use lanyard_api::pki::{AuthorityLine, InventoryLine, LateLine, RenewalReport, RevokedLine};
 use lanyard_control::authority::thumbprint;
 use lanyard_control::inventory::{Entry, Status};
+use lanyard_control::renewals::Late;
 use lanyard_control::world::{KnownAuthority, World};
 use lanyard_domain::authority::AuthorityState;
 use lanyard_domain::event::StreamKind;
@@ -144,6 +145,30 @@ fn issuers(world: &World) -> Vec<Named> {
         Some(Named { name: known.name.clone(), index })
     };
     world.authorities.iter().filter_map(named).collect()
+}
+
+/// `GET /v1/renewals`.
+pub async fn renewals(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<RenewalReport> {
+    let found = state.control.renewals(state.clock.now());
+    let world = state.control.world();
+    let named = |late: Late| {
+        let record = &world.devices.get(&late.device)?.record;
+        Some(LateLine {
+            device: late.device,
+            name: format!("{} {} {}", record.vendor, record.model, record.serial),
+            site: record.site.clone(),
+            owner: record.owner.clone(),
+            serial: late.serial,
+            not_after: late.not_after,
+            ended: late.ended,
+        })
+    };
+    Json(RenewalReport {
+        watched: found.watched,
+        on_time: found.on_time,
+        due: found.due,
+        late: found.late.into_iter().filter_map(named).collect(),
+    })
 }
 
 /// `GET /v1/authorities`.
