@@ -26,6 +26,8 @@ mod poll;
 mod revocation;
 pub mod server;
 mod status;
+#[cfg(test)]
+mod testing;
 mod tlv;
 mod transactions;
 

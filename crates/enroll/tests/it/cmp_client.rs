@@ -1,0 +1,1 @@
+//! Our client: against our server engine, and against OpenSSL's mock server.
