@@ -4,7 +4,7 @@ use der::asn1::ObjectIdentifier;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::write;
 
-use super::mac::Hash;
+use super::hash::Hash;
 use super::oid;
 use super::status::StatusInfo;
 use super::tlv::{Malformed, Tlv, write_integer, write_plain_algorithm};
@@ -68,5 +68,20 @@ pub(super) fn hash_of(certificate: &Certificate) -> Option<Hash> {
         oid::ECDSA_WITH_SHA384 | oid::SHA384_WITH_RSA => Some(Hash::Sha384),
         oid::ECDSA_WITH_SHA512 | oid::SHA512_WITH_RSA | oid::ED25519 => Some(Hash::Sha512),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cmp::testing::Hospital;
+
+    #[test]
+    fn a_certificate_is_hashed_as_it_was_signed() {
+        let hospital = Hospital::new();
+        // The root signs with P-384, the issuing CA with P-256.
+        assert_eq!(hash_of(hospital.root()), Some(Hash::Sha384));
+        assert_eq!(hash_of(hospital.issuing()), Some(Hash::Sha384));
+        assert_eq!(hash_of(&hospital.device.certificate), Some(Hash::Sha256));
     }
 }

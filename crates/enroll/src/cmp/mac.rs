@@ -2,15 +2,16 @@
 //! (RFC 9810 5.1.3.1, RFC 8018 7.1).
 //!
 //! Bounds: our secrets have 160 random bits, so iterations add nothing to their strength; what matters is that a
-//! stranger cannot buy work with one small message. To add an algorithm: a line in [`Hash::of`] or [`Hmac::of`].
+//! stranger cannot buy work with one small message. Hashes stand in [`super::hash`].
 
 use std::num::NonZeroU32;
 
-use aws_lc_rs::{digest, hmac, pbkdf2};
+use aws_lc_rs::{hmac, pbkdf2};
 use der::asn1::ObjectIdentifier;
 use lanyard_pki::write;
 use zeroize::Zeroizing;
 
+use super::hash::{Hash, Hmac};
 use super::oid;
 use super::tlv::{Malformed, Tlv, write_integer, write_plain_algorithm};
 
@@ -56,89 +57,6 @@ pub enum AlgorithmRefused {
     KeyLength(i64),
 }
 
-/// A hash function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hash {
-    Sha1,
-    Sha256,
-    Sha384,
-    Sha512,
-}
-
-impl Hash {
-    pub fn of(id: &ObjectIdentifier) -> Option<Self> {
-        match *id {
-            oid::SHA1 => Some(Hash::Sha1),
-            oid::SHA256 => Some(Hash::Sha256),
-            oid::SHA384 => Some(Hash::Sha384),
-            oid::SHA512 => Some(Hash::Sha512),
-            _ => None,
-        }
-    }
-
-    pub fn id(self) -> ObjectIdentifier {
-        match self {
-            Hash::Sha1 => oid::SHA1,
-            Hash::Sha256 => oid::SHA256,
-            Hash::Sha384 => oid::SHA384,
-            Hash::Sha512 => oid::SHA512,
-        }
-    }
-
-    pub fn digest(self, data: &[u8]) -> digest::Digest {
-        digest::digest(
-            match self {
-                // Only as one-way function under a secret of 160 bits, where collisions do not help.
-                Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-                Hash::Sha256 => &digest::SHA256,
-                Hash::Sha384 => &digest::SHA384,
-                Hash::Sha512 => &digest::SHA512,
-            },
-            data,
-        )
-    }
-}
-
-/// An HMAC, under the name that the peer gave it: hmacWithSHA1 has two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hmac {
-    hash: Hash,
-    id: ObjectIdentifier,
-}
-
-impl Hmac {
-    fn of(id: ObjectIdentifier) -> Option<Self> {
-        let hash = match id {
-            oid::HMAC_SHA1 | oid::HMAC_WITH_SHA1 => Hash::Sha1,
-            oid::HMAC_SHA256 => Hash::Sha256,
-            oid::HMAC_SHA384 => Hash::Sha384,
-            oid::HMAC_SHA512 => Hash::Sha512,
-            _ => return None,
-        };
-        Some(Self { hash, id })
-    }
-
-    fn key(self, key: &[u8]) -> hmac::Key {
-        let algorithm = match self.hash {
-            Hash::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-            Hash::Sha256 => hmac::HMAC_SHA256,
-            Hash::Sha384 => hmac::HMAC_SHA384,
-            Hash::Sha512 => hmac::HMAC_SHA512,
-        };
-        hmac::Key::new(algorithm, key)
-    }
-
-    /// SHA-1 is for PBM, where clients cannot do otherwise; PBMAC1 is new enough to know better.
-    fn pbkdf2(self) -> Option<pbkdf2::Algorithm> {
-        match self.hash {
-            Hash::Sha1 => None,
-            Hash::Sha256 => Some(pbkdf2::PBKDF2_HMAC_SHA256),
-            Hash::Sha384 => Some(pbkdf2::PBKDF2_HMAC_SHA384),
-            Hash::Sha512 => Some(pbkdf2::PBKDF2_HMAC_SHA512),
-        }
-    }
-}
-
 /// A MAC with all its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MacAlgorithm {
@@ -149,13 +67,13 @@ pub(super) enum MacAlgorithm {
 impl MacAlgorithm {
     /// PBM as every peer can: SHA-256 and HMAC-SHA256.
     pub fn pbm(salt: &[u8]) -> Self {
-        let mac = Hmac { hash: Hash::Sha256, id: oid::HMAC_SHA256 };
+        let mac = Hmac::SHA256;
         Self::Pbm { salt: salt.to_vec(), hash: Hash::Sha256, iterations: OUR_PBM_ITERATIONS, mac }
     }
 
     /// PBMAC1 with PBKDF2 and HMAC-SHA256.
     pub fn pbmac1(salt: &[u8]) -> Self {
-        let mac = Hmac { hash: Hash::Sha256, id: oid::HMAC_SHA256 };
+        let mac = Hmac::SHA256;
         let iterations = NonZeroU32::MIN.saturating_add(OUR_PBKDF2_ITERATIONS.saturating_sub(1));
         Self::Pbmac1 { salt: salt.to_vec(), iterations, key_bytes: 32, prf: mac, mac }
     }
@@ -200,16 +118,16 @@ impl MacAlgorithm {
         // RFC 9579 4, for PBMAC1: the length must be there. Without, it is the MAC's own.
         let length = match fields.optional(write::INTEGER, "PBKDF2.keyLength")? {
             Some(length) => length.integer()?,
-            None => i64::try_from(mac.hash.digest(b"").as_ref().len()).unwrap_or_default(),
+            None => i64::try_from(mac.output_bytes()).unwrap_or_default(),
         };
         // RFC 8018 A.2: without a prf it is HMAC-SHA1.
         let prf = match fields.optional(write::SEQUENCE, "PBKDF2.prf")? {
             Some(prf) => hmac_of(prf)?,
-            None => Hmac { hash: Hash::Sha1, id: oid::HMAC_WITH_SHA1 },
+            None => Hmac::WITH_SHA1,
         };
         fields.finish()?;
         for hmac in [prf, mac] {
-            hmac.pbkdf2().ok_or(AlgorithmRefused::Unknown(hmac.id))?;
+            hmac.pbkdf2().ok_or(AlgorithmRefused::Unknown(hmac.id()))?;
         }
         let key_bytes = usize::try_from(length)
             .ok()
@@ -239,7 +157,7 @@ impl MacAlgorithm {
                     write::bytes(o, write::OCTET_STRING, salt);
                     write_plain_algorithm(o, &hash.id());
                     write_integer(o, i64::from(*iterations));
-                    write_plain_algorithm(o, &mac.id);
+                    write_plain_algorithm(o, &mac.id());
                 });
             }
             Self::Pbmac1 { salt, iterations, key_bytes, prf, mac } => {
@@ -314,7 +232,7 @@ fn hmac_of(tlv: Tlv<'_>) -> Result<Hmac, AlgorithmRefused> {
 /// RFC 8018 B.1: the HMAC identifiers of PBKDF2 carry NULL.
 fn write_hmac(out: &mut Vec<u8>, hmac: Hmac) {
     write::tlv(out, write::SEQUENCE, |o| {
-        write::oid(o, &hmac.id);
+        write::oid(o, &hmac.id());
         o.extend([5, 0]);
     });
 }
@@ -350,6 +268,20 @@ mod tests {
             assert!(!algorithm.verify(b"secret", b"message", &tag[1..]));
             assert!(!algorithm.verify(b"secret", b"message", b""));
             assert!(!algorithm.with_salt(&[3; 16]).verify(b"secret", b"message", &tag));
+        }
+    }
+
+    // Computed by OpenSSL (`openssl kdf` and `openssl mac`) and by Python's hashlib and hmac.
+    #[test]
+    fn macs_are_those_that_others_compute() {
+        for (algorithm, tag) in [
+            (
+                MacAlgorithm::pbmac1(&[1; 16]),
+                "c327875c3ef046d0a4eed043ccabb7417501dc07124a151435e1e2f9aa7c045c",
+            ),
+            (MacAlgorithm::pbm(&[1; 16]), "607444e1a10a63d18bd91d83d5e1699efe2255f01c0271c49c707fee1a5559e8"),
+        ] {
+            assert_eq!(data_encoding::HEXLOWER.encode(&algorithm.tag(b"secret", b"message")), tag);
         }
     }
 

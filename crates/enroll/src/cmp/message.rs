@@ -102,7 +102,7 @@ impl EnrollKind {
         }
     }
 
-    /// Whether a pollReq or certConf with this number means it: clients disagree about PKCS#10, OpenSSL 3.0 says 0.
+    /// Whether a pollReq or certConf with this number means it. Peers disagree about PKCS#10: -1 as in the answer, or 0.
     pub(super) fn is_meant_by(self, request_id: i64) -> bool {
         request_id == self.request_id() || request_id == super::crmf::REQUEST_ID
     }

@@ -16,6 +16,7 @@ mod cert_reply;
 pub mod client;
 mod confirm;
 mod crmf;
+mod hash;
 mod header;
 mod information;
 mod mac;

@@ -45,14 +45,28 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
 /// Longest Name that is compared: 16 parts are twice what an X.509 subject of a careful CA has.
 const MAX_PARTS: usize = 16;
 
-fn parts(name: &[u8]) -> Result<Vec<(usize, Vec<u8>, Vec<u8>)>, Malformed> {
+/// One attribute, ready to be compared.
+#[derive(PartialEq, Eq)]
+struct Part {
+    /// Which RelativeDistinguishedName it is in.
+    rdn: usize,
+    kind: Vec<u8>,
+    value: Vec<u8>,
+}
+
+fn parts(name: &[u8]) -> Result<Vec<Part>, Malformed> {
     let mut parts = Vec::new();
-    for (rank, rdn) in only(name, write::SEQUENCE, "name")?.fields().all(MAX_PARTS)?.into_iter().enumerate() {
+    for (number, rdn) in only(name, write::SEQUENCE, "name")?.fields().all(MAX_PARTS)?.into_iter().enumerate()
+    {
         for attribute in rdn.fields().all(MAX_PARTS)? {
             let mut fields = attribute.fields();
             let (kind, value) = (fields.any()?, fields.any()?);
             fields.finish()?;
-            parts.push((rank, kind.whole.to_vec(), value.content.to_ascii_lowercase()));
+            parts.push(Part {
+                rdn: number,
+                kind: kind.whole.to_vec(),
+                value: value.content.to_ascii_lowercase(),
+            });
         }
     }
     Ok(parts)

@@ -216,7 +216,7 @@ impl Transactions {
         now: Timestamp,
     ) -> Result<(), NotBegun> {
         self.expire(now);
-        if self.open.contains_key(id) || self.ended.contains(id) {
+        if self.is_in_use(id) {
             return Err(NotBegun::InUse);
         }
         let own = self.by_sender.get(&sender);
@@ -321,8 +321,18 @@ impl Transactions {
         self.ended(id, now);
     }
 
-    /// Its number alone is remembered: it needs one message.
-    pub(super) fn ended(&mut self, id: &TransactionId, now: Timestamp) {
+    /// Nothing came of it: it is dropped, and its number too. Else strangers, whose requests are all refused, could push
+    /// the numbers out that matter.
+    pub(super) fn forget(&mut self, id: &TransactionId) {
+        self.remove(id);
+    }
+
+    /// Whether a number is taken.
+    pub(super) fn is_in_use(&self, id: &TransactionId) -> bool {
+        self.open.contains_key(id) || self.ended.contains(id)
+    }
+
+    fn ended(&mut self, id: &TransactionId, now: Timestamp) {
         if self.ended.len() >= self.limits.ended {
             self.forget_oldest_ended();
         }

@@ -8,8 +8,8 @@ use lanyard_pki::spki::PublicKey;
 use crate::cmp::cert_reply::CertReply;
 use crate::cmp::confirm::{self, Confirmation};
 use crate::cmp::crmf::{self, CertificateId};
+use crate::cmp::hash::Hash;
 use crate::cmp::header::{CMP2000, CMP2021, NONCE_BYTES};
-use crate::cmp::mac::Hash;
 use crate::cmp::message::{EnrollKind, Kind};
 use crate::cmp::poll::{self, NotYet};
 use crate::cmp::status::{FailInfo, Status, StatusInfo};
@@ -78,6 +78,8 @@ pub struct Issued {
 pub struct Unconfirmed {
     session: Session,
     certificate: Certificate,
+    /// As the answer had it: servers disagree about the number of a PKCS#10 request.
+    request_id: i64,
 }
 
 /// What the client thinks of its new certificate.
@@ -189,8 +191,11 @@ impl Enrolling {
         }
         // The server must grant what we asked for; granting what we did not ask for is no grant (RFC 9810 5.1.1.1).
         let implicit = self.asked_implicit && believed.header.implicit_confirm;
-        let unconfirmed = (!implicit)
-            .then(|| Unconfirmed { session: self.session.clone(), certificate: certificate.clone() });
+        let unconfirmed = (!implicit).then(|| Unconfirmed {
+            session: self.session.clone(),
+            certificate: certificate.clone(),
+            request_id: reply.request_id,
+        });
         let issuers = believed.extra.iter().filter(|c| **c != certificate && c.is_ca()).cloned().collect();
         let modified = reply.status.status == Status::GrantedWithMods;
         Ok(Progress::Issued(Box::new(Issued { certificate, issuers, roots, modified, unconfirmed })))
@@ -229,7 +234,7 @@ impl Unconfirmed {
         };
         let statement = Confirmation {
             hash: hash.digest(self.certificate.der()).as_ref().to_vec(),
-            request_id: crmf::REQUEST_ID,
+            request_id: self.request_id,
             status,
             hash_algorithm: said,
         };

@@ -9,6 +9,10 @@
 mod enroll;
 mod reply;
 mod revoke;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
@@ -28,7 +32,7 @@ pub use reply::{Declined, ReplyError};
 pub use revoke::Revoking;
 
 /// What the client shows of itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Credential {
     /// A one-time enrollment secret.
     Secret {
@@ -41,6 +45,15 @@ pub enum Credential {
     },
     /// A certificate and its issuers, without the root. Its key signs in the closures.
     Certificate(Vec<Certificate>),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credential::Secret { reference, .. } => write!(f, "Secret({reference}, [redacted])"),
+            Credential::Certificate(chain) => f.debug_tuple("Certificate").field(chain).finish(),
+        }
+    }
 }
 
 /// Which MAC protects messages.

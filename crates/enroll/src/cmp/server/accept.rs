@@ -3,20 +3,21 @@
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 
+use crate::cmp::Fresh;
 use crate::cmp::confirm::{self, Confirmation};
 use crate::cmp::crmf::{CertRequest, CertificateId};
+use crate::cmp::hash::Hash;
 use crate::cmp::header::CMP2021;
 use crate::cmp::information::Question;
-use crate::cmp::mac::Hash;
 use crate::cmp::message::EnrollKind;
 use crate::cmp::revocation::RevocationReason;
-use crate::cmp::status::{Status, StatusInfo};
+use crate::cmp::status::{FailInfo, Status, StatusInfo};
 use crate::cmp::transactions::{
     NoTransaction, NotBegun, Sender, Settlement, TransactionId, Transactions, Waiting,
 };
 use crate::{Authentication, EnrollmentRequest, Protocol};
 
-use super::answer::Exchange;
+use super::answer::{Draft, Exchange};
 use super::receive::{Content, Verified};
 use super::refusal::{Refusal, Refused};
 use super::{ImplicitConfirm, Server};
@@ -125,6 +126,11 @@ impl Verified {
         &self.transaction
     }
 
+    /// An error: who sent it is nobody who is known, say. Before [`Self::accept`], so that strangers open no transactions.
+    pub fn refuse(self, fail: FailInfo, why: &str, fresh: Fresh, now: Timestamp) -> Draft {
+        Draft::error(self.exchange, fail, why, fresh, now)
+    }
+
     /// Looks the transaction up, or begins it. Under the caller's lock; costs no cryptography but a hash.
     pub fn accept(
         mut self,
@@ -142,7 +148,7 @@ impl Verified {
                 Err(refusal) => Err(Refused::new(refusal, self.exchange)),
             },
             Content::Abort(status) => self.abort(transactions, &status, now),
-            Content::Revoke(certificate, reason) => self.revoke(transactions, certificate, reason, now),
+            Content::Revoke(certificate, reason) => self.revoke(transactions, certificate, reason),
             Content::Inform(questions) => Ok(Request::Inform(Inform {
                 questions,
                 authentication: self.authentication,
@@ -263,16 +269,14 @@ impl Verified {
 
     fn revoke(
         self,
-        transactions: &mut Transactions,
+        transactions: &Transactions,
         certificate: CertificateId,
         reason: RevocationReason,
-        now: Timestamp,
     ) -> Result<Request, Box<Refused>> {
-        if let Err(why) = transactions.begin(&self.transaction, self.sender, now) {
-            return Err(Refused::new(Refusal::from(why), self.exchange));
+        // It is one message, and revoking twice is revoking once: nothing is remembered.
+        if transactions.is_in_use(&self.transaction) {
+            return Err(Refused::new(Refusal::TransactionInUse, self.exchange));
         }
-        // One message is all of it: its number alone is kept, against replay.
-        transactions.end(&self.transaction, Settlement::TimedOut, now);
         let is_own = self.signer.as_ref().is_some_and(|signer| certificate.names(signer));
         Ok(Request::Revoke(Box::new(Revoke {
             request: RevocationRequest { certificate, reason, authentication: self.authentication, is_own },

@@ -259,7 +259,7 @@ impl Enroll {
         fresh: Fresh,
         now: Timestamp,
     ) -> Draft {
-        transactions.end(&self.transaction, Settlement::Confirmed, now);
+        transactions.forget(&self.transaction);
         let request_id = self.waiting.kind.request_id();
         let reply = CertReply { request_id, status, certificate: None, ca_pubs: Vec::new() };
         Draft::new(self.exchange, self.waiting.kind.reply(), reply.write(), fresh, now)

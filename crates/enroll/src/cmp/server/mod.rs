@@ -2,7 +2,8 @@
 //! bytes.
 //!
 //! 1. [`Server::receive`] takes the message apart and says by [`Received::reference`] which secret, if any, is needed.
-//! 2. [`Received::verify`] checks the protection and the proof of possession. Nothing before it can be acted on.
+//! 2. [`Received::verify`] checks the protection and the proof of possession. Nothing before it can be acted on. Whether
+//!    the sender is anybody who is known is the caller's question, best asked here: [`Verified::refuse`] says no.
 //! 3. [`Verified::accept`] looks the transaction up, under the caller's lock, and gives a [`Request`].
 //! 4. The caller acts; `answer` of the request takes the outcome, again under the lock, and gives a [`Draft`].
 //! 5. [`Draft::sign`] makes the protection and the HTTP reply, without the lock.

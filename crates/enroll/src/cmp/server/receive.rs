@@ -205,14 +205,20 @@ impl Received {
         }
     }
 
+    /// Whether it goes on with a transaction (pollReq, certConf, error). Then the caller gives [`Self::verify`] the secret
+    /// even if it is used or expired by now: the secret was good when the transaction began, and can begin no other.
+    pub fn continues_a_transaction(&self) -> bool {
+        !is_first(self.kind)
+    }
+
     /// The profile that it asks for, in the path or in the header.
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()
     }
 
     /// Checks the protection, then reads the body and checks its proof of possession. `secret` is the one that
-    /// [`Self::reference`] names, None if there is no such one or it is not good any more: the sender is told the same as
-    /// for a wrong MAC.
+    /// [`Self::reference`] names, None if there is no such one or it is not good any more (but see
+    /// [`Self::continues_a_transaction`]): the sender is told the same as for a wrong MAC.
     pub fn verify(mut self, secret: Option<&Secret>) -> Result<Verified, Box<Refused>> {
         match self.check(secret) {
             Ok(proof) => Ok(Verified {
