@@ -9,6 +9,7 @@
 //! `fuzz/fuzz_targets/<name>.rs`; a test here holds the two lists together.
 
 pub mod attest;
+pub mod cmp;
 pub mod domain;
 pub mod gateway;
 pub mod ledger;
@@ -28,7 +29,9 @@ pub struct Target {
 
 /// All targets, area by area.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
-    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS].into_iter().flatten()
+    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS, cmp::TARGETS]
+        .into_iter()
+        .flatten()
 }
 
 /// Runs one target by name; for the libFuzzer binaries.

@@ -2,7 +2,7 @@
 //! industrial makers speak it. Server side ([`server`]) and client side ([`client`]), both sans-IO.
 //!
 //! A message is header, body and a protection over the bytes of both: a signature, or a MAC with a one-time secret. So
-//! bytes are cut out of messages and never encoded again ([`tlv`]), and the types of `cmpv2` 0.2, which are of an earlier
+//! bytes are cut out of messages and never encoded again (`tlv.rs`), and the types of `cmpv2` 0.2, which are of an earlier
 //! generation of `der`, are not used.
 //!
 //! One enrollment secret, spoken in CMP: senderKID is its id, the MAC key is its whole text ([`crate::secret`]).
@@ -16,6 +16,7 @@ mod cert_reply;
 pub mod client;
 mod confirm;
 mod crmf;
+mod describe;
 mod hash;
 mod header;
 mod information;
@@ -35,6 +36,7 @@ mod transactions;
 use header::NONCE_BYTES;
 
 pub use crmf::{CertificateId, RequestRefused};
+pub use describe::describe;
 pub use information::{Answers, CrlStatus, Question, RootUpdate};
 pub use mac::AlgorithmRefused;
 pub use message::{EnrollKind, MAX_MESSAGE_BYTES};

@@ -4,7 +4,7 @@
 //! messages. Out of scope: HTTP, keys (signing is a closure), whether the new certificate chains to a trusted root (the
 //! caller validates it before it confirms).
 //!
-//! To add an exchange: a file with its value, its messages through [`Session`].
+//! To add an exchange: a file with its value, its messages through `Session`.
 
 mod enroll;
 mod reply;
