@@ -9,6 +9,7 @@
 //! `fuzz/fuzz_targets/<name>.rs`; a test here holds the two lists together.
 
 pub mod attest;
+pub mod cmp;
 pub mod domain;
 pub mod est;
 pub mod gateway;
@@ -29,9 +30,17 @@ pub struct Target {
 
 /// All targets, area by area.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
-    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS, est::TARGETS]
-        .into_iter()
-        .flatten()
+    [
+        ledger::TARGETS,
+        attest::TARGETS,
+        pki::TARGETS,
+        gateway::TARGETS,
+        domain::TARGETS,
+        est::TARGETS,
+        cmp::TARGETS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Runs one target by name; for the libFuzzer binaries.
