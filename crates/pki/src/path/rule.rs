@@ -4,8 +4,8 @@
 //! strict the caller is. Out of scope: signatures, validity, name constraints, path lengths below the anchor (webpki's
 //! part, [`super::generic`]), and which names are ours ([`super::validate`]).
 //!
-//! To add a rule: a variant, its sentence, a line in [`end_entity`], [`issuer`] or [`anchor`], and a row in the test
-//! `every_rule_refuses` or `every_rule_on_issuers_refuses`.
+//! To add a rule: a variant, its sentence, a line in `end_entity`, `issuer` or `anchor`, and a row in the test
+//! `every_rule_refuses` or its neighbours for issuers and anchors.
 
 use std::fmt;
 
