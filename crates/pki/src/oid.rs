@@ -26,6 +26,7 @@ oids! {
     SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
     CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
     OCSP = "1.3.6.1.5.5.7.48.1";
+    CA_ISSUERS = "1.3.6.1.5.5.7.48.2";
     // RFC 5280 appendix A, attributes of a Name
     COMMON_NAME = "2.5.4.3";
     SERIAL_NUMBER = "2.5.4.5";
