@@ -357,7 +357,8 @@ mod tests {
         #[test]
         fn what_is_made_by_a_pattern_fits_it(number in 0u32..1_000_000, word in "[a-z0-9]{1,12}") {
             let made = format!("north-campus/{word}-{number}");
-            prop_assert!(pattern("{site}/{word}-{n}").fits(&made, OF));
+            let fits = pattern("{site}/{word}-{n}").fits(&made, OF);
+            prop_assert!(fits, "{}", made);
         }
     }
 }

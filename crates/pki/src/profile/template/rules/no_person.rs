@@ -26,10 +26,15 @@ const PERSONAL: [&str; 13] = [
 
 fn check(draft: &Draft, report: &mut Report<'_>) {
     for item in draft.items("names.alternative").iter().chain(draft.text("names.subject")) {
-        let plain: String = item.value.chars().filter(char::is_ascii_alphanumeric).collect();
-        if item.value.contains('@') || PERSONAL.contains(&plain.to_ascii_lowercase().as_str()) {
+        if is_personal(&item.value) {
             let help = "certificates are shown to every peer and name no person or mailbox; the owner stands in the record";
             report.breach(&RULE, item, help);
         }
     }
+}
+
+/// Whether a word belongs to people; the rules on forms leave it to this one.
+pub(super) fn is_personal(word: &str) -> bool {
+    let plain: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
+    word.contains('@') || PERSONAL.contains(&plain.to_ascii_lowercase().as_str())
 }

@@ -2,11 +2,8 @@
 
 use super::{Check, Draft, Report, Rule};
 
-pub(super) const RULE: Rule = Rule {
-    name: "reserved_purpose",
-    clause: "RFC 6960 4.2.2.2, RFC 10002, R46",
-    check: Check::Whole(check),
-};
+pub(super) const RULE: Rule =
+    Rule { name: "reserved_purpose", clause: "RFC 6960 4.2.2.2, RFC 10002, R46", check: Check::Whole(check) };
 
 fn check(draft: &Draft, report: &mut Report<'_>) {
     for (purpose, item) in draft.purposes() {

@@ -2,7 +2,8 @@
 
 use super::{Check, Draft, Report, Rule};
 
-pub(super) const RULE: Rule = Rule { name: "san_given", clause: "RFC 9110 4.3.4", check: Check::Whole(check) };
+pub(super) const RULE: Rule =
+    Rule { name: "san_given", clause: "RFC 9110 4.3.4", check: Check::Whole(check) };
 
 fn check(draft: &Draft, report: &mut Report<'_>) {
     if let Some(forms) = draft.list("names.alternative").filter(|forms| forms.value.is_empty()) {
