@@ -7,13 +7,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use der::Decode;
-use lanyard_domain::id::{DeviceId, GatewayId};
 use lanyard_domain::time::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::facts::{AltNames, Facts, PermanentIdentifier};
-use crate::profile::ApplicationId;
+use crate::facts::Facts;
+pub use crate::identity::{NotOurs, PeerIdentity};
 use crate::serial::{BadSerial, Serial};
 use crate::spki::{KeyRefused, PublicKey, sha256};
 
@@ -49,35 +48,6 @@ pub enum CertificateError {
     #[error("chain of {0} certificates, at most {MAX_CHAIN} are read")]
     ChainTooLong(usize),
 }
-
-/// Whom a certificate of ours names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PeerIdentity {
-    /// A medical device.
-    Device(DeviceId),
-    /// An enforcement gateway.
-    Gateway(GatewayId),
-    /// The control plane.
-    Control,
-    /// An application of the hospital.
-    Application(ApplicationId),
-}
-
-impl fmt::Display for PeerIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PeerIdentity::Device(id) => write!(f, "device {id}"),
-            PeerIdentity::Gateway(id) => write!(f, "gateway {id}"),
-            PeerIdentity::Control => f.write_str("control plane"),
-            PeerIdentity::Application(id) => write!(f, "application {id}"),
-        }
-    }
-}
-
-/// The names in a certificate do not have the form of one of our profiles.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the alternative names are not of a form that we issue: {0}")]
-pub struct NotOurs(pub(crate) &'static str);
 
 /// A parsed certificate.
 #[derive(Clone)]
@@ -216,82 +186,6 @@ pub fn chain_from_pem(pem: &[u8]) -> Result<Vec<Certificate>, CertificateError> 
     if chain.is_empty() { Err(CertificateError::NoPem) } else { Ok(chain) }
 }
 
-impl AltNames {
-    /// Whom these names name. Every name must have its place: what is left over could be read by somebody as another.
-    pub(crate) fn identity(&self) -> Result<PeerIdentity, NotOurs> {
-        if self.others > 0 {
-            return Err(NotOurs("a form that no profile writes"));
-        }
-        let mut machines = self.dns.iter().filter_map(|n| machine_name(n));
-        let machine = machines.next().ok_or(NotOurs("no machine name among the DNS names"))?;
-        if machines.next().is_some() {
-            return Err(NotOurs("more than one machine name"));
-        }
-        let hardware = self.permanent_identifiers.len() + self.hardware_modules.len();
-        if hardware > 0 && !matches!(machine, MachineName::Device(_)) {
-            return Err(NotOurs("a hardware name beside what is no device"));
-        }
-        match (machine, self.uris.as_slice()) {
-            (MachineName::Device(id), [uri]) if *uri == id.urn() => {
-                if self.dns.len() > 1 || !self.ips.is_empty() {
-                    return Err(NotOurs("a device has no address names"));
-                }
-                self.check_hardware_names()?;
-                Ok(PeerIdentity::Device(id))
-            }
-            (MachineName::Gateway(id), [uri]) if *uri == format!("urn:uuid:{id}") => {
-                Ok(PeerIdentity::Gateway(id))
-            }
-            (MachineName::Application(id), [uri]) if *uri == format!("urn:uuid:{id}") => {
-                Ok(PeerIdentity::Application(id))
-            }
-            (MachineName::Control, []) => Ok(PeerIdentity::Control),
-            _ => Err(NotOurs("URI and DNS name do not name the same thing")),
-        }
-    }
-
-    /// A device has at most one of each form, complete: two serial numbers are two devices.
-    fn check_hardware_names(&self) -> Result<(), NotOurs> {
-        if self.permanent_identifiers.len() > 1 || self.hardware_modules.len() > 1 {
-            return Err(NotOurs("more than one hardware name of a form"));
-        }
-        // RFC 4043 2 leaves both fields optional; without a value it says "the same as the subject", without an assigner
-        // nobody answers for its being unique.
-        let complete =
-            |p: &PermanentIdentifier| p.value.as_ref().is_some_and(|v| !v.is_empty()) && p.assigner.is_some();
-        if !self.permanent_identifiers.iter().all(complete) {
-            return Err(NotOurs("a permanent identifier without value or assigner"));
-        }
-        if self.hardware_modules.iter().any(|m| m.serial.as_bytes().is_empty()) {
-            return Err(NotOurs("a hardware module without serial number"));
-        }
-        Ok(())
-    }
-}
-
-/// A DNS name in the form that our profiles give to machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MachineName {
-    Device(DeviceId),
-    Gateway(GatewayId),
-    Application(ApplicationId),
-    Control,
-}
-
-/// Reads `<id>.device.<domain>`, `<id>.gateway.<domain>`, `<id>.application.<domain>` and `control.<domain>`.
-pub(crate) fn machine_name(dns: &str) -> Option<MachineName> {
-    let (first, rest) = dns.split_once('.')?;
-    if first == "control" {
-        return Some(MachineName::Control);
-    }
-    match rest.split_once('.')?.0 {
-        "device" => first.parse().ok().map(MachineName::Device),
-        "gateway" => first.parse().ok().map(MachineName::Gateway),
-        "application" => first.parse().ok().map(MachineName::Application),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,16 +218,6 @@ mod tests {
         let mut changed = der.clone();
         changed[last + 7] = 3;
         assert_eq!(Certificate::parse(&changed), Err(CertificateError::AlgorithmMismatch));
-    }
-
-    #[test]
-    fn machine_names_are_read_in_their_own_form_only() {
-        let id = testing::device_id();
-        assert_eq!(machine_name(&format!("{id}.device.x.example")), Some(MachineName::Device(id)));
-        assert_eq!(machine_name("control.x.example"), Some(MachineName::Control));
-        for other in ["", "x", "pump.device.x", &format!("{id}.devices.x"), &format!("{id}.device")] {
-            assert_eq!(machine_name(other), None, "{other}");
-        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! In scope: pure functions over bytes, time and randomness that come in as arguments; the only IO is the
 //! key store's own directory ([`key`]). Out of scope: sockets, clocks, storage of certificates, enrolment
-//! protocols, revocation lists (certificates live at most seven days and carry noRevAvail, RFC 9608;
-//! distrust acts through [`tls::Gate`]).
+//! protocols. Certificates say how their revocation is known ([`profile`]); inside of Lanyard distrust acts through
+//! [`tls::Gate`].
 //!
 //! The way of a certificate: [`csr::verify`] -> [`issue::prepare`] (template made and linted, nothing
 //! signed) -> the caller records the intent -> [`issue::Prepared::sign`] -> [`certificate::Certificate`].
@@ -18,6 +18,7 @@ pub mod authority;
 pub mod certificate;
 pub mod csr;
 mod facts;
+mod identity;
 pub mod issue;
 pub mod key;
 pub mod lint;

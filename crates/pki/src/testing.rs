@@ -13,7 +13,7 @@ use crate::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys};
 use crate::name::Naming;
 use crate::oid;
 use crate::profile::template::Template;
-use crate::profile::{Addresses, Profile, ProfileName, RevocationUris, SubjectFacts};
+use crate::profile::{Addresses, ApplicationId, Profile, ProfileName, RevocationUris, SubjectFacts};
 use crate::serial::Serial;
 use crate::spki::PublicKey;
 use crate::tbs::{self, Tbs};
@@ -194,6 +194,10 @@ pub(crate) fn rsa_spki(octets: usize) -> Vec<u8> {
         write::bit_string(o, &key);
     });
     out
+}
+
+pub(crate) fn application_id() -> ApplicationId {
+    ApplicationId::from_random([0xa9; 16])
 }
 
 /// A certificate to be, all of it open to change.

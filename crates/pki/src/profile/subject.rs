@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use lanyard_domain::id::{DeviceId, GatewayId, StreamId};
 
-use crate::certificate::{PeerIdentity, machine_name};
+use crate::identity::{PeerIdentity, machine_name};
 use crate::name::DnsName;
 
 /// An application's id: that of its event stream.

@@ -186,3 +186,6 @@ impl Template {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod names_tests;
