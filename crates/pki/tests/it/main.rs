@@ -6,3 +6,5 @@ mod installation;
 mod openssl;
 #[cfg(test)]
 mod pem;
+#[cfg(test)]
+mod templates;
