@@ -54,8 +54,8 @@ pub struct PreparedIssuance {
     pub issuance: IssuanceId,
     /// Signed once.
     pub prepared: Prepared,
-    /// Which profile.
-    pub profile: ProfileName,
+    /// Which profile, as it stands in the event.
+    pub profile: String,
 }
 
 impl Authority {
@@ -125,7 +125,7 @@ impl Authority {
         Ok(PreparedIssuance {
             issuance: IssuanceId::from_random(random()?),
             prepared,
-            profile: profile.name(),
+            profile: profile.name().to_owned(),
         })
     }
 
