@@ -24,7 +24,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, PeerIdentity};
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
 use crate::path::{self, Anchors, PathError, Purpose, VerifiedChain};
 use crate::spki::PublicKeyKind;
@@ -64,6 +64,13 @@ impl Gate {
     /// A gate that asks `decide`.
     pub fn new(decide: impl Fn(&VerifiedChain) -> Result<(), Refusal> + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
+    }
+    /// The control plane and nobody else: a device or an application that is a server has a good chain too.
+    pub fn control_plane() -> Self {
+        Self::new(|chain| match chain.identity() {
+            PeerIdentity::Control => Ok(()),
+            other => Err(Refusal(format!("{other} is not the control plane"))),
+        })
     }
     /// Every peer whose chain is good; for roles that decide at each request.
     pub fn any_valid() -> Self {
