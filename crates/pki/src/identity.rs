@@ -178,8 +178,9 @@ mod tests {
     // R38: one certificate, one thing; a name that no profile writes is a second one.
     #[test]
     fn names_beside_those_of_the_profiles_are_refused() {
+        type Good = fn() -> AltNames;
         type Edit = fn(&mut AltNames);
-        let broken: [(&str, fn() -> AltNames, Edit); 16] = [
+        let broken: [(&str, Good, Edit); 16] = [
             ("unknown form", device, |n| n.others = 1),
             ("no URI", device, |n| n.uris.clear()),
             ("two URIs", device, |n| n.uris.push("urn:x".into())),

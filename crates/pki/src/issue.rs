@@ -60,6 +60,7 @@ pub struct Prepared {
     not_before: Timestamp,
     not_after: Timestamp,
     spki_sha256: [u8; 32],
+    shard: Option<u32>,
     issuer: KeyLabel,
     issuer_kind: KeyKind,
     issuer_spki: Vec<u8>,
@@ -154,6 +155,7 @@ pub(crate) fn assemble(
         not_before,
         not_after,
         spki_sha256: key.sha256(),
+        shard: pointers.map(|pointers| pointers.shard),
         issuer: issuer.label.clone(),
         issuer_kind: issuer.kind,
         issuer_spki: issuer.key.der().to_vec(),
@@ -186,6 +188,12 @@ impl Prepared {
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub fn spki_sha256(&self) -> [u8; 32] {
         self.spki_sha256
+    }
+
+    /// The CRL shard on which it would stand; `None` for a short-lived one. To be recorded: it is decided here once, and
+    /// another number of shards later does not change it.
+    pub fn shard(&self) -> Option<u32> {
+        self.shard
     }
 
     /// Signs with the issuer's key. The label must still hold the key of the CA certificate.

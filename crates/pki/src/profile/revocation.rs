@@ -90,8 +90,10 @@ impl RevocationUris {
 
     /// What stands in one certificate.
     pub(crate) fn pointers(&self, issuer_key_id: &[u8], serial: &Serial) -> Pointers {
+        let shard = self.shard_of(serial);
         Pointers {
-            crl: self.crl(issuer_key_id, self.shard_of(serial)),
+            shard,
+            crl: self.crl(issuer_key_id, shard),
             ocsp: self.ocsp.clone(),
             ca_issuers: self.ca_issuers(issuer_key_id),
         }
@@ -101,6 +103,7 @@ impl RevocationUris {
 /// The three URIs in one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pointers {
+    pub shard: u32,
     pub crl: String,
     pub ocsp: String,
     pub ca_issuers: String,

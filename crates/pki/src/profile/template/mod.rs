@@ -7,7 +7,7 @@
 //! In scope: reading, rules, names by template, several templates side by side ([`Catalogue`]). Out of scope: where the
 //! files lie, who approved them, which record has which template (control).
 //!
-//! To add a key see [`document`], a rule see [`rules`].
+//! To add a key see `document.rs`, a rule see [`rules`].
 
 mod catalogue;
 mod compile;

@@ -183,6 +183,14 @@ fn a_listed_certificate_names_its_shard_and_responder_and_nothing_else() {
     let certificate = a.issue_by(&profile, &SubjectFacts::Device { id: testing::device_id() }).certificate;
     let uris: RevocationUris = testing::revocation_uris();
     let shard = uris.shard_of(&certificate.serial());
+    let (_, csr) = a.csr();
+    let prepare = |profile: &Profile| {
+        let facts = SubjectFacts::Device { id: testing::device_id() };
+        issue::prepare(profile, &csr, &facts, &a.authority.issuing, Asked::Default, certificate.serial(), NOW)
+            .unwrap()
+            .shard()
+    };
+    assert_eq!((prepare(&profile), prepare(&device(""))), (Some(shard), None));
     let key_id = a.authority.issuing.certificate().facts().subject_key_id.clone().unwrap();
     let facts = certificate.facts();
     assert!(facts.no_rev_avail.is_none());

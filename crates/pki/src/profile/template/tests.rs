@@ -529,10 +529,8 @@ proptest! {
     ) {
         let text = EXAMPLES[which];
         let (start, end) = (at.min(text.len()), (at + drop).min(text.len()));
-        if !text.is_char_boundary(start) || !text.is_char_boundary(end) {
-            return Ok(());
-        }
-        let edited = format!("{}{with}{}", &text[..start], &text[end..]);
+        let (Some(before), Some(after)) = (text.get(..start), text.get(end..)) else { return Ok(()) };
+        let edited = format!("{before}{with}{after}");
         let lines = edited.split('\n').count();
         for problem in lint(&edited) {
             prop_assert!((1..=lines).contains(&problem.line), "{problem}");
