@@ -206,7 +206,12 @@ impl Facts {
 
     /// Whether it says that nobody will ever revoke it (RFC 9608), and nothing in it says otherwise.
     pub(crate) fn is_no_rev_avail(&self) -> bool {
-        self.no_rev_avail.is_some() && !self.is_ca() && !self.names_a_crl && !self.names_an_ocsp_responder
+        self.no_rev_avail.is_some() && !self.is_ca() && !self.is_listed()
+    }
+
+    /// Whether it says where its revocation would stand.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.names_a_crl || self.names_an_ocsp_responder
     }
 
     pub(crate) fn is_self_issued(&self) -> bool {

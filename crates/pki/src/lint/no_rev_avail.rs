@@ -9,7 +9,7 @@ pub(super) const LINT: Lint = Lint { name: "no_rev_avail", clause: "RFC 9608 2 a
 
 fn check(linted: &Linted<'_>) -> Result<(), String> {
     let facts = linted.facts;
-    if facts.no_rev_avail.is_some() && (facts.names_a_crl || facts.names_an_ocsp_responder) {
+    if facts.no_rev_avail.is_some() && facts.is_listed() {
         return Err("noRevAvail stands beside a CRL or OCSP pointer".into());
     }
     match (facts.no_rev_avail, &linted.terms.revocation) {

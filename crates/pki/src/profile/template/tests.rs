@@ -219,6 +219,12 @@ fn rows() -> Vec<(&'static str, (usize, usize), &'static str, String)> {
         ("purposes_for_subject", (4, 18), "usage.purposes", device("").replace("[\"clientAuth\"]", "[]")),
         ("purposes_for_subject", (4, 18), "usage.purposes", other("gateway", "\"serverAuth\"", "")),
         (
+            "gateway_short_lived",
+            (5, 19),
+            "revocation.mode",
+            other("gateway", "\"serverAuth\", \"clientAuth\"", "revocation.mode = \"crl-ocsp\""),
+        ),
+        (
             "purposes_for_subject",
             (4, 18),
             "usage.purposes",

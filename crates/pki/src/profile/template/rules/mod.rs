@@ -18,6 +18,7 @@ mod dns_suffix_given;
 mod duration_form;
 mod encipherment_needs_rsa;
 pub(super) mod file_size;
+mod gateway_short_lived;
 mod hardware_names_need_hardware;
 mod hardware_type_with_form;
 mod identity_names;
@@ -73,6 +74,7 @@ pub const ALL: &[Rule] = &[
     duration_form::RULE,
     encipherment_needs_rsa::RULE,
     file_size::RULE,
+    gateway_short_lived::RULE,
     hardware_names_need_hardware::RULE,
     hardware_type_with_form::RULE,
     identity_names::RULE,
