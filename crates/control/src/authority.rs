@@ -110,8 +110,8 @@ pub struct PreparedIssuance {
     pub issuance: IssuanceId,
     /// Signed once.
     pub prepared: Prepared,
-    /// Which profile.
-    pub profile: ProfileName,
+    /// Which profile, as it stands in the event.
+    pub profile: String,
 }
 
 /// Why the authorities of the log cannot be used.
@@ -235,7 +235,7 @@ impl Authority {
         Ok(PreparedIssuance {
             issuance: IssuanceId::from_random(random()?),
             prepared,
-            profile: profile.name(),
+            profile: profile.name().to_owned(),
         })
     }
 

@@ -4,8 +4,8 @@
 //!
 //! In scope: pure functions over bytes, time and randomness that come in as arguments; the only IO is the
 //! key store's own directory ([`key`]). Out of scope: sockets, clocks, storage of certificates, enrolment
-//! protocols, lists of what we revoked (certificates live at most seven days and carry noRevAvail, RFC 9608;
-//! distrust acts through [`tls::Gate`]); other issuers' lists are read in [`path::revocation`].
+//! protocols. Certificates say how their revocation is known ([`profile`]); inside of Lanyard distrust acts through
+//! [`tls::Gate`]; other issuers' lists are read in [`path::revocation`].
 //!
 //! The way of a certificate: [`csr::verify`] -> [`issue::prepare`] (template made and linted, nothing
 //! signed) -> the caller records the intent -> [`issue::Prepared::sign`] -> [`certificate::Certificate`].
@@ -20,6 +20,7 @@ pub mod authority;
 pub mod certificate;
 pub mod csr;
 mod facts;
+mod identity;
 pub mod idevid;
 pub mod issue;
 pub mod key;

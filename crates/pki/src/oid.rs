@@ -33,8 +33,13 @@ oids! {
     ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
     SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
     CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+    EAP_OVER_LAN = "1.3.6.1.5.5.7.3.14";
     OCSP = "1.3.6.1.5.5.7.48.1";
-    // RFC 4043 2 and RFC 4108 5, otherName forms
+    CA_ISSUERS = "1.3.6.1.5.5.7.48.2";
+    // IEEE 11073-20701: a participant's role in a service-oriented device connectivity network
+    SDC_SERVICE_PROVIDER = "1.2.840.10004.20701.1.1";
+    SDC_SERVICE_CONSUMER = "1.2.840.10004.20701.1.2";
+    // RFC 4043 2 and RFC 4108 5, forms of otherName
     PERMANENT_IDENTIFIER = "1.3.6.1.5.5.7.8.3";
     HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4";
     // RFC 5280 appendix A, attributes of a Name
@@ -60,4 +65,6 @@ oids! {
     SHA256_WITH_RSA = "1.2.840.113549.1.1.11";
     SHA384_WITH_RSA = "1.2.840.113549.1.1.12";
     SHA512_WITH_RSA = "1.2.840.113549.1.1.13";
+    // RFC 9881 2
+    ML_DSA_65 = "2.16.840.1.101.3.4.3.18";
 }

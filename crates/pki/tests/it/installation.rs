@@ -28,7 +28,7 @@ pub fn random_serial() -> Serial {
 
 impl Installation {
     pub fn new() -> Self {
-        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let naming = Self::naming();
         let keys = MemoryKeys::default();
         let generation =
             |label: &str| Generation { number: 1, label: label.parse().unwrap(), serial: random_serial() };
@@ -36,6 +36,10 @@ impl Installation {
             Authority::create(&naming, &keys, &generation("root-g1"), &generation("issuing-g1"), NOW)
                 .unwrap();
         Self { keys, authority, naming }
+    }
+
+    pub fn naming() -> Naming {
+        Naming::new("General Hospital", "hospital.example").unwrap()
     }
 
     pub fn device_id() -> DeviceId {

@@ -16,4 +16,6 @@ mod pem;
 #[cfg(test)]
 mod pkits;
 #[cfg(test)]
+mod templates;
+#[cfg(test)]
 mod verifiers;
