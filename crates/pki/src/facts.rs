@@ -76,6 +76,8 @@ pub(crate) struct Facts {
     pub no_rev_avail: Option<NoRevAvail>,
     /// CRL distribution point or freshest CRL.
     pub names_a_crl: bool,
+    /// Where the list is in which it would stand.
+    pub crl_uris: Vec<String>,
     pub names_an_ocsp_responder: bool,
     /// Every extension in order: id and whether it is critical.
     pub extensions: Vec<(ObjectIdentifier, bool)>,
@@ -107,6 +109,7 @@ impl Facts {
             authority_key_id: None,
             no_rev_avail: None,
             names_a_crl: false,
+            crl_uris: Vec::new(),
             names_an_ocsp_responder: false,
             extensions: Vec::new(),
         };
@@ -139,7 +142,11 @@ impl Facts {
                 self.no_rev_avail =
                     Some(NoRevAvail { critical: extension.critical, is_null: value == [5, 0] });
             }
-            oid::CRL_DISTRIBUTION_POINTS | oid::FRESHEST_CRL => self.names_a_crl = true,
+            oid::CRL_DISTRIBUTION_POINTS => {
+                self.names_a_crl = true;
+                self.crl_uris = crate::crl::uris_of(value).map_err(|_| der::Tag::Sequence.value_error())?;
+            }
+            oid::FRESHEST_CRL => self.names_a_crl = true,
             oid::AUTHORITY_INFO_ACCESS => {
                 let access = AuthorityInfoAccessSyntax::from_der(value)?;
                 self.names_an_ocsp_responder |= access.0.iter().any(|d| d.access_method == oid::OCSP);

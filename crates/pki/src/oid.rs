@@ -18,6 +18,11 @@ oids! {
     AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
     EXTENDED_KEY_USAGE = "2.5.29.37";
     FRESHEST_CRL = "2.5.29.46";
+    // RFC 5280 5.2 and 5.3, extensions of lists and of their entries
+    CRL_NUMBER = "2.5.29.20";
+    REASON_CODE = "2.5.29.21";
+    DELTA_CRL_INDICATOR = "2.5.29.27";
+    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
     AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     // RFC 9608 2
     NO_REV_AVAIL = "2.5.29.56";
@@ -26,6 +31,15 @@ oids! {
     SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
     CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
     OCSP = "1.3.6.1.5.5.7.48.1";
+    // RFC 6960 4.2.2.2, 4.4 and appendix B
+    OCSP_SIGNING = "1.3.6.1.5.5.7.3.9";
+    OCSP_BASIC = "1.3.6.1.5.5.7.48.1.1";
+    OCSP_NONCE = "1.3.6.1.5.5.7.48.1.2";
+    OCSP_NO_CHECK = "1.3.6.1.5.5.7.48.1.5";
+    OCSP_EXTENDED_REVOKE = "1.3.6.1.5.5.7.48.1.9";
+    // RFC 6960 4.3 and RFC 9919 3.1.1, hashes in a CertID
+    SHA1 = "1.3.14.3.2.26";
+    SHA256 = "2.16.840.1.101.3.4.2.1";
     // RFC 5280 appendix A, attributes of a Name
     COMMON_NAME = "2.5.4.3";
     SERIAL_NUMBER = "2.5.4.5";

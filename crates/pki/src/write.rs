@@ -10,7 +10,9 @@ pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const UTF8_STRING: u8 = 0x0c;
 pub(crate) const PRINTABLE_STRING: u8 = 0x13;
 pub(crate) const UTC_TIME: u8 = 0x17;
@@ -95,6 +97,13 @@ pub(crate) fn time(out: &mut Vec<u8>, at: Timestamp) {
     } else {
         bytes(out, GENERALIZED_TIME, format!("{year:04}{rest}").as_bytes());
     }
+}
+
+/// GeneralizedTime whatever the year, as OCSP wants it (RFC 6960 4.2.1), in the form of RFC 5280 4.1.2.5.2.
+pub(crate) fn generalized_time(out: &mut Vec<u8>, at: Timestamp) {
+    let (year, month, day, hour, minute, second) = at.civil();
+    let text = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
+    bytes(out, GENERALIZED_TIME, text.as_bytes());
 }
 
 /// One attribute of a Name, in its own SET (single-valued RDN).
