@@ -49,7 +49,6 @@ pub(crate) struct Element<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Algorithm<'a> {
     pub oid: ObjectIdentifier,
-    pub whole: &'a [u8],
     /// The parameters as they stand; `None` when left out.
     pub parameters: Option<&'a [u8]>,
 }
@@ -114,12 +113,11 @@ impl<'a> Reader<'a> {
         if !self.next_is(write::SEQUENCE) {
             return Err(BadDer::Expected(what));
         }
-        let element = self.any()?;
-        let mut inner = Reader::new(element.content);
+        let mut inner = Reader::new(self.any()?.content);
         let oid = inner.oid(what)?;
         let parameters = if inner.is_empty() { None } else { Some(inner.any()?.whole) };
         inner.end(what)?;
-        Ok(Algorithm { oid, whole: element.whole, parameters })
+        Ok(Algorithm { oid, parameters })
     }
 
     /// A BIT STRING of whole octets.

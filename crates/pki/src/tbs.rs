@@ -72,6 +72,13 @@ pub(crate) fn no_rev_avail() -> Vec<u8> {
     out
 }
 
+/// The value of nocheck is NULL, the extension is not critical (RFC 6960 4.2.2.2.1).
+pub(crate) fn ocsp_no_check() -> Vec<u8> {
+    let mut out = Vec::with_capacity(24);
+    write::extension(&mut out, &oid::OCSP_NO_CHECK, Critical::No, |o| o.extend_from_slice(&[write::NULL, 0]));
+    out
+}
+
 pub(crate) fn algorithm_identifier(id: &der::asn1::ObjectIdentifier) -> Vec<u8> {
     let mut out = Vec::with_capacity(16);
     write::tlv(&mut out, write::SEQUENCE, |o| write::oid(o, id));

@@ -1,4 +1,4 @@
-//! An end entity names its purposes, client or server authentication and no wildcard; our CAs name none.
+//! An end entity names its purposes, client or server authentication or OCSP signing and no wildcard; our CAs name none.
 
 use super::{Lint, Linted};
 use crate::oid;
@@ -15,7 +15,8 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
             if usages.is_empty() {
                 return Err("extendedKeyUsage is empty".into());
             }
-            match usages.iter().find(|u| ![oid::CLIENT_AUTH, oid::SERVER_AUTH].contains(u)) {
+            match usages.iter().find(|u| ![oid::CLIENT_AUTH, oid::SERVER_AUTH, oid::OCSP_SIGNING].contains(u))
+            {
                 Some(other) => Err(format!("extendedKeyUsage `{other}` belongs to no profile")),
                 None => Ok(()),
             }

@@ -16,6 +16,7 @@ mod issuer_name;
 mod key_strength;
 mod key_usage;
 mod no_rev_avail;
+mod ocsp_signing;
 mod serial;
 mod signature_algorithm;
 mod subject_key_id;
@@ -45,6 +46,7 @@ pub const ALL: &[Lint] = &[
     key_strength::LINT,
     key_usage::LINT,
     no_rev_avail::LINT,
+    ocsp_signing::LINT,
     serial::LINT,
     signature_algorithm::LINT,
     subject_key_id::LINT,

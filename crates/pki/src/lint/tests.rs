@@ -16,7 +16,7 @@ fn lint_names(facts: &Facts, role: Role, issuer: IssuerView<'_>) -> Vec<&'static
 fn what_we_issue_has_no_finding() {
     let a = Installation::new();
     let (issuing, root) = (a.authority.issuing.side().view, a.authority.root.side().view);
-    for issued in [a.device(), a.gateway(), a.control()] {
+    for issued in [a.device(), a.gateway(), a.control(), a.ocsp_responder()] {
         assert!(lint_names(issued.certificate.facts(), Role::EndEntity, issuing).is_empty());
     }
     let role = Role::Authority { path_len: Some(0) };
@@ -65,6 +65,16 @@ fn every_lint_says_no() {
     check("extended_key_usage", &|f| f.extended_key_usage = Some(vec![]));
     check("extended_key_usage", &|f| {
         f.extended_key_usage.as_mut().unwrap().push(oid::ANY_EXTENDED_KEY_USAGE);
+    });
+    check("ocsp_signing", &|f| f.extended_key_usage = Some(vec![oid::OCSP_SIGNING]));
+    check("ocsp_signing", &|f| f.extensions.push((oid::OCSP_NO_CHECK, false)));
+    check("ocsp_signing", &|f| {
+        f.extended_key_usage.as_mut().unwrap().push(oid::OCSP_SIGNING);
+        f.extensions.push((oid::OCSP_NO_CHECK, false));
+    });
+    check("ocsp_signing", &|f| {
+        f.extended_key_usage = Some(vec![oid::OCSP_SIGNING]);
+        f.extensions.push((oid::OCSP_NO_CHECK, true));
     });
     check("authority_key_id", &|f| f.authority_key_id = None);
     check("authority_key_id", &|f| f.authority_key_id = Some(vec![1; 20]));

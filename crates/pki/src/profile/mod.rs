@@ -11,6 +11,7 @@ mod ca;
 mod control_server;
 mod device_ldevid;
 mod gateway_server;
+mod ocsp_responder;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -26,10 +27,11 @@ use crate::tbs;
 use crate::write::{self, Critical};
 
 /// Every profile.
-pub const ALL: [ProfileName; 5] = [
+pub const ALL: [ProfileName; 6] = [
     ProfileName::DeviceLdevid,
     ProfileName::GatewayServer,
     ProfileName::ControlServer,
+    ProfileName::OcspResponder,
     ProfileName::RootCa,
     ProfileName::IssuingCa,
 ];
@@ -43,6 +45,8 @@ pub enum ProfileName {
     GatewayServer,
     /// The control plane: server only.
     ControlServer,
+    /// A delegated OCSP responder: signs answers about one CA's certificates.
+    OcspResponder,
     /// Self-signed root.
     RootCa,
     /// The CA below the root that signs all others.
@@ -55,6 +59,7 @@ impl ProfileName {
             ProfileName::DeviceLdevid => &device_ldevid::SPEC,
             ProfileName::GatewayServer => &gateway_server::SPEC,
             ProfileName::ControlServer => &control_server::SPEC,
+            ProfileName::OcspResponder => &ocsp_responder::SPEC,
             ProfileName::RootCa => &ca::ROOT,
             ProfileName::IssuingCa => &ca::ISSUING,
         }
@@ -126,6 +131,8 @@ pub enum SubjectFacts {
         /// Its addresses.
         addresses: Addresses,
     },
+    /// Who answers OCSP requests about the certificates of the CA that signs this one.
+    OcspResponder,
     /// A CA of this generation.
     Authority {
         /// Counted from 1.
@@ -263,6 +270,9 @@ fn constant_extensions(spec: &Spec) -> Vec<u8> {
             });
             // RFC 9608: there is no revocation list; the certificate ends before one would matter.
             out.extend(tbs::no_rev_avail());
+            if spec.extended_key_usages.contains(&oid::OCSP_SIGNING) {
+                out.extend(tbs::ocsp_no_check());
+            }
         }
         Role::Authority { path_len } => {
             write::extension(&mut out, &oid::BASIC_CONSTRAINTS, Critical::Yes, |o| {
