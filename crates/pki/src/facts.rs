@@ -9,10 +9,11 @@ use der::{Decode, Encode};
 use lanyard_domain::time::Timestamp;
 use x509_cert::TbsCertificate;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::crl::dp::DistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{
-    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage,
-    SubjectAltName, SubjectKeyIdentifier,
+    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
+    ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::time::Time;
 
@@ -33,6 +34,15 @@ impl AltNames {
     pub(crate) fn is_empty(&self) -> bool {
         self.dns.is_empty() && self.uris.is_empty() && self.ips.is_empty() && self.others == 0
     }
+}
+
+/// One DistributionPoint (RFC 5280 4.2.1.13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CrlPoint {
+    /// The URIs of its fullName.
+    pub uris: Vec<String>,
+    /// Whether it has these only: no other form of name, no reasons, no other issuer.
+    pub plain: bool,
 }
 
 /// Which of the two time forms of RFC 5280 4.1.2.5 was used.
@@ -76,9 +86,8 @@ pub(crate) struct Facts {
     pub no_rev_avail: Option<NoRevAvail>,
     /// CRL distribution point or freshest CRL.
     pub names_a_crl: bool,
-    /// Where the list is in which it would stand.
-    pub crl_uris: Vec<String>,
     pub names_an_ocsp_responder: bool,
+    pub crl_points: Vec<CrlPoint>,
     /// Every extension in order: id and whether it is critical.
     pub extensions: Vec<(ObjectIdentifier, bool)>,
 }
@@ -109,8 +118,8 @@ impl Facts {
             authority_key_id: None,
             no_rev_avail: None,
             names_a_crl: false,
-            crl_uris: Vec::new(),
             names_an_ocsp_responder: false,
+            crl_points: Vec::new(),
             extensions: Vec::new(),
         };
         for extension in tbs.extensions().map(Vec::as_slice).unwrap_or_default() {
@@ -144,7 +153,7 @@ impl Facts {
             }
             oid::CRL_DISTRIBUTION_POINTS => {
                 self.names_a_crl = true;
-                self.crl_uris = crate::crl::uris_of(value).map_err(|_| der::Tag::Sequence.value_error())?;
+                self.crl_points = crl_points(value);
             }
             oid::FRESHEST_CRL => self.names_a_crl = true,
             oid::AUTHORITY_INFO_ACCESS => {
@@ -199,6 +208,32 @@ fn alt_names(names: SubjectAltName, critical: bool) -> AltNames {
         }
     }
     out
+}
+
+/// The points of a list; an unreadable list is one point that says nothing, so that foreign certificates with odd ones
+/// still parse and ours never pass.
+fn crl_points(value: &[u8]) -> Vec<CrlPoint> {
+    match CrlDistributionPoints::from_der(value) {
+        Ok(points) => points.0.iter().map(crl_point).collect(),
+        Err(_) => vec![CrlPoint { uris: Vec::new(), plain: false }],
+    }
+}
+
+fn crl_point(point: &DistributionPoint) -> CrlPoint {
+    let names = match &point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => names.as_slice(),
+        _ => &[],
+    };
+    let uris: Vec<String> = names.iter().filter_map(uri).collect();
+    let plain = uris.len() == names.len() && point.reasons.is_none() && point.crl_issuer.is_none();
+    CrlPoint { uris, plain }
+}
+
+fn uri(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str().to_owned()),
+        _ => None,
+    }
 }
 
 fn ip(octets: &[u8]) -> Option<IpAddr> {

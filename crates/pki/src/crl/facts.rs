@@ -235,7 +235,7 @@ fn point(mut value: Reader<'_>, critical: bool) -> Result<Point, BadDer> {
     Ok(found)
 }
 
-/// CRLDistributionPoints (RFC 5280 4.2.1.13), also the form of freshestCRL: the names of all points together.
+/// freshestCRL, in the form of CRLDistributionPoints (RFC 5280 4.2.1.13): the names of all points together.
 fn distribution_points(mut value: Reader<'_>) -> Result<Names, BadDer> {
     const WHAT: &str = "a distribution point";
     let mut points = value.nested(write::SEQUENCE, WHAT)?;
@@ -255,11 +255,6 @@ fn distribution_points(mut value: Reader<'_>) -> Result<Names, BadDer> {
         }
     }
     Ok(names)
-}
-
-/// The URIs in a certificate's cRLDistributionPoints, for [`crate::facts`].
-pub(crate) fn uris_of(value: &[u8]) -> Result<Vec<String>, BadDer> {
-    distribution_points(Reader::new(value)).map(|names| names.uris)
 }
 
 /// DistributionPointName: fullName [0] GeneralNames, or nameRelativeToCRLIssuer [1].

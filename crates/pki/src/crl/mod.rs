@@ -25,7 +25,6 @@ pub use build::{
 };
 pub use delta::DeltaRefused;
 pub use facts::MAX_CRL_BYTES;
-pub(crate) use facts::uris_of;
 pub use number::Number;
 pub use read::{Crl, CrlError, VerifiedCrl, VerifyError};
 

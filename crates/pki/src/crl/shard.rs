@@ -11,7 +11,6 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use crate::certificate::Certificate;
 use crate::serial::Serial;
 use crate::uri::{BadUri, HttpUri};
 
@@ -29,7 +28,7 @@ pub enum BadShard {
     #[error("{0} shards: a CA has 1 to {MOST} lists")]
     Count(u32),
     /// No such list.
-    #[error("`{0}` names no revocation list: expected `<16 hex digits>/<shards>/<index>.crl`")]
+    #[error("`{0}` names no revocation list: expected `<key id of the CA in hex>/<shards>/<index>.crl`")]
     Path(String),
 }
 
@@ -59,29 +58,31 @@ pub fn shard_of(serial: &Serial, shards: Shards) -> u32 {
     u32::try_from(serial.low_u64() % u64::from(shards.count())).unwrap_or_default()
 }
 
+/// The longest key identifier that can stand in an address: ours have 20 octets, a hospital's own CA may have a SHA-256.
+const MAX_KEY_ID: usize = 32;
+
 /// Which list: of which CA, of how many, which one. Its text is the path at which it is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    ca: [u8; 8],
+    ca: Vec<u8>,
     shards: Shards,
     index: u32,
 }
 
 impl Place {
-    /// The list of `ca` in which the certificate with this serial would stand.
-    pub fn of(ca: &Certificate, shards: Shards, serial: &Serial) -> Self {
-        Self { ca: ca_tag(ca), shards, index: shard_of(serial, shards) }
+    /// The list of the CA with this key identifier in which the certificate with this serial would stand.
+    pub fn of(ca_key_id: &[u8], shards: Shards, serial: &Serial) -> Self {
+        Self { ca: ca_key_id.to_vec(), shards, index: shard_of(serial, shards) }
     }
 
-    /// Every list of `ca`.
-    pub fn all(ca: &Certificate, shards: Shards) -> impl Iterator<Item = Self> + use<> {
-        let ca = ca_tag(ca);
-        (0..shards.count()).map(move |index| Self { ca, shards, index })
+    /// Every list of that CA.
+    pub fn all(ca_key_id: &[u8], shards: Shards) -> impl Iterator<Item = Self> {
+        (0..shards.count()).map(move |index| Self { ca: ca_key_id.to_vec(), shards, index })
     }
 
-    /// Whether it is a list of this CA.
-    pub fn is_of(&self, ca: &Certificate) -> bool {
-        self.ca == ca_tag(ca)
+    /// The CA's key identifier.
+    pub fn ca_key_id(&self) -> &[u8] {
+        &self.ca
     }
 
     /// Of how many.
@@ -103,11 +104,6 @@ impl Place {
     pub fn uri(&self, base: &HttpUri) -> Result<HttpUri, BadUri> {
         base.join(&self.to_string())
     }
-}
-
-/// 64 bits of the key's digest: short in every certificate, and two CAs of one installation do not meet in them.
-fn ca_tag(ca: &Certificate) -> [u8; 8] {
-    ca.spki_sha256().first_chunk().copied().unwrap_or_default()
 }
 
 impl fmt::Display for Place {
@@ -132,18 +128,18 @@ impl FromStr for Place {
 
 fn parse(path: &str) -> Option<Place> {
     let mut parts = path.strip_suffix(".crl")?.split('/');
-    let ca = data_encoding::HEXLOWER.decode(parts.next()?.as_bytes()).ok()?;
+    let ca = parts.next().filter(|id| (1..=2 * MAX_KEY_ID).contains(&id.len()))?;
+    let ca = data_encoding::HEXLOWER.decode(ca.as_bytes()).ok()?;
     let shards = Shards::new(parts.next()?.parse().ok()?).ok()?;
     let index: u32 = parts.next()?.parse().ok()?;
     let fits = parts.next().is_none() && index < shards.count();
-    let place = Place { ca: ca.try_into().ok()?, shards, index };
-    fits.then_some(place)
+    fits.then_some(Place { ca, shards, index })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Installation, random_serial};
+    use crate::testing::random_serial;
 
     #[test]
     fn the_shard_of_a_serial_never_moves() {
@@ -169,30 +165,31 @@ mod tests {
 
     #[test]
     fn a_place_reads_back_and_has_one_spelling() {
-        let ca = Installation::new().authority.issuing.certificate().clone();
-        let serial = random_serial();
+        let (ca, serial) = ([0xab; 20], random_serial());
         let place = Place::of(&ca, Shards::DEFAULT, &serial);
-        assert!(place.holds(&serial) && place.is_of(&ca));
-        assert_eq!(place.to_string().parse(), Ok(place));
-        assert_eq!(
-            Place::all(&ca, Shards::DEFAULT).filter(|p| p.holds(&serial)).collect::<Vec<_>>(),
-            [place]
-        );
+        assert!(place.holds(&serial) && place.ca_key_id() == ca);
+        assert_eq!(place.to_string().parse(), Ok(place.clone()));
+        let mine: Vec<Place> = Place::all(&ca, Shards::DEFAULT).filter(|p| p.holds(&serial)).collect();
+        assert_eq!(mine, [place.clone()]);
         let base: HttpUri = "http://pki.hospital.example/crl".parse().unwrap();
         assert_eq!(place.uri(&base).unwrap().as_str(), format!("{base}/{place}"));
         let tag = "00112233445566ff";
+        assert!(format!("{tag}/32/31.crl").parse::<Place>().is_ok());
         for bad in [
             "",
             "x",
+            "/32/1.crl",
+            "../32/1.crl",
+            "001/32/1.crl",
             &format!("{tag}/32/32.crl"),
             &format!("{tag}/0/0.crl"),
             &format!("{tag}/032/1.crl"),
             &format!("{tag}/32/+1.crl"),
             &format!("{tag}/32/1.crl/"),
             &format!("{tag}/32/1/1.crl"),
-            "001122/32/1.crl",
+            &format!("{tag}/4097/1.crl"),
             &format!("{}/32/1.crl", tag.to_uppercase()),
-            "../32/1.crl",
+            &format!("{}/32/1.crl", "ab".repeat(MAX_KEY_ID + 1)),
         ] {
             assert!(bad.parse::<Place>().is_err(), "{bad}");
         }

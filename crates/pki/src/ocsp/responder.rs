@@ -175,9 +175,7 @@ impl Responder {
         let kind = match key.kind() {
             PublicKeyKind::P256 => KeyKind::P256,
             PublicKeyKind::P384 => KeyKind::P384,
-            PublicKeyKind::Ed25519 | PublicKeyKind::Rsa(_) => {
-                return Err(refuse("its key is neither P-256 nor P-384"));
-            }
+            _ => return Err(refuse("its key is neither P-256 nor P-384")),
         };
         if backend.public_spki(&label)? != key.der() {
             return Err(KeyError::NotTheCertifiedKey(label).into());
