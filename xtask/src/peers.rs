@@ -14,7 +14,9 @@ use crate::shell;
 /// Debian 12 packages.
 const PACKAGES: &[&str] = &[
     "curl",
+    "faketime",
     "fiu-utils",
+    "gnutls-bin",
     "libfiu-dev",
     "libtss2-dev",
     "libtss2-tcti-swtpm0",
@@ -34,6 +36,8 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("tpm2-tools", "tpm2-tools", "quotes and credential activation by other hands"),
     ("tpm2-tss", "libtss2-dev", "the C library behind the feature tpm"),
     ("openssl", "openssl", "certificates and TLS by other hands"),
+    ("GnuTLS", "gnutls-bin", "certificates by other hands"),
+    ("faketime", "faketime", "another day for programs that take no time"),
     ("nginx", "nginx-light", "mTLS reverse proxy, the bench's limit"),
     ("wrk", "wrk", "HTTP load"),
     ("libfiu", "libfiu-dev", "failing fsync and writes"),
@@ -52,7 +56,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let version = installed(package).unwrap_or_default();
         println!("{name:<12} {version:<26} {purpose}");
     }
-    for name in ["sekmet-fhir", "cryptography", "requests"] {
+    for name in ["sekmet-fhir", "cryptography", "requests", "pkilint"] {
         let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
         println!("{name:<12} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
     }

@@ -5,4 +5,8 @@ mod installation;
 #[cfg(test)]
 mod openssl;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod pem;
+#[cfg(test)]
+mod revocation;
