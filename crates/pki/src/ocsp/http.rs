@@ -98,6 +98,14 @@ fn unescape(text: &str) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(out))
 }
 
+/// The path of a GET for this request, to be appended to the responder's address; `None` when a POST is to be used.
+pub fn get_path(request: &[u8]) -> Option<String> {
+    let text = data_encoding::BASE64.encode(request);
+    let path = format!("/{}", text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"));
+    // RFC 9919 6: GET where it stays below 256 octets, so that it can be kept on the way.
+    (path.len() <= 255).then_some(path)
+}
+
 /// Checks what a POST says of its body.
 pub fn from_post<'a>(content_type: Option<&str>, body: &'a [u8]) -> Result<&'a [u8], NoRequest> {
     // RFC 9110 8.3.1: without regard to case; parameters mean nothing here.

@@ -614,6 +614,9 @@ fn a_get_is_cut_out_of_the_path_as_clients_write_it() {
             assert_eq!(http::from_get(&path).as_ref(), Ok(&der), "{path}");
         }
     }
+    let short = Ask::new(h.issuer(), &h.good, HashKind::Sha1, None).unwrap().request();
+    assert_eq!(http::from_get(&http::get_path(&short).unwrap()), Ok(short));
+    assert_eq!(http::get_path(&[0xff; 200]), None);
     for bad in ["", "/", "%", "%2", "%zz", "a b c", "====", "MEUw=Q==", "MEUwQ===", "M\u{e9}Uw", "-_-_"] {
         assert_eq!(http::from_get(bad), Err(http::NoRequest::NotBase64), "{bad}");
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lanyard_pki::certificate::Certificate;
+use lanyard_pki::ocsp::http::get_path;
 use lanyard_pki::ocsp::{NeverIssued, Policy, Standing};
 use lanyard_pki::revocation::{Reason, Revocation};
 
@@ -141,10 +142,6 @@ fn a_revocation_is_in_the_next_answer_although_the_last_is_kept() {
     assert_eq!(h.server.signed(), 2);
 }
 
-fn escaped(request: &[u8]) -> String {
-    data_encoding::BASE64.encode(request).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
-}
-
 #[test]
 fn curl_gets_an_answer_that_openssl_verifies_and_proxies_may_keep() {
     if !have("openssl", "openssl") || !have("curl", "curl") {
@@ -155,7 +152,8 @@ fn curl_gets_an_answer_that_openssl_verifies_and_proxies_may_keep() {
     let (ok, text) =
         run(d, "openssl", "ocsp -no_nonce -issuer issuing.pem -cert good.pem -reqout request.der");
     assert!(ok, "{text}");
-    let url = format!("{}/{}", h.server.url(), escaped(&fs::read(d.join("request.der")).unwrap()));
+    let path = get_path(&fs::read(d.join("request.der")).unwrap()).unwrap();
+    let url = format!("{}{path}", h.server.url());
     let (ok, text) = run(d, "curl", &format!("-s -S --noproxy * -D head.txt -o response.der {url}"));
     assert!(ok, "{text}");
     let verify = "ocsp -respin response.der -CAfile root.pem -verify_other issuing.pem -issuer issuing.pem -cert good.pem -no_nonce";
