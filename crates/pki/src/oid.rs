@@ -18,12 +18,12 @@ oids! {
     AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
     EXTENDED_KEY_USAGE = "2.5.29.37";
     FRESHEST_CRL = "2.5.29.46";
+    AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     // RFC 5280 5.2 and 5.3, extensions of lists and of their entries
     CRL_NUMBER = "2.5.29.20";
     REASON_CODE = "2.5.29.21";
     DELTA_CRL_INDICATOR = "2.5.29.27";
     ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
-    AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     // RFC 9608 2
     NO_REV_AVAIL = "2.5.29.56";
     // RFC 5280 4.2.1.12 and 4.2.2.1

@@ -196,13 +196,13 @@ impl VerifiedCrl {
             return false;
         }
         let Some(point) = &self.facts.point else { return true };
-        let kind_fits = !point.only_attribute_certificates
-            && !(point.only_user_certificates && facts.is_ca())
-            && !(point.only_authorities && !facts.is_ca());
+        let other_kind = point.only_attribute_certificates
+            || (point.only_user_certificates && facts.is_ca())
+            || (point.only_authorities && !facts.is_ca());
         // A point for some reasons only, or of another issuer, does not lead to this list.
         let mut own = facts.crl_points.iter().filter(|p| p.plain).flat_map(|p| &p.uris);
         let named = point.names.is_empty() || own.any(|uri| point.names.uris.contains(uri));
-        kind_fits && named
+        !other_kind && named
     }
 }
 

@@ -147,7 +147,7 @@ mod tests {
         // Written down: a change of these would orphan every certificate in the field.
         assert_eq!(shard("1", 32), 1);
         assert_eq!(shard("ff", 32), 31);
-        assert_eq!(shard("4a0b0c0d0e0f10111213141516171819", 32), 0x19 % 32);
+        assert_eq!(shard("4a0b0c0d0e0f10111213141516171819", 32), 0x19);
         assert_eq!(shard("4a0b0c0d0e0f10111213141516171819", 1000), 297);
         assert_eq!(shard("ffffffffffffffffffff", 1), 0);
     }
@@ -170,7 +170,7 @@ mod tests {
         assert!(place.holds(&serial) && place.ca_key_id() == ca);
         assert_eq!(place.to_string().parse(), Ok(place.clone()));
         let mine: Vec<Place> = Place::all(&ca, Shards::DEFAULT).filter(|p| p.holds(&serial)).collect();
-        assert_eq!(mine, [place.clone()]);
+        assert!(mine == std::slice::from_ref(&place));
         let base: HttpUri = "http://pki.hospital.example/crl".parse().unwrap();
         assert_eq!(place.uri(&base).unwrap().as_str(), format!("{base}/{place}"));
         let tag = "00112233445566ff";

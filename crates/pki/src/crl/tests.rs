@@ -45,7 +45,18 @@ fn now() -> Freshness {
 
 /// A device certificate that names this list.
 fn pointing(a: &Installation, uri: &str) -> Certificate {
-    let point = crate::tbs::crl_distribution_point(uri);
+    let mut point = Vec::new();
+    write::extension(&mut point, &oid::CRL_DISTRIBUTION_POINTS, Critical::No, |o| {
+        write::tlv(o, write::SEQUENCE, |o| {
+            write::tlv(o, write::SEQUENCE, |o| {
+                write::tlv(o, write::context_constructed(0), |o| {
+                    write::tlv(o, write::context_constructed(0), |o| {
+                        write::bytes(o, write::context(6), uri.as_bytes());
+                    });
+                });
+            });
+        });
+    });
     a.forge(|draft| {
         draft.remove("no_rev_avail");
         draft.set("point", point);

@@ -431,7 +431,7 @@ fn what_a_request_says_of_its_sender_is_passed_over() {
         o.extend_from_slice(&tbs);
         write::tlv(o, write::context_constructed(0), |o| write::bytes(o, write::SEQUENCE, b"anything"));
     });
-    assert_eq!(Request::parse(&signed).unwrap().asked(), [id.clone()]);
+    assert_eq!(Request::parse(&signed).unwrap().asked(), std::slice::from_ref(&id));
     let second_version = request(|o| {
         o.extend_from_slice(&[0xa0, 3, write::INTEGER, 1, 1]);
         list(o, id.whole(), 1);
