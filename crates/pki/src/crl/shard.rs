@@ -5,7 +5,7 @@
 //! the old lists end with the last certificate that names them.
 //!
 //! How many: a revocation makes one list anew, and every relying party loads it. Of five million certificates valid
-//! at once with 2 % revoked, 32 shards hold some 3,000 entries each: 110 kB, made in about a millisecond.
+//! at once with 2 % revoked, 32 shards hold some 3,000 entries of 49 octets each: 150 kB, made in a few milliseconds.
 
 use std::fmt;
 use std::num::NonZeroU32;
