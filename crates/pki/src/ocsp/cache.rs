@@ -4,8 +4,8 @@
 //! before a revocation is put in after it. The first is a bound in bytes, oldest out first; for the second, who signs
 //! takes a [`Ticket`] before looking at the records, and an answer whose ticket is older than a revocation is not kept.
 //!
-//! Only certificates that exist are worth keeping: an answer about a serial number that was never issued is signed each
-//! time, because there are more of those than memory.
+//! Only answers about certificates that exist are kept: of serial numbers that were never issued there are more than
+//! memory, and each answer about one is signed anew.
 //!
 //! Not synchronised: the caller holds a lock, shared for [`ResponseCache::get`], which changes nothing.
 
@@ -63,7 +63,8 @@ pub enum Kept {
     Yes,
     /// Something was revoked since the ticket was taken: the answer may be wrong for others, make it again.
     Outdated,
-    /// It answers one request only (a nonce, several certificates), or is larger than the cache.
+    /// It answers one request only (a nonce, several certificates, one that was never issued), or is larger than the
+    /// cache.
     NotShareable,
 }
 

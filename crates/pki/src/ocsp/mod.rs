@@ -12,6 +12,7 @@
 
 mod cache;
 mod cert_id;
+mod data;
 mod delegate;
 pub mod http;
 mod nonce;

@@ -270,12 +270,14 @@ impl Responder {
         let next_update = now.plus_seconds(self.policy.validity_seconds).min(not_after);
         let mut singles = Vec::with_capacity(ids.len());
         let mut extended_revoke = false;
+        let mut all_issued = true;
         for id in ids {
             let found = match (self.issuer.issued(id), id.serial()) {
                 (false, _) => None,
                 (true, None) => Some(Standing::NeverIssued),
                 (true, Some(serial)) => Some(standing(&serial).map_err(RespondError::Standing)?),
             };
+            all_issued &= matches!(found, Some(Standing::Good | Standing::Revoked(_)));
             let status = match (found, self.policy.never_issued) {
                 (Some(Standing::Good), _) => CertStatus::Good,
                 (Some(Standing::Revoked(revocation)), _) => CertStatus::Revoked(revocation),
@@ -305,7 +307,8 @@ impl Responder {
         }
         let signature = backend.sign(&self.label, &tbs)?;
         let der = response::assemble(&tbs, &self.signature_algorithm, &signature, self.certificate.der());
-        Ok(Response::new(der, this_update, next_update, nonce.is_none() && ids.len() == 1))
+        let shareable = nonce.is_none() && ids.len() == 1 && all_issued;
+        Ok(Response::new(der, this_update, next_update, shareable))
     }
 
     /// RFC 6960 2.4: when the status is known to have been right. A revoked one was not before it was revoked.

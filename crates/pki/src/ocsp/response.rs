@@ -47,7 +47,7 @@ pub struct Response {
     pub(super) der: Arc<[u8]>,
     pub(super) this_update: Timestamp,
     pub(super) next_update: Timestamp,
-    /// Whether others may be given it too: no nonce, one certificate.
+    /// Whether others may be given it too: no nonce, and one certificate, which exists.
     pub(super) shareable: bool,
     pub(super) etag: String,
     pub(super) last_modified: String,
