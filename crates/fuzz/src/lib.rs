@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod ledger;
 pub mod mutate;
 pub mod pki;
+pub mod revocation;
 pub mod smoke;
 
 /// One entry point.
@@ -34,6 +35,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         ledger::TARGETS,
         attest::TARGETS,
         pki::TARGETS,
+        revocation::TARGETS,
         gateway::TARGETS,
         domain::TARGETS,
         est::TARGETS,

@@ -12,7 +12,7 @@ use lanyard_pki::issue::{self, Lifetime};
 use lanyard_pki::key::MemoryKeys;
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::generic::{self, Policy, Strictness, Usage};
-use lanyard_pki::path::revocation::{Crl, Revocation};
+use lanyard_pki::path::revocation::Revocation;
 use lanyard_pki::path::{Anchors, Purpose};
 use lanyard_pki::pkcs7;
 use lanyard_pki::profile::template::Template;
@@ -33,7 +33,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki_pkcs7", run: bag, seeds: bags },
     Target { name: "pki_serial", run: serial, seeds: serials },
     Target { name: "pki_path", run: path, seeds: paths },
-    Target { name: "pki_crl", run: crl, seeds: crls },
     Target { name: "pki_template", run: template, seeds: templates },
 ];
 
@@ -166,37 +165,6 @@ fn paths() -> Vec<Vec<u8>> {
     vec![framed.collect()]
 }
 
-fn crl(data: &[u8]) {
-    if let Ok(crl) = Crl::parse(data) {
-        assert!(
-            data.windows(crl.issuer_der().len()).any(|w| w == crl.issuer_der()),
-            "the issuer stands in it"
-        );
-    }
-}
-
-/// A list with one entry and a cRLNumber; parsing looks at no signature.
-fn crls() -> Vec<Vec<u8>> {
-    let tlv = |tag: u8, body: &[&[u8]]| -> Vec<u8> {
-        let body = body.concat();
-        let length = u8::try_from(body.len()).unwrap_or_default();
-        // Below 128 octets one octet of length, below 256 two (X.690 8.1.3).
-        let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
-        [head, body].concat()
-    };
-    // ecdsa-with-SHA256 (RFC 5758 3.2); commonName
-    let algorithm = tlv(0x30, &[&tlv(0x06, &[&[0x2A, 0x86, 0x48, 0xCE, 0x3D, 4, 3, 2]])]);
-    let name = tlv(0x30, &[&tlv(0x06, &[&[0x55, 4, 3]]), &tlv(0x0C, &[b"Issuing"])]);
-    let issuer = tlv(0x30, &[&tlv(0x31, &[&name])]);
-    let time = |text: &[u8]| tlv(0x17, &[text]);
-    let entry = tlv(0x30, &[&tlv(0x02, &[&[0x47, 0x11]]), &time(b"261120000000Z")]);
-    let number = tlv(0x30, &[&tlv(0x06, &[&[0x55, 0x1D, 20]]), &tlv(0x04, &[&[2, 1, 7]])]);
-    let extensions = tlv(0xA0, &[&tlv(0x30, &[&number])]);
-    let times = [time(b"261122000000Z"), time(b"261123000000Z")].concat();
-    let tbs = tlv(0x30, &[&[2, 1, 1], &algorithm, &issuer, &times, &tlv(0x30, &[&entry]), &extensions]);
-    vec![tlv(0x30, &[&tbs, &algorithm, &tlv(0x03, &[&[0, 1, 2, 3]])])]
-}
-
 /// A device certificate with every form of name, distribution point and access.
 fn listed_device() -> Option<Certificate> {
     let made = installation()?;
@@ -290,6 +258,5 @@ mod tests {
         let chain = [CertificateDer::from(&seed[2..2 + length]), CertificateDer::from(&seed[4 + length..])];
         let anchors = Anchors::new(vec![authority().remove(0)]).unwrap();
         assert!(lanyard_pki::path::validate(&chain, &anchors, Purpose::Client, NOW).is_ok());
-        assert!(Crl::parse(&crls()[0]).is_ok());
     }
 }

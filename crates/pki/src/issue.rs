@@ -7,6 +7,7 @@ use lanyard_domain::time::Timestamp;
 
 use crate::authority::Issuer;
 use crate::certificate::Certificate;
+use crate::crl::shard::Place;
 use crate::csr::VerifiedCsr;
 use crate::facts::Facts;
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
@@ -16,6 +17,7 @@ use crate::profile::{BadLifetime, KeyNotAllowed, Profile, SubjectError, SubjectF
 use crate::serial::Serial;
 use crate::spki::{PublicKey, sha256};
 use crate::tbs::{self, Tbs};
+use crate::uri::BadUri;
 use crate::write;
 
 /// How long the certificate shall live, from notBefore to notAfter.
@@ -39,6 +41,9 @@ pub enum PrepareError {
     /// The key does not fit the profile.
     #[error(transparent)]
     Key(#[from] KeyNotAllowed),
+    /// The issuer's key identifier is so long that the addresses below the base are none.
+    #[error(transparent)]
+    Address(#[from] BadUri),
     /// Somebody asks to have the CA's own key certified.
     #[error("the requested key is the key of the issuing CA")]
     IssuersOwnKey,
@@ -60,7 +65,7 @@ pub struct Prepared {
     not_before: Timestamp,
     not_after: Timestamp,
     spki_sha256: [u8; 32],
-    shard: Option<u32>,
+    shard: Option<Place>,
     issuer: KeyLabel,
     issuer_kind: KeyKind,
     issuer_spki: Vec<u8>,
@@ -113,8 +118,8 @@ pub(crate) fn assemble(
         Timestamp::from_seconds(now.as_seconds()).plus_seconds(-profile.terms().backdate_seconds);
     let not_after = not_before.plus_seconds(seconds);
     let pointers = match &profile.terms().revocation {
-        Revocation::Lists(uris) => Some(uris.pointers(issuer.view.key_id, &serial)),
-        Revocation::ShortLived | Revocation::Unstated => None,
+        Revocation::Lists(uris) => Some(uris.pointers(issuer.view.key_id, &serial)?),
+        Revocation::ShortLived | Revocation::NoCheck | Revocation::Unstated => None,
     };
     let [key_usage, constant] = profile.extensions(key_type);
     let tbs = Tbs {
@@ -155,7 +160,7 @@ pub(crate) fn assemble(
         not_before,
         not_after,
         spki_sha256: key.sha256(),
-        shard: pointers.map(|pointers| pointers.shard),
+        shard: pointers.map(|pointers| pointers.place),
         issuer: issuer.label.clone(),
         issuer_kind: issuer.kind,
         issuer_spki: issuer.key.der().to_vec(),
@@ -190,10 +195,10 @@ impl Prepared {
         self.spki_sha256
     }
 
-    /// The CRL shard on which it would stand; `None` for a short-lived one. To be recorded: it is decided here once, and
-    /// another number of shards later does not change it.
-    pub fn shard(&self) -> Option<u32> {
-        self.shard
+    /// The revocation list in which it would stand; `None` for a short-lived one. To be recorded, as the text that
+    /// [`Place`] has: it is decided here once, and another number of shards later does not change it.
+    pub fn shard(&self) -> Option<&Place> {
+        self.shard.as_ref()
     }
 
     /// Signs with the issuer's key. The label must still hold the key of the CA certificate.

@@ -108,6 +108,10 @@ impl Installation {
         self.issue(ProfileName::ControlServer, &SubjectFacts::Control { addresses })
     }
 
+    pub(crate) fn ocsp_responder(&self) -> Issued {
+        self.issue(ProfileName::OcspResponder, &SubjectFacts::OcspResponder)
+    }
+
     /// A device certificate with whatever `edit` breaks, really signed by the issuing CA.
     pub(crate) fn forge(&self, edit: impl FnOnce(&mut Draft)) -> Issued {
         let (label, csr) = self.csr();

@@ -22,6 +22,6 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
         && found
             .iter()
             .zip(expected)
-            .all(|((method, uri), (want, to))| *method == want && uri.as_ref() == Some(to));
+            .all(|((method, uri), (want, to))| *method == want && uri.as_deref() == Some(to.as_str()));
     if same { Ok(()) } else { Err(format!("authorityInfoAccess is {found:?}, not the installation's")) }
 }

@@ -24,6 +24,7 @@ mod key_usage;
 mod lifetime_of_profile;
 mod names_recognised;
 mod no_rev_avail;
+mod ocsp_signing;
 mod serial;
 mod serial_entropy;
 mod signature_algorithm;
@@ -65,6 +66,7 @@ pub const ALL: &[Lint] = &[
     lifetime_of_profile::LINT,
     names_recognised::LINT,
     no_rev_avail::LINT,
+    ocsp_signing::LINT,
     serial::LINT,
     serial_entropy::LINT,
     signature_algorithm::LINT,

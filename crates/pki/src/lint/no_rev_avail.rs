@@ -1,5 +1,5 @@
 //! Either noRevAvail or a list: a short-lived end entity says noRevAvail and names neither CRL nor responder, a listed one
-//! names both and does not say it; a CA never says it.
+//! names both and does not say it; an OCSP responder says nocheck instead, and a CA nothing.
 
 use super::{Lint, Linted};
 use crate::profile::SHORT_LIVED;
@@ -17,7 +17,11 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
         (Some(_), Revocation::Lists(_)) => {
             Err("noRevAvail in a profile whose certificates are listed".into())
         }
-        (None, Revocation::Unstated | Revocation::Lists(_)) => Ok(()),
+        (Some(_), Revocation::NoCheck) => Err("noRevAvail in the certificate of an OCSP responder".into()),
+        (None, Revocation::NoCheck) if facts.is_listed() => {
+            Err("an OCSP responder names a CRL or a responder".into())
+        }
+        (None, Revocation::Unstated | Revocation::Lists(_) | Revocation::NoCheck) => Ok(()),
         (None, Revocation::ShortLived) => Err("noRevAvail is missing".into()),
         (Some(found), Revocation::ShortLived) => {
             if found.critical || !found.is_null {

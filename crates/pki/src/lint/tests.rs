@@ -30,7 +30,7 @@ impl<'a> Case<'a> {
         certificate: &Certificate,
         identity: Option<PeerIdentity>,
     ) -> Self {
-        let signer = if identity.is_some() { &a.authority.issuing } else { &a.authority.root };
+        let signer = if certificate.is_ca() { &a.authority.root } else { &a.authority.issuing };
         let profile = Profile::new(name, a.naming.clone());
         let facts = certificate.facts().clone();
         Self { facts, profile, identity, pointers: None, issuer: signer.side().view }
@@ -49,7 +49,8 @@ impl<'a> Case<'a> {
         let profile = testing::template(text, &uris);
         let facts = SubjectFacts::Device { id: testing::device_id() };
         let certificate = a.issue_by(&profile, &facts).certificate;
-        let pointers = uris.pointers(a.authority.issuing.side().view.key_id, &certificate.serial());
+        let key_id = a.authority.issuing.side().view.key_id;
+        let pointers = uris.pointers(key_id, &certificate.serial()).unwrap();
         Self {
             facts: certificate.facts().clone(),
             profile,
@@ -89,6 +90,7 @@ fn what_we_issue_has_no_finding() {
         Case::listed(&a),
         Case::built_in(&a, ProfileName::GatewayServer, &a.gateway().certificate, Some(gateway)),
         Case::built_in(&a, ProfileName::ControlServer, &a.control().certificate, Some(PeerIdentity::Control)),
+        Case::built_in(&a, ProfileName::OcspResponder, &a.ocsp_responder().certificate, None),
         Case::built_in(&a, ProfileName::IssuingCa, a.authority.issuing.certificate(), None),
     ] {
         assert_eq!(case.findings(&case.facts), Vec::<&str>::new(), "{}", case.profile.name());
@@ -138,6 +140,16 @@ fn every_lint_says_no() {
     check("extended_key_usage", &|f| {
         f.extended_key_usage.as_mut().unwrap().push(oid::ANY_EXTENDED_KEY_USAGE);
     });
+    check("ocsp_signing", &|f| f.extended_key_usage = Some(vec![oid::OCSP_SIGNING]));
+    check("ocsp_signing", &|f| f.extensions.push((oid::OCSP_NO_CHECK, false)));
+    check("ocsp_signing", &|f| {
+        f.extended_key_usage.as_mut().unwrap().push(oid::OCSP_SIGNING);
+        f.extensions.push((oid::OCSP_NO_CHECK, false));
+    });
+    check("ocsp_signing", &|f| {
+        f.extended_key_usage = Some(vec![oid::OCSP_SIGNING]);
+        f.extensions.push((oid::OCSP_NO_CHECK, true));
+    });
     check("authority_key_id", &|f| f.authority_key_id = None);
     check("authority_key_id", &|f| f.authority_key_id = Some(vec![1; 20]));
     check("subject_key_id", &|f| f.subject_key_id = None);
@@ -170,13 +182,23 @@ fn every_lint_says_no() {
     });
     check("names_recognised", &|f| f.alt_names.as_mut().unwrap().dns.clear());
     check("any_purpose", &|f| f.extended_key_usage.as_mut().unwrap().push(oid::ANY_EXTENDED_KEY_USAGE));
-    check("any_purpose", &|f| f.extended_key_usage.as_mut().unwrap().push(ocsp_signing()));
+    check("any_purpose", &|f| f.extended_key_usage.as_mut().unwrap().push(oid::OCSP_SIGNING));
     check("extended_key_usage", &|f| f.extended_key_usage.as_mut().unwrap().push(oid::SERVER_AUTH));
     check("lifetime_of_profile", &|f| f.not_after.at = f.not_before.at.plus_seconds(7 * 86_400 + 1));
     check("encipherment", &|f| f.key_usage = Some(KeyUsage(KeyUsages::KeyEncipherment.into())));
     check("encipherment", &|f| f.key_usage = Some(KeyUsage(KeyUsages::DataEncipherment.into())));
     check("crl_point", &|f| f.names_a_crl = true);
     check("access_pointers", &|f| f.access.push((oid::CA_ISSUERS, None)));
+
+    // What only an OCSP responder can get wrong.
+    let responder = Case::built_in(&a, ProfileName::OcspResponder, &a.ocsp_responder().certificate, None);
+    let says = Some(NoRevAvail { critical: false, is_null: true });
+    responder.says_no("no_rev_avail", |f| f.no_rev_avail = says);
+    responder.says_no("no_rev_avail", |f| f.names_a_crl = true);
+    responder.says_no("no_rev_avail", |f| f.names_an_ocsp_responder = true);
+    responder.says_no("ocsp_signing", |f| f.extensions.retain(|(id, _)| *id != oid::OCSP_NO_CHECK));
+    responder
+        .says_no("lifetime_of_profile", |f| f.not_after.at = f.not_before.at.plus_seconds(7 * 86_400 + 1));
 
     // What only a listed certificate can get wrong.
     check_listed("no_rev_avail", &|f| f.no_rev_avail = Some(NoRevAvail { critical: false, is_null: true }));
@@ -224,10 +246,6 @@ fn email() -> ObjectIdentifier {
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1")
 }
 
-fn ocsp_signing() -> ObjectIdentifier {
-    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9")
-}
-
 fn p384_spki() -> Vec<u8> {
     let keys = MemoryKeys::default();
     keys.generate(&"k".parse().unwrap(), KeyKind::P384).unwrap()
@@ -250,7 +268,7 @@ fn names_of_a_machine_in_a_certificate_for_none_are_refused() {
 fn a_reserved_purpose_is_refused_even_where_the_template_would_name_it() {
     let a = Installation::new();
     let mut listed = Case::listed(&a);
-    listed.facts.extended_key_usage.as_mut().unwrap().push(ocsp_signing());
+    listed.facts.extended_key_usage.as_mut().unwrap().push(oid::OCSP_SIGNING);
     assert!(listed.findings(&listed.facts).contains(&"any_purpose"));
 }
 

@@ -196,7 +196,8 @@ fn a_listed_certificate_is_good_for_a_client_and_not_for_a_server() {
     let a = Installation::at(NOW.plus_seconds(-3_600));
     let purposes = testing::purposes(&[oid::CLIENT_AUTH, oid::SERVER_AUTH]);
     let crl = testing::distribution_point("http://hospital.example/1.crl");
-    let ocsp = crate::tbs::authority_info_access(Some("http://hospital.example/ocsp"), None);
+    let ocsp =
+        crate::tbs::authority_info_access(Some(&"http://hospital.example/ocsp".parse().unwrap()), None);
     let forge = |lists: &[(&'static str, &Vec<u8>)], not_after| {
         a.forge(|d| {
             d.set("purposes", purposes.clone());

@@ -105,6 +105,9 @@ pub(crate) enum SubjectForm {
 impl Terms {
     fn of_spec(spec: &Spec) -> Self {
         let (revocation, key_types) = match spec.role {
+            Role::EndEntity if spec.extended_key_usages.contains(&oid::OCSP_SIGNING) => {
+                (Revocation::NoCheck, KeyType::CLASSICAL.to_vec())
+            }
             Role::EndEntity => (Revocation::ShortLived, KeyType::CLASSICAL.to_vec()),
             Role::Authority { .. } => (Revocation::Unstated, KeyType::ALL.to_vec()),
         };
@@ -156,9 +159,11 @@ impl Terms {
                 write::extension(&mut out, &oid::EXTENDED_KEY_USAGE, Critical::No, |o| {
                     write::tlv(o, write::SEQUENCE, |o| self.purposes.iter().for_each(|p| write::oid(o, p)));
                 });
-                if self.revocation == Revocation::ShortLived {
+                match self.revocation {
                     // RFC 9608: there is no revocation list; the certificate ends before one would matter.
-                    out.extend(tbs::no_rev_avail());
+                    Revocation::ShortLived => out.extend(tbs::no_rev_avail()),
+                    Revocation::NoCheck => out.extend(tbs::ocsp_no_check()),
+                    Revocation::Lists(_) | Revocation::Unstated => {}
                 }
             }
             Role::Authority { path_len } => {

@@ -17,6 +17,7 @@ mod device_ldevid;
 mod gateway_server;
 mod key_type;
 mod names;
+mod ocsp_responder;
 mod purpose;
 pub(crate) mod revocation;
 mod subject;
@@ -39,10 +40,11 @@ pub use revocation::{BadRevocationUris, RevocationUris};
 pub use subject::{Addresses, HardwareNames, SubjectError, SubjectFacts};
 
 /// Every built-in profile.
-pub const ALL: [ProfileName; 5] = [
+pub const ALL: [ProfileName; 6] = [
     ProfileName::DeviceLdevid,
     ProfileName::GatewayServer,
     ProfileName::ControlServer,
+    ProfileName::OcspResponder,
     ProfileName::RootCa,
     ProfileName::IssuingCa,
 ];
@@ -56,6 +58,8 @@ pub enum ProfileName {
     GatewayServer,
     /// The control plane: server only.
     ControlServer,
+    /// A delegated OCSP responder: signs answers about one CA's certificates.
+    OcspResponder,
     /// Self-signed root.
     RootCa,
     /// The CA below the root that signs all others.
@@ -68,6 +72,7 @@ impl ProfileName {
             ProfileName::DeviceLdevid => &device_ldevid::SPEC,
             ProfileName::GatewayServer => &gateway_server::SPEC,
             ProfileName::ControlServer => &control_server::SPEC,
+            ProfileName::OcspResponder => &ocsp_responder::SPEC,
             ProfileName::RootCa => &ca::ROOT,
             ProfileName::IssuingCa => &ca::ISSUING,
         }

@@ -41,6 +41,8 @@ pub enum SubjectFacts {
         /// Its addresses.
         addresses: Addresses,
     },
+    /// Who answers OCSP requests about the certificates of the CA that signs this one.
+    OcspResponder,
     /// A CA of this generation.
     Authority {
         /// Counted from 1.
@@ -58,7 +60,7 @@ impl SubjectFacts {
             SubjectFacts::Gateway { id, .. } => Some(PeerIdentity::Gateway(*id)),
             SubjectFacts::Control { .. } => Some(PeerIdentity::Control),
             SubjectFacts::Application { id, .. } => id.map(PeerIdentity::Application),
-            SubjectFacts::Authority { .. } => None,
+            SubjectFacts::OcspResponder | SubjectFacts::Authority { .. } => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use lanyard_pki::csr::{self, VerifiedCsr};
 use lanyard_pki::issue::{self, Lifetime};
 use lanyard_pki::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys};
 use lanyard_pki::name::Naming;
+use lanyard_pki::ocsp;
 use lanyard_pki::profile::{Addresses, Profile, ProfileName, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
@@ -74,6 +75,16 @@ impl Installation {
             .unwrap()
             .sign(&self.keys)
             .unwrap()
+    }
+
+    /// A delegated OCSP responder of the issuing CA, and the label of its key.
+    pub fn ocsp_responder(&self) -> (KeyLabel, Certificate) {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        self.keys.generate(&label, KeyKind::P256).unwrap();
+        let issuer = &self.authority.issuing;
+        let prepared =
+            ocsp::prepare_responder(&self.naming, &label, issuer, random_serial(), &self.keys, NOW).unwrap();
+        (label, prepared.sign(&self.keys).unwrap())
     }
 
     pub fn device(&self) -> Certificate {

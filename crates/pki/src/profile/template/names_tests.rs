@@ -1,9 +1,9 @@
 //! Certificates by template, prepared and signed, and the facts that a template refuses.
 
 use super::*;
+use crate::crl::shard::Place;
 use crate::identity::PeerIdentity;
 use crate::issue::{self, Lifetime as Asked, PrepareError};
-use crate::profile::revocation::RevocationUris;
 use crate::profile::{Addresses, HardwareNames, KeyNotAllowed, Profile, SubjectError, SubjectFacts};
 use crate::testing::{self, Installation, NOW};
 
@@ -181,21 +181,22 @@ fn a_listed_certificate_names_its_shard_and_responder_and_nothing_else() {
     let a = Installation::new();
     let profile = device("revocation.mode = 'crl-ocsp'\nvalidity.default = '90d'\nvalidity.longest = '90d'");
     let certificate = a.issue_by(&profile, &SubjectFacts::Device { id: testing::device_id() }).certificate;
-    let uris: RevocationUris = testing::revocation_uris();
-    let shard = uris.shard_of(&certificate.serial());
+    let uris = testing::revocation_uris();
+    let key_id = a.authority.issuing.certificate().facts().subject_key_id.clone().unwrap();
+    let place = Place::of(&key_id, uris.shards(), &certificate.serial());
     let (_, csr) = a.csr();
     let prepare = |profile: &Profile| {
         let facts = SubjectFacts::Device { id: testing::device_id() };
         issue::prepare(profile, &csr, &facts, &a.authority.issuing, Asked::Default, certificate.serial(), NOW)
             .unwrap()
             .shard()
+            .cloned()
     };
-    assert_eq!((prepare(&profile), prepare(&device(""))), (Some(shard), None));
-    let key_id = a.authority.issuing.certificate().facts().subject_key_id.clone().unwrap();
+    assert_eq!((prepare(&profile), prepare(&device(""))), (Some(place.clone()), None));
     let facts = certificate.facts();
     assert!(facts.no_rev_avail.is_none());
-    assert_eq!(facts.crl_points[0].uris, [uris.crl(&key_id, shard)]);
-    assert_eq!(facts.access[0].1.as_deref(), Some(uris.ocsp()));
+    assert_eq!(facts.crl_points[0].uris, [uris.crl(&place).unwrap().as_str()]);
+    assert_eq!(facts.access[0].1.as_deref(), Some(uris.ocsp().as_str()));
     assert_eq!(certificate.not_after().seconds_since(certificate.not_before()), 90 * 86_400);
     // Two thirds of ninety days.
     let renewal = profile.renewal().renew_at(certificate.not_before(), certificate.not_after());
