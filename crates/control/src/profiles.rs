@@ -98,6 +98,12 @@ impl Profiles {
         &self.catalogue
     }
 
+    /// Whether some device could be given this profile by asking for it.
+    pub fn offers_devices(&self, label: &str) -> bool {
+        label == ProfileName::DeviceLdevid.as_str()
+            || self.catalogue.labelled(label).is_some_and(|t| t.subject() == SubjectKind::Device)
+    }
+
     /// The profile for a device: the one that it asks for by label, if it may have that; else its class's; else the
     /// built-in one.
     pub fn for_device(&self, device: &Device, label: Option<&str>) -> Result<&Profile, ControlError> {
