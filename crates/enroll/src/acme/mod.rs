@@ -41,6 +41,7 @@ pub use account::{Account, AccountChange, AccountStatus, Binding, Registration};
 pub use challenge::{
     ChallengeKind, Failure, FailureKind, Target, Validation, dns01, http01, key_authorization, tls_alpn01,
 };
+pub use csr::requested_names;
 pub use id::{AccountId, OrderId};
 pub use identifier::{BadIdentifier, Identifier};
 pub use jwk::Jwk;
