@@ -13,8 +13,12 @@ use crate::shell;
 
 /// Debian 12 packages.
 const PACKAGES: &[&str] = &[
+    "acme-tiny",
+    "certbot",
     "curl",
+    "dehydrated",
     "fiu-utils",
+    "lego",
     "libfiu-dev",
     "libtss2-dev",
     "libtss2-tcti-swtpm0",
@@ -38,6 +42,10 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("wrk", "wrk", "HTTP load"),
     ("libfiu", "libfiu-dev", "failing fsync and writes"),
     ("curl", "curl", "HTTP client"),
+    ("lego", "lego", "ACME client (Go)"),
+    ("certbot", "certbot", "ACME client (Python)"),
+    ("acme-tiny", "acme-tiny", "ACME client (Python, RSA accounts)"),
+    ("dehydrated", "dehydrated", "ACME client (shell)"),
 ];
 
 /// What must be in the Python environment; the whole file is installed, so the versions are always these.
