@@ -41,6 +41,11 @@ pub(super) fn verify(
     let number = statement.algorithm.ok_or(StatementRefusal::Missing("alg"))?;
     let signature = statement.signature.as_deref().ok_or(StatementRefusal::Missing("sig"))?;
     let chain = chain::check(object, Format::AndroidKey, Purpose::Any, trust, now)?;
+    // A key that attests (purpose ATTEST_KEY) may have been imported, so that somebody outside has it and writes any
+    // description with it. Only the description nearest to the root is the hardware's own; here it is the only one.
+    if chain.issuers_have(&KEY_DESCRIPTION)? {
+        return Err(StatementRefusal::Profile("no issuer of it is itself a described key"));
+    }
     let algorithm = Algorithm::of(number, chain.leaf.key())?;
     algorithm.verify(chain.leaf.key(), expected.signed, signature)?;
 

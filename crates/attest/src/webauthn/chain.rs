@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use der::Decode;
+use der::asn1::ObjectIdentifier;
 use lanyard_domain::time::Timestamp;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -33,6 +34,20 @@ pub(super) struct Chain {
     /// Leaf, the intermediates that were used, anchor.
     pub certificates: Vec<Vec<u8>>,
     pub revocation: RevocationStatus,
+}
+
+impl Chain {
+    /// Whether an issuer of the attestation certificate, or the root, has this extension.
+    pub(super) fn issuers_have(&self, id: &ObjectIdentifier) -> Result<bool, StatementRefusal> {
+        let mut found = false;
+        for (position, der) in self.certificates.iter().enumerate().skip(1) {
+            let malformed = |e: der::Error| StatementRefusal::Certificate { position, why: e.to_string() };
+            let parsed = Certificate::from_der(der).map_err(malformed)?;
+            found |=
+                parsed.tbs_certificate().extensions().is_some_and(|e| e.iter().any(|e| e.extn_id == *id));
+        }
+        Ok(found)
+    }
 }
 
 /// Which purposes the certificates may name.

@@ -137,6 +137,26 @@ fn each_rule_of_the_description_says_no() {
     assert_eq!(code(Description { hardware: vec![vec![2, 1, 0]], ..good }), malformed);
 }
 
+// R38: an imported key with purpose ATTEST_KEY is known outside of the hardware, and signs what its owner likes.
+#[test]
+fn a_described_key_cannot_attest_another() {
+    let store = Store::new();
+    let attesting = Maker::new("App's attest key");
+    let run = |mut extensions: Vec<Vec<u8>>| {
+        extensions.extend(attesting.ca_extensions());
+        let issuer = Draft::new(attesting.key.spki(), attesting.name.clone(), extensions);
+        let leaf = vec![extension(DESCRIPTION, false, &Description::good().encode())];
+        let leaf = Draft::new(store.key.spki(), name(&[("2.5.4.3", "Android Keystore Key")]), leaf);
+        let certificates = Some(vec![attesting.issue(&leaf), store.maker.issue(&issuer)]);
+        let statement = Statement { certificates, ..store.statement(&Description::good().encode()) };
+        check("android-key", &statement, &store.trust())
+    };
+    assert!(run(vec![]).is_ok(), "an intermediate CA of the maker");
+    let imported = Description { hardware: vec![purposes(&[7]), origin(2)], ..Description::good() };
+    let described = extension(DESCRIPTION, false, &imported.encode());
+    assert_eq!(run(vec![described]).unwrap_err().code(), "attestation_certificate_profile");
+}
+
 #[test]
 fn strong_box_can_be_asked_for() {
     let store = Store::new();
