@@ -14,10 +14,14 @@ use crate::shell;
 
 /// Debian 12 packages.
 const PACKAGES: &[&str] = &[
+    "acme-tiny",
+    "certbot",
     "curl",
+    "dehydrated",
     "faketime",
     "fiu-utils",
     "gnutls-bin",
+    "lego",
     "libfiu-dev",
     "libnss3-tools",
     "libtss2-dev",
@@ -45,6 +49,10 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("wrk", "wrk", "HTTP load"),
     ("libfiu", "libfiu-dev", "failing fsync and writes"),
     ("curl", "curl", "HTTP client"),
+    ("lego", "lego", "ACME client (Go)"),
+    ("certbot", "certbot", "ACME client (Python)"),
+    ("acme-tiny", "acme-tiny", "ACME client (Python, RSA accounts)"),
+    ("dehydrated", "dehydrated", "ACME client (shell)"),
 ];
 
 /// What must be in the Python environment; the whole file is installed, so the versions are always these.

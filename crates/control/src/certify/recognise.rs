@@ -56,6 +56,7 @@ impl<J: Journal> Control<J> {
         match authentication {
             Authentication::Secret(proven) => self.by_secret(proven.id(), key, now),
             Authentication::Certificate(chain) => self.by_certificate(chain, now).await,
+            Authentication::Order(_) => Err(ControlError::refused("not_offered", "ACME is not served yet")),
         }
     }
 
