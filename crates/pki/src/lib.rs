@@ -31,4 +31,4 @@ mod tbs;
 #[cfg(test)]
 mod testing;
 pub mod tls;
-mod write;
+pub mod write;

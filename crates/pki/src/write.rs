@@ -1,35 +1,47 @@
 //! A small DER writer for what we issue: definite lengths, nested by closures, one buffer.
 //!
 //! It exists because issuing is a hot loop whose shape never changes; everything written here is parsed
-//! again by x509-cert before it is signed, so a mistake cannot become a certificate. Not for reading.
+//! again by x509-cert before it is signed, so a mistake cannot become a certificate. The enrollment protocols write
+//! their messages with it too. Not for reading.
 
 use der::asn1::ObjectIdentifier;
 use lanyard_domain::time::Timestamp;
 
-pub(crate) const BOOLEAN: u8 = 0x01;
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
-pub(crate) const UTF8_STRING: u8 = 0x0c;
-pub(crate) const PRINTABLE_STRING: u8 = 0x13;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-pub(crate) const SEQUENCE: u8 = 0x30;
-pub(crate) const SET: u8 = 0x31;
+/// BOOLEAN.
+pub const BOOLEAN: u8 = 0x01;
+/// INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// BIT STRING.
+pub const BIT_STRING: u8 = 0x03;
+/// OCTET STRING.
+pub const OCTET_STRING: u8 = 0x04;
+/// OBJECT IDENTIFIER.
+pub const OBJECT_IDENTIFIER: u8 = 0x06;
+/// UTF8String.
+pub const UTF8_STRING: u8 = 0x0c;
+/// PrintableString.
+pub const PRINTABLE_STRING: u8 = 0x13;
+/// UTCTime.
+pub const UTC_TIME: u8 = 0x17;
+/// GeneralizedTime.
+pub const GENERALIZED_TIME: u8 = 0x18;
+/// SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
+/// SET.
+pub const SET: u8 = 0x31;
 
 /// Primitive context tag `[n]`.
-pub(crate) const fn context(n: u8) -> u8 {
+pub const fn context(n: u8) -> u8 {
     0x80 | n
 }
 
 /// Constructed context tag `[n]`.
-pub(crate) const fn context_constructed(n: u8) -> u8 {
+pub const fn context_constructed(n: u8) -> u8 {
     0xa0 | n
 }
 
 /// Writes `tag`, the length of what `body` appends, and that.
-pub(crate) fn tlv(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
+pub fn tlv(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
     let start = out.len();
     body(out);
@@ -46,16 +58,18 @@ pub(crate) fn tlv(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out.splice(start..start, header);
 }
 
-pub(crate) fn bytes(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
+/// Writes `tag`, the length of `content`, and that.
+pub fn bytes(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     tlv(out, tag, |o| o.extend_from_slice(content));
 }
 
-pub(crate) fn oid(out: &mut Vec<u8>, oid: &ObjectIdentifier) {
+/// An OBJECT IDENTIFIER.
+pub fn oid(out: &mut Vec<u8>, oid: &ObjectIdentifier) {
     bytes(out, OBJECT_IDENTIFIER, oid.as_bytes());
 }
 
 /// A BIT STRING with no unused bits.
-pub(crate) fn bit_string(out: &mut Vec<u8>, content: &[u8]) {
+pub fn bit_string(out: &mut Vec<u8>, content: &[u8]) {
     tlv(out, BIT_STRING, |o| {
         o.push(0);
         o.extend_from_slice(content);
@@ -63,7 +77,7 @@ pub(crate) fn bit_string(out: &mut Vec<u8>, content: &[u8]) {
 }
 
 /// One certificate extension; `value` writes the DER inside the OCTET STRING.
-pub(crate) fn extension(
+pub fn extension(
     out: &mut Vec<u8>,
     id: &ObjectIdentifier,
     critical: Critical,
@@ -81,13 +95,15 @@ pub(crate) fn extension(
 
 /// Whether an extension must be understood.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Critical {
+pub enum Critical {
+    /// It must.
     Yes,
+    /// It may be passed over.
     No,
 }
 
 /// RFC 5280 4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050 on, whole seconds, `Z`.
-pub(crate) fn time(out: &mut Vec<u8>, at: Timestamp) {
+pub fn time(out: &mut Vec<u8>, at: Timestamp) {
     let (year, month, day, hour, minute, second) = at.civil();
     let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
     if (1950..2050).contains(&year) {
@@ -98,7 +114,7 @@ pub(crate) fn time(out: &mut Vec<u8>, at: Timestamp) {
 }
 
 /// One attribute of a Name, in its own SET (single-valued RDN).
-pub(crate) fn rdn(out: &mut Vec<u8>, id: &ObjectIdentifier, string_tag: u8, text: &str) {
+pub fn rdn(out: &mut Vec<u8>, id: &ObjectIdentifier, string_tag: u8, text: &str) {
     tlv(out, SET, |o| {
         tlv(o, SEQUENCE, |o| {
             oid(o, id);
