@@ -167,7 +167,7 @@ impl Responder {
         let read = signed::read(&der).and_then(|signed| message::head(&signed).map(|head| (signed, head)));
         let (signed, head) = match read {
             Ok(read) => read,
-            Err(error) => return Received::Done(by_http(error.into())),
+            Err(error) => return Received::Done(by_http(Refusal::Unreadable(error))),
         };
         match self.open(&signed, &head, profile, decrypt, (transactions, now), fresh) {
             Ok(Opened::Wish(wish, exchange)) => Received::Asked(Box::new(Asked { wish, exchange })),

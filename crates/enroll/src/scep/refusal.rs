@@ -17,7 +17,10 @@ pub enum Refusal {
     /// Not BER.
     #[error("the message is not BER: {0}")]
     Ber(#[from] BerError),
-    /// Not the structure that SCEP has.
+    /// Not the structure that SCEP has, up to the attributes that a reply would need.
+    #[error("{0}")]
+    Unreadable(Malformed),
+    /// Not the structure that SCEP has, behind them.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// The SignerInfo names a certificate that is not in the message.
@@ -150,7 +153,7 @@ impl Refusal {
     pub(super) fn telling(&self) -> Telling {
         match self {
             Refusal::Route(route) => Telling::Http(route.status()),
-            Refusal::Ber(_) => Telling::Http(400),
+            Refusal::Ber(_) | Refusal::Unreadable(_) => Telling::Http(400),
             Refusal::NoNextCertificate => Telling::Http(404),
             Refusal::Unavailable(_) | Refusal::TooManyWaiting | Refusal::Answer(_) => Telling::Http(503),
             Refusal::SignerKey(_)

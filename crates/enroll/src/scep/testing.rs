@@ -77,8 +77,11 @@ pub(super) fn fresh() -> Fresh {
 
 /// Gives a message to a responder, by POST.
 pub(super) fn receive(responder: &Responder, body: &[u8], transactions: &Transactions) -> Received {
-    let incoming = Incoming { method: "POST", path: "/scep/pump", query: "operation=PKIOperation", body };
-    responder.receive(&incoming, decrypt, sign, transactions, NOW, &fresh())
+    responder.receive(&post(body), decrypt, sign, transactions, NOW, &fresh())
+}
+
+pub(super) fn post(body: &[u8]) -> Incoming<'_> {
+    Incoming { method: "POST", path: "/scep/pump", query: "operation=PKIOperation", body }
 }
 
 pub(super) fn asked(received: Received) -> Asked {

@@ -105,8 +105,7 @@ fn a_pending_request_is_found_by_a_poll_until_its_certificate_has_arrived() {
     assert_eq!(DEVICE.open(&decided(asked_again, pending(), &mut transactions).reply.body).status, "3");
     let done = decided(ask(&poll, &transactions), issued(), &mut transactions);
     assert_eq!(certificates(&DEVICE.open(&done.reply.body).content.unwrap()), CHAIN);
-    let again =
-        testing::done(receive(&responder(Algorithms::Legacy), &poll.make(), &transactions));
+    let again = testing::done(receive(&responder(Algorithms::Legacy), &poll.make(), &transactions));
     assert_eq!(certificates(&DEVICE.open(&again.reply.body).content.unwrap()), CHAIN);
 }
 
@@ -133,11 +132,7 @@ fn a_poll_with_another_key_or_of_another_transaction_finds_nothing() {
     let stranger = Draft::cert_poll(&OTHER);
     let elsewhere = Draft { transaction: "transaction-2", ..Draft::cert_poll(&DEVICE) };
     for (device, draft) in [(&OTHER, stranger), (&DEVICE, elsewhere)] {
-        let done = testing::done(receive(
-            &responder(Algorithms::Legacy),
-            &draft.make(),
-            &transactions,
-        ));
+        let done = done(receive(&responder(Algorithms::Legacy), &draft.make(), &transactions));
         assert_eq!(done.refusal, Some(Refusal::UnknownTransaction));
         let opened = device.open(&done.reply.body);
         assert_eq!((opened.status.as_str(), opened.fail_info.as_deref()), ("2", Some("4")));

@@ -75,24 +75,33 @@ fn a_cut_at_any_byte_is_refused() {
     }
 }
 
-// I12: what is not covered by the signature does not change what is asked.
+// I12: what is not covered by the signature does not change what is asked. Every bit of strongSwan's message; of the
+// others, which have the same shape, one bit of every byte.
 #[test]
-fn a_flip_of_any_bit_changes_nothing_or_is_refused() {
-    let responder = responder(Algorithms::Legacy);
+fn a_flipped_bit_changes_nothing_or_is_refused() {
+    let (responder, none, fresh) = (responder(Algorithms::Legacy), Transactions::default(), fresh());
+    // Refusals are not signed here: twenty thousand RSA signatures would be most of the time.
+    let unsigned = |_: &[u8]| Err("no signature");
+    let read =
+        |message: &[u8]| wish(responder.receive(&post(message), decrypt, unsigned, &none, NOW, &fresh));
     for (name, message) in recorded() {
-        let expected = wish(receive(&responder, &message, &Transactions::default())).unwrap();
-        let mut without_effect = 0;
+        let expected = read(&message).unwrap();
+        let (mut flips, mut without_effect) = (0, 0);
         for at in 0..message.len() {
             for bit in 0..8 {
+                if !name.starts_with("strongSwan") && bit != at % 8 {
+                    continue;
+                }
                 let mut changed = message.clone();
                 changed[at] ^= 1 << bit;
-                if let Some(read) = wish(receive(&responder, &changed, &Transactions::default())) {
-                    assert_eq!(read, expected, "{name}: bit {bit} at {at}");
+                flips += 1;
+                if let Some(wish) = read(&changed) {
+                    assert_eq!(wish, expected, "{name}: bit {bit} at {at}");
                     without_effect += 1;
                 }
             }
         }
-        // Versions, the list of digest algorithms, and NULL parameters: a few bytes of more than two thousand.
-        assert!(without_effect < 8 * 60, "{name}: {without_effect} bits have no effect");
+        // Versions, the list of digest algorithms, NULL parameters: few bytes of more than two thousand.
+        assert!(without_effect * 50 < flips, "{name}: {without_effect} of {flips} have no effect");
     }
 }

@@ -81,7 +81,7 @@ fn attributes_are_needed_once_each_and_bounded() {
         ),
         ("two values", Draft { attributes: |a| a[2].1 = [a[2].1.as_slice(), &a[2].1].concat(), ..csr() }),
     ] {
-        assert!(matches!(refusal(&draft), Refusal::Malformed(_)), "{what}");
+        assert!(matches!(refusal(&draft), Refusal::Unreadable(_)), "{what}");
     }
     let mut made = Draft { transaction: &long[..127], ..csr() }.make();
     assert!(matches!(
