@@ -131,10 +131,11 @@ impl Responder {
         sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, S>,
         fresh: &Fresh,
     ) -> Done {
-        // RFC 8894 3.2.2: an envelope comes with success alone.
+        // RFC 8894 3.2.2: an envelope comes with success alone. Without any content OpenSSL's PKCS#7 does not verify the
+        // signature, and so certmonger would not hear of the refusal: it is empty, not absent.
         let content = match status {
-            Status::Success(sealed) => Some(*sealed),
-            Status::Failure(_) | Status::Pending => None,
+            Status::Success(sealed) => *sealed,
+            Status::Failure(_) | Status::Pending => &[],
         };
         match signed::write(content, attributes(head, status, fresh), &self.signer(), sign) {
             Ok(body) => Done { reply: Reply::new(200, "application/x-pki-message", body), refusal: None },

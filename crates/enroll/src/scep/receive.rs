@@ -7,6 +7,7 @@ use lanyard_pki::certificate::{Certificate, MAX_CHAIN};
 use lanyard_pki::csr::VerifiedCsr;
 use zeroize::Zeroizing;
 
+use super::algorithm::Algorithms;
 use super::asn1::Malformed;
 use super::ber;
 use super::cipher::Cipher;
@@ -219,33 +220,25 @@ impl Responder {
                 message::issuer_and_subject(&content)?;
                 return known(transactions, &exchange, now).ok_or(Refusal::UnknownTransaction);
             }
-            MessageType::PkcsReq => {
+            MessageType::PkcsReq | MessageType::RenewalReq => {
                 let request = message::request(&content, accepted)?;
-                if *request.csr.key() != peer.key {
-                    return Err(Refusal::OtherKey);
-                }
-                if !peer.is_self_signed(accepted) {
-                    return Err(Refusal::NotSelfSigned);
-                }
+                let authenticated = by(message_type, &request.csr, signed, &peer, accepted)?;
                 // micromdm's client and certmonger do not poll: they send the same request again.
                 if let Some(opened) = known(transactions, &exchange, now) {
                     return Ok(opened);
                 }
-                let challenge = request.challenge.ok_or(Refusal::NoChallenge)?;
-                Wish::Enroll(Enrollment { challenge, csr: request.csr, profile })
-            }
-            MessageType::RenewalReq => {
-                let request = message::request(&content, accepted)?;
-                let chain = renewal_chain(signed, &peer)?;
-                if let Some(opened) = known(transactions, &exchange, now) {
-                    return Ok(opened);
+                match authenticated {
+                    By::Secret => {
+                        let challenge = request.challenge.ok_or(Refusal::NoChallenge)?;
+                        Wish::Enroll(Enrollment { challenge, csr: request.csr, profile })
+                    }
+                    By::Certificate(chain) => Wish::Decide(EnrollmentRequest {
+                        protocol: Protocol::Scep,
+                        profile,
+                        csr: request.csr,
+                        authentication: Authentication::Certificate(chain),
+                    }),
                 }
-                Wish::Decide(EnrollmentRequest {
-                    protocol: Protocol::Scep,
-                    profile,
-                    csr: request.csr,
-                    authentication: Authentication::Certificate(chain),
-                })
             }
         };
         Ok(Opened::Wish(wish, exchange))
@@ -260,11 +253,38 @@ fn known(transactions: &Transactions, exchange: &Exchange, now: Timestamp) -> Op
     })
 }
 
-/// The certificate that is to be renewed, and what else came with it. Whether it is ours is decided by the rules.
-fn renewal_chain(signed: &Signed<'_>, peer: &Peer<'_>) -> Result<Vec<Vec<u8>>, Refusal> {
-    if peer.is_self_issued() {
+/// How the sender of a request shows who it is.
+enum By {
+    Secret,
+    Certificate(Vec<Vec<u8>>),
+}
+
+/// By the certificate that signed the message, where one was issued: certmonger and others renew with a PKCSReq, as the
+/// drafts before RFC 8894 had it. Else by a secret, and then key and certificate must be the sender's own (RFC 8894 2.3).
+fn by(
+    message_type: MessageType,
+    csr: &VerifiedCsr,
+    signed: &Signed<'_>,
+    peer: &Peer<'_>,
+    accepted: Algorithms,
+) -> Result<By, Refusal> {
+    if !peer.is_self_issued() {
+        return renewal_chain(signed, peer).map(By::Certificate);
+    }
+    if message_type == MessageType::RenewalReq {
         return Err(Refusal::RenewalSelfSigned);
     }
+    if *csr.key() != peer.key {
+        return Err(Refusal::OtherKey);
+    }
+    if !peer.is_self_signed(accepted) {
+        return Err(Refusal::NotSelfSigned);
+    }
+    Ok(By::Secret)
+}
+
+/// The certificate that is to be renewed, and what else came with it. Whether it is ours is decided by the rules.
+fn renewal_chain(signed: &Signed<'_>, peer: &Peer<'_>) -> Result<Vec<Vec<u8>>, Refusal> {
     Certificate::parse(peer.der).map_err(Refusal::RenewalCertificate)?;
     let others = signed.certificates.iter().map(|other| other.whole).filter(|other| *other != peer.der);
     Ok(std::iter::once(peer.der).chain(others).take(MAX_CHAIN).map(<[u8]>::to_vec).collect())

@@ -63,10 +63,9 @@ pub enum Refusal {
         "messageType `{0}` is none of 17 (RenewalReq), 19 (PKCSReq), 20 (CertPoll), 21 (GetCert), 22 (GetCRL)"
     )]
     MessageType(String),
-    /// PKCSReq, signed with a certificate that is not the client's own make.
+    /// PKCSReq, signed with a certificate that says it is self-signed and is not.
     #[error(
-        "PKCSReq must be signed with a self-signed certificate (RFC 8894 2.3); to renew with an issued one, send \
-         RenewalReq"
+        "the certificate that signed PKCSReq names itself as its issuer, but its key did not sign it (RFC 8894 2.3)"
     )]
     NotSelfSigned,
     /// PKCSReq, signed with another key than it asks a certificate for.

@@ -161,7 +161,7 @@ impl Responder {
             return None;
         }
         let content = signed::degenerate(Cargo::Certificates(&self.next));
-        let body = signed::write(Some(&content), Vec::new(), &self.signer(), sign);
+        let body = signed::write(&content, Vec::new(), &self.signer(), sign);
         Some(body.map(|body| Reply::new(200, "application/x-x509-next-ca-cert", body)))
     }
 }

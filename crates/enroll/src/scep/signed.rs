@@ -178,12 +178,12 @@ pub(super) type Attribute = (ObjectIdentifier, Vec<u8>);
 
 /// Writes a SignedData over `content` with these attributes and the two that always are; SHA-256 and RSA.
 pub(super) fn write<E>(
-    content: Option<&[u8]>,
+    content: &[u8],
     mut attributes: Vec<Attribute>,
     signer: &Signer<'_>,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Vec<u8>, E> {
-    let digest = digest::digest(&digest::SHA256, content.unwrap_or_default());
+    let digest = digest::digest(&digest::SHA256, content);
     attributes.push((oid::CONTENT_TYPE, value(|o| write::oid(o, &oid::DATA))));
     attributes.push((oid::MESSAGE_DIGEST, value(|o| write::bytes(o, write::OCTET_STRING, digest.as_ref()))));
     let attributes = attribute_set(attributes);
@@ -193,9 +193,7 @@ pub(super) fn write<E>(
         write::tlv(o, write::SET, |o| algorithm_identifier(o, &oid::SHA256));
         write::tlv(o, write::SEQUENCE, |o| {
             write::oid(o, &oid::DATA);
-            if let Some(content) = content {
-                write::tlv(o, CONTEXT_0, |o| write::bytes(o, write::OCTET_STRING, content));
-            }
+            write::tlv(o, CONTEXT_0, |o| write::bytes(o, write::OCTET_STRING, content));
         });
         write::bytes(o, CONTEXT_0, signer.certificate);
         write::tlv(o, write::SET, |o| {

@@ -111,6 +111,14 @@ pub(super) static OTHER: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer:
 /// A device with a certificate that a CA has signed (any: whether it is ours is not decided here).
 pub(super) static ENROLLED: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer::Another));
 
+/// A device whose certificate names itself as issuer, but is signed by another.
+pub(super) static PRETENDER: LazyLock<Device> = LazyLock::new(|| {
+    let mut device = Device::new(Issuer::Itself);
+    let last = device.certificate.len() - 1;
+    device.certificate[last] ^= 1;
+    device
+});
+
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Issuer {
     Itself,
@@ -158,7 +166,7 @@ impl Device {
         let own = asn1::one(&self.certificate, write::SEQUENCE, "").unwrap();
         let (_, serial) = peer::issuer_and_serial(&own).unwrap();
         let mut cipher = None;
-        let content = signed.content.map(|content| {
+        let content = signed.content.filter(|content| !content.is_empty()).map(|content| {
             let envelope = envelope::read(content, serial, Algorithms::Legacy).unwrap();
             cipher = Some(envelope.cipher);
             envelope.open(|wrapped| unwrap_key(&self.pkcs8, wrapped), &[0; 32]).unwrap().to_vec()
@@ -250,8 +258,7 @@ impl<'a> Draft<'a> {
         let own = asn1::one(&self.device.certificate, write::SEQUENCE, "").unwrap();
         let (issuer, serial) = peer::issuer_and_serial(&own).unwrap();
         let signer = Signer { certificate: &self.device.certificate, issuer, serial };
-        signed::write(Some(&sealed), attributes, &signer, |message| sign_with(&self.device.key, message))
-            .unwrap()
+        signed::write(&sealed, attributes, &signer, |message| sign_with(&self.device.key, message)).unwrap()
     }
 }
 

@@ -10,7 +10,15 @@ fn wish(received: Received) -> Option<(Vec<u8>, String, String, Vec<u8>)> {
     let Received::Asked(asked) = received else { return None };
     let transaction = asked.exchange.transaction().to_string();
     let nonce = asked.exchange.head.sender_nonce.clone();
-    let Wish::Enroll(enrollment) = asked.wish else { panic!("{:?}", asked.wish) };
+    let enrollment = match asked.wish {
+        Wish::Enroll(enrollment) => enrollment,
+        // The subject of the client's own certificate was changed: it looks issued then, and the rules find no CA for it.
+        Wish::Decide(request) => {
+            assert!(matches!(request.authentication, crate::Authentication::Certificate(_)));
+            return None;
+        }
+        other => panic!("{other:?}"),
+    };
     let challenge = enrollment.challenge().to_owned();
     Some((enrollment.proven(proven()).csr.spki_der().to_vec(), challenge, transaction, nonce))
 }

@@ -25,8 +25,7 @@ fn refusal(draft: &Draft<'_>) -> Refusal {
 fn a_request_must_be_signed_by_who_asks() {
     let other_key = Draft::new(&DEVICE, "19", OTHER.csr(Some(CHALLENGE)));
     assert_eq!(refusal(&other_key), Refusal::OtherKey);
-    let issued = Draft::pkcs_req(&ENROLLED);
-    assert_eq!(refusal(&issued), Refusal::NotSelfSigned);
+    assert_eq!(refusal(&Draft::pkcs_req(&PRETENDER)), Refusal::NotSelfSigned);
     let self_signed = Draft::new(&DEVICE, "17", DEVICE.csr(None));
     assert_eq!(refusal(&self_signed), Refusal::RenewalSelfSigned);
     let without_secret = Draft::new(&DEVICE, "19", DEVICE.csr(None));
