@@ -223,9 +223,11 @@ impl Responder {
             MessageType::PkcsReq | MessageType::RenewalReq => {
                 let request = message::request(&content, accepted)?;
                 let authenticated = by(message_type, &request.csr, signed, &peer, accepted)?;
-                // micromdm's client and certmonger do not poll: they send the same request again.
-                if let Some(opened) = known(transactions, &exchange, now) {
-                    return Ok(opened);
+                // micromdm's client and certmonger do not poll: they send the same request again. But a renewal after the
+                // certificate was issued is a new one: many clients make the transactionID of the key, which may stay.
+                match (known(transactions, &exchange, now), &authenticated) {
+                    (Some(Opened::Again(..)), By::Certificate(_)) | (None, _) => {}
+                    (Some(opened), _) => return Ok(opened),
                 }
                 match authenticated {
                     By::Secret => {

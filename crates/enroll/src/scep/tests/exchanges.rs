@@ -130,6 +130,18 @@ fn a_client_that_sends_its_request_again_instead_of_polling_is_understood() {
 }
 
 #[test]
+fn a_renewal_soon_after_the_first_certificate_is_decided_anew() {
+    let mut transactions = Transactions::default();
+    let renewal = Draft::new(&ENROLLED, "17", ENROLLED.csr(None));
+    for _ in 0..2 {
+        decided(ask(&renewal, &transactions), pending(), &mut transactions);
+        let done = decided(ask(&renewal, &transactions), issued(), &mut transactions);
+        assert_eq!(ENROLLED.open(&done.reply.body).status, "0");
+    }
+    assert!(matches!(ask(&renewal, &transactions).wish, Wish::Decide(_)));
+}
+
+#[test]
 fn a_poll_with_another_key_or_of_another_transaction_finds_nothing() {
     let mut transactions = Transactions::default();
     decided(ask(&Draft::pkcs_req(&DEVICE), &transactions), pending(), &mut transactions);

@@ -47,8 +47,9 @@ fn certmonger_enrolls_waits_for_approval_and_renews() {
          getcert resubmit -s -i one\n\
          state MONITORING\n\
          cp $HOME/cert.pem $HOME/first.pem\n\
-         getcert resubmit -s -i one -w\n\
-         state MONITORING\n",
+         getcert resubmit -s -i one\n\
+         for i in $(seq 240); do cmp -s $HOME/first.pem $HOME/cert.pem || exit 0; sleep 0.5; done\n\
+         getcert list -s; exit 1\n",
         hospital.secret()
     );
     let (done, text) = session(&hospital, dir.path(), &script);
