@@ -13,15 +13,20 @@ use crate::shell;
 
 /// Debian 12 packages.
 const PACKAGES: &[&str] = &[
+    "certmonger",
     "curl",
+    "dbus-daemon",
     "fiu-utils",
     "libfiu-dev",
+    "libstrongswan-extra-plugins",
     "libtss2-dev",
     "libtss2-tcti-swtpm0",
     "nginx-light",
     "openssl",
     "pkg-config",
     "python3-venv",
+    "scep",
+    "strongswan-pki",
     "swtpm",
     "swtpm-tools",
     "tpm2-tools",
@@ -38,6 +43,9 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("wrk", "wrk", "HTTP load"),
     ("libfiu", "libfiu-dev", "failing fsync and writes"),
     ("curl", "curl", "HTTP client"),
+    ("strongSwan pki", "strongswan-pki", "SCEP and EST client"),
+    ("micromdm scep", "scep", "SCEP client"),
+    ("certmonger", "certmonger", "SCEP client with a renewal daemon"),
 ];
 
 /// What must be in the Python environment; the whole file is installed, so the versions are always these.
@@ -50,11 +58,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     ensure()?;
     for (name, package, purpose) in VERSIONS {
         let version = installed(package).unwrap_or_default();
-        println!("{name:<12} {version:<26} {purpose}");
+        println!("{name:<14} {version:<26} {purpose}");
     }
     for name in ["sekmet-fhir", "cryptography", "requests"] {
         let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
-        println!("{name:<12} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
+        println!("{name:<14} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
     }
     Ok(())
 }

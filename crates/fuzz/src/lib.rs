@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod ledger;
 pub mod mutate;
 pub mod pki;
+pub mod scep;
 pub mod smoke;
 
 /// One entry point.
@@ -28,7 +29,9 @@ pub struct Target {
 
 /// All targets, area by area.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
-    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS].into_iter().flatten()
+    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS, scep::TARGETS]
+        .into_iter()
+        .flatten()
 }
 
 /// Runs one target by name; for the libFuzzer binaries.

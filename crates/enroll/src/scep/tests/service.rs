@@ -39,7 +39,7 @@ fn ca_certificates_come_alone_or_in_a_bag() {
     assert_eq!(reply.body, issuing());
 }
 
-// R54: the next generation is known before it is used.
+// R44: the next generation is known before it is used.
 #[test]
 fn the_next_ca_is_given_out_signed_or_not_at_all() {
     let none = get(&responder(Algorithms::Current), "operation=GetNextCACert");

@@ -45,7 +45,7 @@ impl Hospital {
         let ca = Identity::ca(ISSUING);
         let own = ca.certify(ISSUING, "SCEP Responder");
         let next = Identity::ca("SCEP Issuing CA G2").certificate;
-        let responder = Responder::new(&own.certificate, &[ca.certificate.clone()], algorithms);
+        let responder = Responder::new(&own.certificate, std::slice::from_ref(&ca.certificate), algorithms);
         let responder = responder.unwrap().with_next(vec![next]).unwrap();
         let secret = SecretKey::new(random()).derive(
             SecretId::from_random(random()),

@@ -17,7 +17,7 @@ fn scepclient(hospital: &Hospital, dir: &Path, challenge: &str) -> (bool, String
         .current_dir(dir))
 }
 
-// R36, R37: enroll and renew.
+// R36, R42: enroll and renew.
 #[test]
 fn micromdm_enrolls_with_a_secret_and_renews_with_its_certificate() {
     if !has(SCEPCLIENT) {

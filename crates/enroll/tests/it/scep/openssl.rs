@@ -10,7 +10,7 @@ use super::http;
 
 const OPENSSL: &str = "/usr/bin/openssl";
 
-// R54
+// R44
 #[test]
 fn openssl_verifies_the_next_ca_certificate_under_the_current_one() {
     if !has(OPENSSL) {

@@ -27,7 +27,7 @@ fn scep(hospital: &Hospital, dir: &Path, more: &str) -> (bool, Vec<u8>, String) 
     pki(dir, &format!("--scep --url {} --dn CN=device {to} {more}", hospital.url()))
 }
 
-// R54: a client learns the CA from the service and checks its fingerprint by hand.
+// R36: a client learns the CA from the service and checks its fingerprint by hand.
 #[test]
 fn strongswan_reads_our_ca_certificates() {
     if !has(PKI) {
@@ -50,7 +50,7 @@ fn strongswan_reads_our_ca_certificates() {
     }
 }
 
-// R36, R37
+// R36, R42
 #[test]
 fn strongswan_enrolls_waits_for_approval_and_renews_with_a_new_key() {
     if !has(PKI) {
