@@ -33,8 +33,7 @@ pub enum CsrError {
     Possession(#[from] SignatureRefused),
 }
 
-/// A request whose signature was made with the private part of its key. Made only by [`verify`]
-/// and [`verify_legacy`].
+/// A request whose signature was made with the private part of its key. Made only by [`verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCsr {
     key: PublicKey,

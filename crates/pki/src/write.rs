@@ -1,8 +1,8 @@
 //! A small DER writer for what we issue: definite lengths, nested by closures, one buffer.
 //!
-//! It exists because issuing is a hot loop whose shape never changes; everything written here is parsed
-//! again by x509-cert before it is signed, so a mistake cannot become a certificate. The enrollment protocols write
-//! their messages with it too. Not for reading.
+//! It exists because issuing is a hot loop whose shape never changes; every certificate written here is parsed
+//! again by x509-cert before it is signed, so a mistake cannot become a certificate. The enrollment protocols
+//! write their messages with it too. Not for reading.
 
 use der::asn1::ObjectIdentifier;
 use lanyard_domain::time::Timestamp;
@@ -25,9 +25,9 @@ pub const PRINTABLE_STRING: u8 = 0x13;
 pub const UTC_TIME: u8 = 0x17;
 /// GeneralizedTime.
 pub const GENERALIZED_TIME: u8 = 0x18;
-/// SEQUENCE.
+/// SEQUENCE and SEQUENCE OF.
 pub const SEQUENCE: u8 = 0x30;
-/// SET.
+/// SET and SET OF.
 pub const SET: u8 = 0x31;
 
 /// Primitive context tag `[n]`.
@@ -58,7 +58,7 @@ pub fn tlv(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out.splice(start..start, header);
 }
 
-/// Writes `tag`, the length of `content`, and that.
+/// Writes `tag`, length and `content`.
 pub fn bytes(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     tlv(out, tag, |o| o.extend_from_slice(content));
 }
@@ -94,11 +94,11 @@ pub fn extension(
 }
 
 /// Whether an extension must be understood.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Critical {
     /// It must.
     Yes,
-    /// It may be passed over.
+    /// It may be skipped.
     No,
 }
 
@@ -111,6 +111,15 @@ pub fn time(out: &mut Vec<u8>, at: Timestamp) {
     } else {
         bytes(out, GENERALIZED_TIME, format!("{year:04}{rest}").as_bytes());
     }
+}
+
+/// A SET OF these encoded elements in the order that DER asks for (X.690 11.6), each once.
+pub fn set_of(out: &mut Vec<u8>, tag: u8, elements: &[&[u8]]) {
+    let mut sorted = elements.to_vec();
+    // Of two encodings neither is the beginning of the other, so that the padding of 11.6 makes no difference.
+    sorted.sort_unstable();
+    sorted.dedup();
+    tlv(out, tag, |o| sorted.iter().for_each(|element| o.extend_from_slice(element)));
 }
 
 /// One attribute of a Name, in its own SET (single-valued RDN).
@@ -142,6 +151,13 @@ mod tests {
             assert_eq!(&out[..head.len()], head.as_slice(), "{length}");
             assert_eq!(out.len(), head.len() + length);
         }
+    }
+
+    #[test]
+    fn a_set_is_sorted_and_has_nothing_twice() {
+        let mut out = Vec::new();
+        set_of(&mut out, SET, &[&[2, 1, 9], &[1, 1, 0xff], &[2, 1, 9]]);
+        assert_eq!(out, [SET, 6, 1, 1, 0xff, 2, 1, 9]);
     }
 
     #[test]

@@ -106,14 +106,14 @@ pub(super) struct Device {
     pub certificate: Vec<u8>,
 }
 
-pub(super) static DEVICE: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer::Itself));
-pub(super) static OTHER: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer::Itself));
+pub(super) static DEVICE: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer::Itself, SERIAL));
+pub(super) static OTHER: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer::Itself, SERIAL));
 /// A device with a certificate that a CA has signed (any: whether it is ours is not decided here).
-pub(super) static ENROLLED: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer::Another));
+pub(super) static ENROLLED: LazyLock<Device> = LazyLock::new(|| Device::new(Issuer::Another, SERIAL));
 
 /// A device whose certificate names itself as issuer, but is signed by another.
 pub(super) static PRETENDER: LazyLock<Device> = LazyLock::new(|| {
-    let mut device = Device::new(Issuer::Itself);
+    let mut device = Device::new(Issuer::Itself, SERIAL);
     let last = device.certificate.len() - 1;
     device.certificate[last] ^= 1;
     device
@@ -126,14 +126,22 @@ pub(super) enum Issuer {
 }
 
 impl Device {
-    fn new(issuer: Issuer) -> Self {
+    /// A new key.
+    pub fn new(issuer: Issuer, serial: &[u8]) -> Self {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = key.as_der().unwrap();
         let pkcs8 = pkcs8.as_ref().to_vec();
         let spki: aws_lc_rs::encoding::PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
         let spki = spki.as_ref().to_vec();
-        let certificate = certificate(&key, &spki, issuer);
+        let certificate = certificate(&key, &spki, issuer, serial);
         Self { key, pkcs8, spki, certificate }
+    }
+
+    /// One whose certificate has this key; it signs with another.
+    pub fn with_key(spki: &[u8]) -> Self {
+        let device = Self::new(Issuer::Itself, SERIAL);
+        let certificate = certificate(&device.key, spki, Issuer::Itself, SERIAL);
+        Self { certificate, ..device }
     }
 
     /// A PKCS #10 with this challenge.
@@ -248,7 +256,11 @@ impl<'a> Draft<'a> {
         let fresh = ContentKey { key: fresh_key(), iv: &[3; 16] };
         let mut sealed = envelope::seal(&self.content, self.cipher, &recipient, &fresh).unwrap();
         (self.spoil)(&mut sealed);
-        let string = |text: &str| [&[write::PRINTABLE_STRING, text.len() as u8], text.as_bytes()].concat();
+        let string = |text: &str| {
+            let mut out = Vec::new();
+            write::bytes(&mut out, write::PRINTABLE_STRING, text.as_bytes());
+            out
+        };
         let mut attributes = vec![
             (oid::MESSAGE_TYPE, string(self.message_type)),
             (oid::TRANSACTION_ID, string(self.transaction)),
@@ -273,11 +285,14 @@ pub(super) fn name(out: &mut Vec<u8>, common_name: &str) {
     write::tlv(out, write::SEQUENCE, |o| write::rdn(o, &id, write::UTF8_STRING, common_name));
 }
 
-fn certificate(key: &RsaKeyPair, spki: &[u8], issuer: Issuer) -> Vec<u8> {
+/// Of every device here.
+pub(super) const SERIAL: &[u8] = &[0x41, 7];
+
+fn certificate(key: &RsaKeyPair, spki: &[u8], issuer: Issuer, serial: &[u8]) -> Vec<u8> {
     let mut tbs = Vec::new();
     write::tlv(&mut tbs, write::SEQUENCE, |o| {
         write::tlv(o, write::context_constructed(0), |o| write::bytes(o, write::INTEGER, &[2]));
-        write::bytes(o, write::INTEGER, &[0x41, 7]);
+        write::bytes(o, write::INTEGER, serial);
         signed::algorithm_identifier(o, &oid::SHA256_WITH_RSA);
         name(o, if issuer == Issuer::Itself { "device" } else { "SCEP Issuing CA" });
         write::tlv(o, write::SEQUENCE, |o| {

@@ -85,7 +85,7 @@ fn a_renewal_is_signed_with_the_certificate_that_it_renews_and_may_be_for_anothe
         };
         assert_eq!(csr.spki_der(), OTHER.spki);
         let Authentication::Certificate(chain) = authentication else { panic!("{authentication:?}") };
-        assert_eq!(chain, &[ENROLLED.certificate.clone()]);
+        assert_eq!(*chain, [ENROLLED.certificate.as_slice()]);
         let done = decided(asked, issued(), &mut Transactions::default());
         // To the certificate that asked, not to the new key.
         let opened = ENROLLED.open(&done.reply.body);

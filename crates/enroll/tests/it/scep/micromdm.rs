@@ -35,6 +35,20 @@ fn micromdm_enrolls_with_a_secret_and_renews_with_its_certificate() {
     assert_eq!(pem(&dir.path().join("client.pem")), hospital.last_issued());
 }
 
+// R36: kept pending until approved. The client itself waits half a minute before it asks again.
+#[test]
+fn micromdm_sends_its_request_again_until_it_is_approved() {
+    if !has(SCEPCLIENT) {
+        return;
+    }
+    let (hospital, dir) = (Hospital::open(Algorithms::Legacy), tempfile::tempdir().unwrap());
+    hospital.leave_pending(1);
+    let (enrolled, text) = scepclient(&hospital, dir.path(), hospital.secret());
+    assert!(enrolled, "{text}");
+    assert_eq!(hospital.diary(), ["by secret: pending", "by secret: issued"]);
+    assert_eq!(pem(&dir.path().join("client.pem")), hospital.last_issued());
+}
+
 #[test]
 fn micromdm_with_a_wrong_challenge_gets_no_certificate() {
     if !has(SCEPCLIENT) {
