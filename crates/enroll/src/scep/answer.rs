@@ -11,7 +11,7 @@ use super::oid;
 use super::receive::{Done, Exchange, by_http};
 use super::refusal::{Refusal, Telling};
 use super::responder::{Fresh, Responder};
-use super::signed::{self, Attribute, Cargo};
+use super::signed::{self, Attribute};
 use super::transactions::Transactions;
 use crate::reply::Reply;
 use crate::request::{EnrollmentRequest, Outcome};
@@ -31,10 +31,6 @@ pub enum Answer {
     },
     /// The challengePassword is no secret that is good now.
     WrongChallenge,
-    /// The certificate of `Wish::Certificate` in DER, if there is one.
-    Certificate(Option<Vec<u8>>),
-    /// The CRL of `Wish::RevocationList` in DER, if there is one.
-    RevocationList(Option<Vec<u8>>),
 }
 
 /// RFC 8894 3.2.1.3, with what belongs to each.
@@ -60,7 +56,7 @@ impl Responder {
             Answer::Decided { request, outcome } => match outcome {
                 Outcome::Issued { chain } => {
                     transactions.issued(key, &chain, now);
-                    return self.success_with_chain(exchange, &chain, sign, fresh);
+                    return self.success(exchange, &chain, sign, fresh);
                 }
                 Outcome::Pending { .. } => {
                     if transactions.wait(key, request, now).is_ok() {
@@ -75,35 +71,18 @@ impl Responder {
                 Outcome::Unavailable { why } => Refusal::Unavailable(why),
             },
             Answer::WrongChallenge => Refusal::WrongChallenge,
-            Answer::Certificate(Some(certificate)) => {
-                return self.success_with_chain(exchange, &[certificate], sign, fresh);
-            }
-            Answer::RevocationList(Some(crl)) => {
-                return self.success(exchange, Cargo::Crl(&crl), sign, fresh);
-            }
-            Answer::Certificate(None) | Answer::RevocationList(None) => Refusal::NotFound,
         };
         self.refuse(&exchange.head, refusal, sign, fresh)
     }
 
-    pub(super) fn success_with_chain<S: fmt::Display>(
+    pub(super) fn success<S: fmt::Display>(
         &self,
         exchange: &Exchange,
         chain: &[Vec<u8>],
         sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, S>,
         fresh: &Fresh,
     ) -> Done {
-        self.success(exchange, Cargo::Certificates(chain), sign, fresh)
-    }
-
-    fn success<S: fmt::Display>(
-        &self,
-        exchange: &Exchange,
-        cargo: Cargo<'_>,
-        sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, S>,
-        fresh: &Fresh,
-    ) -> Done {
-        let content = signed::degenerate(cargo);
+        let content = signed::degenerate(chain);
         match envelope::seal(&content, exchange.cipher, &exchange.recipient, &fresh.content_key()) {
             Some(sealed) => self.certrep(&exchange.head, &Status::Success(&sealed), sign, fresh),
             None => by_http(Refusal::Answer("it cannot be encrypted to the client's key".into())),

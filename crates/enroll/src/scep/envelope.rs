@@ -1,10 +1,13 @@
 //! EnvelopedData (RFC 5652 6): what a pkiMessage hides from everyone but its receiver, opened and sealed.
 //!
 //! Key transport is RSAES-PKCS1-v1_5, the only one that SCEP clients know. Whoever can tell a good padding from a bad
-//! one can decrypt with our key (Bleichenbacher 1998), so nobody can: where the key does not come out, a random one
-//! takes its place (RFC 3218 2.3.2), and what does not open, or opens to anything else than a well-formed and
-//! well-signed content, is refused with one and the same error ([`Refusal::Sealed`]). That error also keeps the padding
-//! of CBC from being asked about.
+//! one can decrypt with our key (Bleichenbacher 1998), and whoever can tell a good padding of CBC from a bad one can read
+//! somebody else's envelope, sent again with a signature of his own (Vaudenay 2002). So:
+//! - where the key does not come out, a random one takes its place (RFC 3218 2.3.2);
+//! - only requests for certificates are opened: their content is signed with its own key, so a changed one is never
+//!   good. CertPoll is answered without, GetCert and GetCRL, whose content anybody could shape, are not served;
+//! - padding is looked at last ([`super::message::request`]), so time does not tell it either;
+//! - whatever is wrong with what comes out is one and the same error ([`Refusal::Sealed`]).
 //!
 //! In scope: recipients by issuer and serial number. Out of scope: RSAES-OAEP, key agreement, passwords.
 
@@ -82,7 +85,8 @@ fn wrapped_key<'a>(recipients: &Element<'a>, our_serial: &[u8]) -> Result<&'a [u
 }
 
 impl Envelope<'_> {
-    /// Opens it. `decrypt` undoes RSAES-PKCS1-v1_5 with the private key; `fallback` is random and used nowhere else.
+    /// Opens it; the padding is still on what comes out. `decrypt` undoes RSAES-PKCS1-v1_5 with the private key;
+    /// `fallback` is random, for this message alone.
     pub fn open<E>(
         &self,
         decrypt: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use der::{Reader, SliceReader};
 use lanyard_pki::csr::{self, VerifiedCsr};
 use lanyard_pki::write;
 use zeroize::Zeroizing;
@@ -111,15 +112,33 @@ pub(super) struct Request {
     pub challenge: Option<Zeroizing<String>>,
 }
 
-/// Reads a PKCS #10 and checks that it is signed with its own key. Says nothing of what is wrong, see
-/// [`super::envelope`].
-pub(super) fn request(der: &[u8], accepted: Algorithms) -> Result<Request, Refusal> {
+/// Reads the PKCS #10 in an opened envelope, and checks that it is signed with its own key. Says nothing of what is
+/// wrong, see [`super::envelope`].
+pub(super) fn request(text: &[u8], block_bytes: usize, accepted: Algorithms) -> Result<Request, Refusal> {
+    let (der, padding) = first_element(text).ok_or(Refusal::Sealed)?;
     let csr = match accepted {
         Algorithms::Current => csr::verify(der),
         Algorithms::Legacy => csr::verify_legacy(der),
     };
     let csr = csr.map_err(|_| Refusal::Sealed)?;
-    Ok(Request { csr, challenge: challenge(der).map_err(|_| Refusal::Sealed)? })
+    let challenge = challenge(der).map_err(|_| Refusal::Sealed)?;
+    // Last, when all else is good, so that nothing can be learnt from how long a refusal takes.
+    if !is_padding(padding, block_bytes) {
+        return Err(Refusal::Sealed);
+    }
+    Ok(Request { csr, challenge })
+}
+
+/// The element that the text begins with, and what follows after it.
+fn first_element(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let element = SliceReader::new(text).and_then(|mut reader| reader.tlv_bytes()).ok()?;
+    text.split_at_checked(element.len())
+}
+
+// RFC 5652 6.3: one to a whole block of octets, each with their number.
+fn is_padding(octets: &[u8], block_bytes: usize) -> bool {
+    (1..=block_bytes).contains(&octets.len())
+        && octets.iter().all(|octet| usize::from(*octet) == octets.len())
 }
 
 // RFC 2986 4.1, RFC 2985 5.4.1.
@@ -142,29 +161,23 @@ fn challenge(der: &[u8]) -> Result<Option<Zeroizing<String>>, Malformed> {
     Ok(found)
 }
 
-/// Checks that a CertPoll holds an IssuerAndSubject (RFC 8894 3.3.3). Which request it is about, transactionID and key
-/// say; the names are not looked at.
-pub(super) fn issuer_and_subject(der: &[u8]) -> Result<(), Refusal> {
-    match pair(der)? {
-        (issuer, subject) if issuer.tag == write::SEQUENCE && subject.tag == write::SEQUENCE => Ok(()),
-        _ => Err(Refusal::Sealed),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scep::testing::{CHALLENGE, DEVICE};
 
-/// Issuer (DER of the Name) and serial number (content of the INTEGER) of a GetCert or GetCRL (RFC 8894 3.3.4, 3.3.5).
-pub(super) fn issuer_and_serial(der: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
-    match pair(der)? {
-        (issuer, serial) if issuer.tag == write::SEQUENCE && serial.tag == write::INTEGER => {
-            Ok((issuer.whole.to_vec(), serial.content.to_vec()))
+    #[test]
+    fn a_request_with_a_wrong_padding_is_refused() {
+        let der = DEVICE.csr(Some(CHALLENGE));
+        let read = |padding: &[u8]| {
+            request(&[der.as_slice(), padding].concat(), 16, Algorithms::Current)
+                .map(|r| r.challenge.unwrap())
+        };
+        for good in [&[1][..], &[2, 2], &[16; 16]] {
+            assert_eq!(read(good).unwrap().as_str(), CHALLENGE);
         }
-        _ => Err(Refusal::Sealed),
-    }
-}
-
-fn pair(der: &[u8]) -> Result<(Element<'_>, Element<'_>), Refusal> {
-    let parts = asn1::one(der, write::SEQUENCE, SEALED).and_then(|whole| whole.parts(SEALED));
-    match parts.map_err(|_| Refusal::Sealed)?.as_slice() {
-        [first, second] => Ok((*first, *second)),
-        _ => Err(Refusal::Sealed),
+        for bad in [&[][..], &[0], &[2], &[1, 2], &[2, 1], &[3, 2, 2], &[17; 17], &[0; 16]] {
+            assert_eq!(read(bad).err(), Some(Refusal::Sealed), "{bad:?}");
+        }
     }
 }

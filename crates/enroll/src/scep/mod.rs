@@ -9,8 +9,8 @@
 //! or an [`Asked`], whose [`Wish`] the caller answers; [`Responder::answer`] makes the reply. Keys are closures, time and
 //! randomness are arguments, and what waits for a person lies in [`Transactions`].
 //!
-//! In scope: GetCACaps, GetCACert, GetNextCACert; PKCSReq, RenewalReq, CertPoll, GetCert, GetCRL; the CMS that these need,
-//! from BER on. Out of scope: sockets, the challenge's worth (`crate::secret`), who may have a certificate; keys other than
+//! In scope: GetCACaps, GetCACert, GetNextCACert; PKCSReq, RenewalReq, CertPoll; the CMS that these need, from BER on.
+//! Out of scope: GetCert and GetCRL (why: [`envelope`]), sockets, the challenge's worth (`crate::secret`), who may have a certificate; keys other than
 //! RSA, which SCEP could only encrypt to with a password.
 //!
 //! To add a message type: [`message`] (its number and its content), a [`Wish`] in [`receive`], an [`Answer`] in [`answer`]. To

@@ -57,20 +57,6 @@ pub enum Wish {
     Enroll(Enrollment),
     /// A certificate: a renewal, or a request that waited, put to the rules again.
     Decide(EnrollmentRequest),
-    /// A certificate that exists.
-    Certificate {
-        /// DER of the issuer's Name.
-        issuer: Vec<u8>,
-        /// Content of the serial number's INTEGER.
-        serial: Vec<u8>,
-    },
-    /// The revocation list that covers a certificate.
-    RevocationList {
-        /// DER of the issuer's Name.
-        issuer: Vec<u8>,
-        /// Content of the serial number's INTEGER.
-        serial: Vec<u8>,
-    },
 }
 
 /// A PKCSReq: signature and key are checked, the secret is not.
@@ -173,7 +159,7 @@ impl Responder {
         match self.open(&signed, &head, profile, decrypt, (transactions, now), fresh) {
             Ok(Opened::Wish(wish, exchange)) => Received::Asked(Box::new(Asked { wish, exchange })),
             Ok(Opened::Again(chain, exchange)) => {
-                Received::Done(self.success_with_chain(&exchange, &chain, sign, fresh))
+                Received::Done(self.success(&exchange, &chain, sign, fresh))
             }
             Err(refusal) => Received::Done(self.refuse(&head, refusal, sign, fresh)),
         }
@@ -206,22 +192,15 @@ impl Responder {
             cipher: envelope.cipher,
             key: peer.key.sha256(),
         };
-        let content = envelope.open(decrypt, fresh.key())?;
         let wish = match message_type {
-            MessageType::GetCert => {
-                let (issuer, serial) = message::issuer_and_serial(&content)?;
-                Wish::Certificate { issuer, serial }
-            }
-            MessageType::GetCrl => {
-                let (issuer, serial) = message::issuer_and_serial(&content)?;
-                Wish::RevocationList { issuer, serial }
-            }
+            // Not opened: transactionID and key say which request it is about, see `envelope`.
             MessageType::CertPoll => {
-                message::issuer_and_subject(&content)?;
                 return known(transactions, &exchange, now).ok_or(Refusal::UnknownTransaction);
             }
+            MessageType::GetCert | MessageType::GetCrl => return Err(Refusal::NotServed),
             MessageType::PkcsReq | MessageType::RenewalReq => {
-                let request = message::request(&content, accepted)?;
+                let content = envelope.open(decrypt, fresh.key())?;
+                let request = message::request(&content, envelope.cipher.block_bytes(), accepted)?;
                 let authenticated = by(message_type, &request.csr, signed, &peer, accepted)?;
                 // micromdm's client and certmonger do not poll: they send the same request again. But a renewal after the
                 // certificate was issued is a new one: many clients make the transactionID of the key, which may stay.

@@ -54,8 +54,8 @@ pub enum Refusal {
     NotForUs,
     /// The envelope does not open, or what is in it is not what it should be. Never says which.
     #[error(
-        "the envelope does not open with this CA's key, or does not hold what the messageType says: for a request, a \
-         PKCS #10 signed with its own key by RSA with SHA-256, SHA-384 or SHA-512"
+        "the envelope does not open with this CA's key, or does not hold a PKCS #10 that is signed with its own key by \
+         RSA with SHA-256, SHA-384 or SHA-512"
     )]
     Sealed,
     /// A type that no client sends.
@@ -90,9 +90,12 @@ pub enum Refusal {
     /// CertPoll for something that nobody waits for.
     #[error("no request of this transactionID and key is waiting: send the request again")]
     UnknownTransaction,
-    /// GetCert or GetCRL for something that is not there.
-    #[error("no such certificate or revocation list")]
-    NotFound,
+    /// GetCert or GetCRL.
+    #[error(
+        "GetCert and GetCRL are not served: a device keeps its certificate, and a revocation list lies where the \
+         certificate's distribution point says"
+    )]
+    NotServed,
     /// GetNextCACert, and there is none.
     #[error("there is no next CA certificate yet")]
     NoNextCertificate,
@@ -163,11 +166,10 @@ impl Refusal {
             Refusal::NoSignerCertificate | Refusal::MessageDigest | Refusal::Signature | Refusal::Sealed => {
                 Telling::CertRep(FailInfo::BadMessageCheck)
             }
-            Refusal::NotForUs | Refusal::UnknownTransaction | Refusal::NotFound => {
-                Telling::CertRep(FailInfo::BadCertId)
-            }
+            Refusal::NotForUs | Refusal::UnknownTransaction => Telling::CertRep(FailInfo::BadCertId),
             Refusal::Malformed(_)
             | Refusal::MessageType(_)
+            | Refusal::NotServed
             | Refusal::NotSelfSigned
             | Refusal::OtherKey
             | Refusal::NoChallenge

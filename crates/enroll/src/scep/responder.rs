@@ -9,7 +9,7 @@ use super::asn1;
 use super::cipher::MAX_KEY_BYTES;
 use super::envelope::ContentKey;
 use super::peer;
-use super::signed::{self, Cargo, Signer};
+use super::signed::{self, Signer};
 use crate::reply::Reply;
 
 /// A root, an issuing CA and a cross certificate for two generations, and the responder's own.
@@ -146,7 +146,7 @@ impl Responder {
         match self.certificates.as_slice() {
             [only] => Reply::new(200, "application/x-x509-ca-cert", only.clone()),
             several => {
-                let body = signed::degenerate(Cargo::Certificates(several));
+                let body = signed::degenerate(several);
                 Reply::new(200, "application/x-x509-ca-ra-cert", body)
             }
         }
@@ -160,7 +160,7 @@ impl Responder {
         if self.next.is_empty() {
             return None;
         }
-        let content = signed::degenerate(Cargo::Certificates(&self.next));
+        let content = signed::degenerate(&self.next);
         let body = signed::write(&content, Vec::new(), &self.signer(), sign);
         Some(body.map(|body| Reply::new(200, "application/x-x509-next-ca-cert", body)))
     }

@@ -1,5 +1,5 @@
 //! SignedData (RFC 5652 5): the outer shell of every pkiMessage, read and verified; ours written; and the empty shell
-//! that only carries certificates or a CRL.
+//! that only carries certificates.
 //!
 //! In scope: one signer, named by issuer and serial number, with signed attributes, as RFC 8894 3 has it. Out of scope:
 //! what the attributes say ([`super::message`]), several signers, countersignatures.
@@ -213,25 +213,14 @@ pub(super) fn write<E>(
     }))
 }
 
-/// What a SignedData without signers carries (RFC 8894 3.4).
-#[derive(Clone, Copy)]
-pub(super) enum Cargo<'a> {
-    /// Certificates, in this order: clients take the first one as the answer.
-    Certificates(&'a [Vec<u8>]),
-    /// One CRL.
-    Crl(&'a [u8]),
-}
-
-/// Writes a SignedData without content and signers: the degenerate form.
-pub(super) fn degenerate(cargo: Cargo<'_>) -> Vec<u8> {
+/// Writes a SignedData without content and signers (RFC 8894 3.4): certificates, in this order, because clients take the
+/// first one as the answer.
+pub(super) fn degenerate(certificates: &[Vec<u8>]) -> Vec<u8> {
     content_info_of(&oid::SIGNED_DATA, |o| {
         write::bytes(o, write::INTEGER, &[1]);
         write::bytes(o, write::SET, &[]);
         write::tlv(o, write::SEQUENCE, |o| write::oid(o, &oid::DATA));
-        match cargo {
-            Cargo::Certificates(chain) => write::bytes(o, CONTEXT_0, &chain.concat()),
-            Cargo::Crl(crl) => write::bytes(o, CONTEXT_1, crl),
-        }
+        write::bytes(o, CONTEXT_0, &certificates.concat());
         write::bytes(o, write::SET, &[]);
     })
 }

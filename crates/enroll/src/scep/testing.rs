@@ -177,7 +177,9 @@ impl Device {
         let content = signed.content.filter(|content| !content.is_empty()).map(|content| {
             let envelope = envelope::read(content, serial, Algorithms::Legacy).unwrap();
             cipher = Some(envelope.cipher);
-            envelope.open(|wrapped| unwrap_key(&self.pkcs8, wrapped), &[0; 32]).unwrap().to_vec()
+            let text = envelope.open(|wrapped| unwrap_key(&self.pkcs8, wrapped), &[0; 32]).unwrap();
+            let padding = usize::from(*text.last().unwrap());
+            text[..text.len() - padding].to_vec()
         });
         Opened {
             status: text(&oid::PKI_STATUS).unwrap(),

@@ -26,7 +26,6 @@ fn decided(asked: Asked, outcome: Outcome, transactions: &mut Transactions) -> D
             enrollment.proven(proven)
         }
         Wish::Decide(request) => request,
-        other => panic!("{other:?}"),
     };
     answer(&asked.exchange, Answer::Decided { request, outcome }, transactions)
 }
@@ -187,32 +186,4 @@ fn our_own_failure_is_an_http_error_that_asks_to_come_again() {
     );
     assert_eq!(done.reply.status, 503);
     assert!(matches!(done.refusal, Some(Refusal::Answer(why)) if why.contains("key store")));
-}
-
-#[test]
-fn certificates_and_revocation_lists_are_given_out_on_request() {
-    let mut content = Vec::new();
-    lanyard_pki::write::tlv(&mut content, lanyard_pki::write::SEQUENCE, |o| {
-        name(o, "SCEP Issuing CA");
-        lanyard_pki::write::bytes(o, lanyard_pki::write::INTEGER, &[0x41, 7]);
-    });
-    let mut transactions = Transactions::default();
-    let get_cert = ask(&Draft::new(&DEVICE, "21", content.clone()), &transactions);
-    assert!(matches!(&get_cert.wish, Wish::Certificate { serial, .. } if *serial == [0x41, 7]));
-    let found = Answer::Certificate(Some(CHAIN[0].to_vec()));
-    let done = answer(&get_cert.exchange, found, &mut transactions);
-    assert_eq!(certificates(&DEVICE.open(&done.reply.body).content.unwrap()), [CHAIN[0]]);
-
-    let get_crl = ask(&Draft::new(&DEVICE, "22", content), &transactions);
-    assert!(matches!(&get_crl.wish, Wish::RevocationList { serial, .. } if *serial == [0x41, 7]));
-    let found = Answer::RevocationList(Some(CHAIN[1].to_vec()));
-    let done = answer(&get_crl.exchange, found, &mut transactions);
-    let content = DEVICE.open(&done.reply.body).content.unwrap();
-    let fields = signed::content_info(&content, &oid::SIGNED_DATA, "").unwrap().parts("").unwrap();
-    assert_eq!((fields[3].tag, fields[3].content), (0xa1, CHAIN[1]));
-
-    for nothing in [Answer::Certificate(None), Answer::RevocationList(None)] {
-        let done = answer(&get_crl.exchange, nothing, &mut transactions);
-        assert_eq!(DEVICE.open(&done.reply.body).fail_info.as_deref(), Some("4"));
-    }
 }

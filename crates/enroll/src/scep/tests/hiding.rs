@@ -80,9 +80,6 @@ fn every_reason_for_not_opening_gets_the_same_answer() {
         Draft::new(&DEVICE, "19", vec![0x30, 0]),
         Draft::new(&DEVICE, "19", Vec::new()),
         Draft::new(&DEVICE, "19", foreign_signature),
-        Draft::new(&DEVICE, "20", vec![0x30, 0]),
-        Draft::new(&DEVICE, "21", vec![1, 2, 3]),
-        Draft::new(&DEVICE, "22", DEVICE.csr(None)),
     ]
     .iter()
     .map(reply)
@@ -104,4 +101,21 @@ fn a_key_store_that_fails_looks_like_a_wrong_key() {
     // Then it cannot sign either, and the client is asked to come again.
     let received = responder.receive(&incoming, no_key, no_key, &Transactions::default(), NOW, &fresh());
     assert_eq!(done(received).reply.status, 503);
+}
+
+// Their content is not signed with a key of its own: who could ask about it could shape it, block by block.
+#[test]
+fn only_requests_for_certificates_are_opened() {
+    let refusal = |message_type: &str| {
+        let body = Draft::new(&DEVICE, message_type, DEVICE.csr(Some(CHALLENGE))).make();
+        let never = |_: &[u8]| -> Result<Vec<u8>, &str> { panic!("messageType {message_type} was opened") };
+        let none = Transactions::default();
+        let received =
+            responder(Algorithms::Current).receive(&post(&body), never, sign, &none, NOW, &fresh());
+        done(received).refusal
+    };
+    assert_eq!(refusal("20"), Some(Refusal::UnknownTransaction));
+    assert_eq!(refusal("21"), Some(Refusal::NotServed));
+    assert_eq!(refusal("22"), Some(Refusal::NotServed));
+    assert_eq!(Refusal::NotServed.fail_info(), Some(FailInfo::BadRequest));
 }

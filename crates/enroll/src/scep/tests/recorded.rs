@@ -17,7 +17,6 @@ fn wish(received: Received) -> Option<(Vec<u8>, String, String, Vec<u8>)> {
             assert!(matches!(request.authentication, crate::Authentication::Certificate(_)));
             return None;
         }
-        other => panic!("{other:?}"),
     };
     let challenge = enrollment.challenge().to_owned();
     Some((enrollment.proven(proven()).csr.spki_der().to_vec(), challenge, transaction, nonce))

@@ -123,7 +123,6 @@ impl Shared {
                 }
             }
             Wish::Decide(request) => self.decide(request, &mut state),
-            Wish::Certificate { .. } | Wish::RevocationList { .. } => Answer::Certificate(None),
         };
         let transactions = &mut state.transactions;
         let done = self.responder.answer(&asked.exchange, answer, sign, transactions, NOW, &fresh);
