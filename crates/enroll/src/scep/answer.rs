@@ -55,7 +55,7 @@ impl Responder {
         let refusal = match answer {
             Answer::Decided { request, outcome } => match outcome {
                 Outcome::Issued { chain } => {
-                    transactions.issued(key, &chain, now);
+                    transactions.issued(&key, &chain, now);
                     return self.success(exchange, &chain, sign, fresh);
                 }
                 Outcome::Pending { .. } => {

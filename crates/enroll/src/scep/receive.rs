@@ -105,7 +105,7 @@ impl Exchange {
     }
 
     pub(super) fn transaction_key(&self) -> Key {
-        (self.head.transaction.clone(), self.key)
+        Key { signer: self.key, transaction: self.head.transaction.clone() }
     }
 }
 
@@ -195,7 +195,13 @@ impl Responder {
         let wish = match message_type {
             // Not opened: transactionID and key say which request it is about, see `envelope`.
             MessageType::CertPoll => {
-                return known(transactions, &exchange, now).ok_or(Refusal::UnknownTransaction);
+                return match transactions.find(&exchange.transaction_key(), now) {
+                    Some(Known::Waiting(request)) => {
+                        Ok(Opened::Wish(Wish::Decide(request.clone()), exchange))
+                    }
+                    Some(Known::Issued(chain)) => Ok(Opened::Again(chain.to_vec(), exchange)),
+                    None => Err(Refusal::UnknownTransaction),
+                };
             }
             MessageType::GetCert | MessageType::GetCrl => return Err(Refusal::NotServed),
             MessageType::PkcsReq | MessageType::RenewalReq => {
@@ -204,9 +210,14 @@ impl Responder {
                 let authenticated = by(message_type, &request.csr, signed, &peer, accepted)?;
                 // micromdm's client and certmonger do not poll: they send the same request again. But a renewal after the
                 // certificate was issued is a new one: many clients make the transactionID of the key, which may stay.
-                match (known(transactions, &exchange, now), &authenticated) {
-                    (Some(Opened::Again(..)), By::Certificate(_)) | (None, _) => {}
-                    (Some(opened), _) => return Ok(opened),
+                match (transactions.find(&exchange.transaction_key(), now), &authenticated) {
+                    (Some(Known::Waiting(waiting)), _) if waiting.csr == request.csr => {
+                        return Ok(Opened::Wish(Wish::Decide(waiting.clone()), exchange));
+                    }
+                    (Some(Known::Issued(chain)), By::Secret) => {
+                        return Ok(Opened::Again(chain.to_vec(), exchange));
+                    }
+                    _ => {}
                 }
                 match authenticated {
                     By::Secret => {
@@ -224,14 +235,6 @@ impl Responder {
         };
         Ok(Opened::Wish(wish, exchange))
     }
-}
-
-/// What waits in this transaction, put to the rules again, or what it got.
-fn known(transactions: &Transactions, exchange: &Exchange, now: Timestamp) -> Option<Opened> {
-    Some(match transactions.find(&exchange.transaction_key(), now)? {
-        Known::Waiting(request) => Opened::Wish(Wish::Decide(request.clone()), exchange.clone()),
-        Known::Issued(chain) => Opened::Again(chain.to_vec(), exchange.clone()),
-    })
 }
 
 /// How the sender of a request shows who it is.

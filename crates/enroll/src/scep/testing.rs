@@ -325,12 +325,16 @@ pub(super) fn transaction(text: &str) -> TransactionId {
 
 /// A request with a proven secret.
 pub(super) fn request() -> EnrollmentRequest {
+    request_of(&DEVICE)
+}
+
+pub(super) fn request_of(device: &Device) -> EnrollmentRequest {
     let key = SecretKey::new([7; 32]);
     let secret = key.derive(SecretId::from_random([1; 5]), StreamId::from_bytes([2; 16]), NOW);
     EnrollmentRequest {
         protocol: Protocol::Scep,
         profile: None,
-        csr: csr::verify(&DEVICE.csr(None)).unwrap(),
+        csr: csr::verify(&device.csr(None)).unwrap(),
         authentication: Authentication::Secret(secret.prove(secret.reveal()).unwrap()),
     }
 }

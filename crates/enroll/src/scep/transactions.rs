@@ -12,16 +12,20 @@ use lanyard_domain::time::Timestamp;
 use super::message::TransactionId;
 use crate::request::EnrollmentRequest;
 
-/// A site's largest roll-out in a week. A request of an RSA-4096 key with a chain to renew has at most 20 KiB, without
-/// one 2 KiB: 20 MB for new devices.
+/// A site's largest roll-out in a week. A request of a new device has 2 KiB: 20 MB; of one that renews, with other
+/// certificates beside its own, at most a message's 64 KiB.
 pub const MAX_WAITING: usize = 10_000;
 /// A request that nobody approved in two working weeks was forgotten.
 const WAITING_SECONDS: i64 = 14 * 24 * 3600;
 /// A reply that got lost is asked for again within a client's poll interval; strongSwan's is a minute, others' ten.
 const ISSUED_SECONDS: i64 = 30 * 60;
 
-/// Whose transaction: the client's name for it, and SHA-256 of the key that signs its messages.
-pub(super) type Key = (TransactionId, [u8; 32]);
+/// Whose transaction: SHA-256 of the key that signs its messages, and the client's name for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub signer: [u8; 32],
+    pub transaction: TransactionId,
+}
 
 #[derive(Debug)]
 enum State {
@@ -36,10 +40,17 @@ pub(super) enum Known<'a> {
     Issued(&'a [Vec<u8>]),
 }
 
-/// The list.
+#[derive(Debug)]
+struct Entry {
+    transaction: TransactionId,
+    state: State,
+    until: Timestamp,
+}
+
+/// The list: one transaction a key, or one device could fill it.
 #[derive(Debug, Default)]
 pub struct Transactions {
-    entries: BTreeMap<Key, (State, Timestamp)>,
+    entries: BTreeMap<[u8; 32], Entry>,
 }
 
 /// The list is full.
@@ -58,36 +69,39 @@ impl Transactions {
     }
 
     pub(super) fn find(&self, key: &Key, now: Timestamp) -> Option<Known<'_>> {
-        let (state, until) = self.entries.get(key)?;
-        (now < *until).then_some(match state {
+        let entry = self.entries.get(&key.signer)?;
+        (entry.transaction == key.transaction && now < entry.until).then_some(match &entry.state {
             State::Waiting(request) => Known::Waiting(request),
             State::Issued(chain) => Known::Issued(chain),
         })
     }
 
-    /// Keeps a request that waits. The time counts from the first asking.
+    /// Keeps a request that waits, instead of what its key had before. The time counts from the first asking.
     pub(super) fn wait(&mut self, key: Key, request: EnrollmentRequest, now: Timestamp) -> Result<(), Full> {
-        if matches!(self.find(&key, now), Some(Known::Waiting(_))) {
+        if matches!(self.find(&key, now), Some(Known::Waiting(waiting)) if waiting.csr == request.csr) {
             return Ok(());
         }
-        self.entries.retain(|_, (_, until)| now < *until);
+        self.entries.retain(|signer, entry| now < entry.until && *signer != key.signer);
         if self.entries.len() >= MAX_WAITING {
             return Err(Full);
         }
-        self.entries.insert(key, (State::Waiting(Box::new(request)), now.plus_seconds(WAITING_SECONDS)));
+        let (state, until) = (State::Waiting(Box::new(request)), now.plus_seconds(WAITING_SECONDS));
+        self.entries.insert(key.signer, Entry { transaction: key.transaction, state, until });
         Ok(())
     }
 
     /// A request that waited got its certificate: kept for a while, for a reply that gets lost.
-    pub(super) fn issued(&mut self, key: Key, chain: &[Vec<u8>], now: Timestamp) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            *entry = (State::Issued(chain.to_vec()), now.plus_seconds(ISSUED_SECONDS));
+    pub(super) fn issued(&mut self, key: &Key, chain: &[Vec<u8>], now: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(&key.signer).filter(|e| e.transaction == key.transaction) {
+            (entry.state, entry.until) = (State::Issued(chain.to_vec()), now.plus_seconds(ISSUED_SECONDS));
         }
     }
 
     /// A request that waited was refused.
     pub(super) fn forget(&mut self, key: &Key) {
-        self.entries.remove(key);
+        if self.entries.get(&key.signer).is_some_and(|entry| entry.transaction == key.transaction) {
+            self.entries.remove(&key.signer);
+        }
     }
 }
 
@@ -98,51 +112,77 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_795_305_600);
 
-    fn key(number: usize) -> Key {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&number.to_be_bytes());
-        (testing::transaction("t"), key)
+    fn key(number: usize, transaction: &str) -> Key {
+        let mut signer = [0; 32];
+        signer[..8].copy_from_slice(&number.to_be_bytes());
+        Key { signer, transaction: testing::transaction(transaction) }
+    }
+
+    fn is_waiting(list: &Transactions, key: &Key, seconds: i64) -> bool {
+        matches!(list.find(key, NOW.plus_seconds(seconds)), Some(Known::Waiting(_)))
     }
 
     #[test]
     fn a_waiting_request_is_found_by_its_own_key_until_its_time_is_over() {
         let mut list = Transactions::default();
-        list.wait(key(1), testing::request(), NOW).unwrap();
+        list.wait(key(1, "t"), testing::request(), NOW).unwrap();
         // Asking again does not prolong it.
-        list.wait(key(1), testing::request(), NOW.plus_seconds(100)).unwrap();
-        assert!(matches!(list.find(&key(1), NOW), Some(Known::Waiting(_))));
-        assert!(list.find(&key(2), NOW).is_none(), "another key");
-        assert!(list.find(&(testing::transaction("u"), key(1).1), NOW).is_none(), "another transaction");
-        assert!(list.find(&key(1), NOW.plus_seconds(WAITING_SECONDS - 1)).is_some());
-        assert!(list.find(&key(1), NOW.plus_seconds(WAITING_SECONDS)).is_none());
+        list.wait(key(1, "t"), testing::request(), NOW.plus_seconds(100)).unwrap();
+        assert!(is_waiting(&list, &key(1, "t"), 0));
+        assert!(!is_waiting(&list, &key(2, "t"), 0), "another key");
+        assert!(!is_waiting(&list, &key(1, "u"), 0), "another transaction");
+        assert!(is_waiting(&list, &key(1, "t"), WAITING_SECONDS - 1));
+        assert!(!is_waiting(&list, &key(1, "t"), WAITING_SECONDS));
+    }
+
+    #[test]
+    fn a_key_has_one_transaction_the_last() {
+        let mut list = Transactions::default();
+        list.wait(key(1, "t"), testing::request(), NOW).unwrap();
+        list.wait(key(1, "u"), testing::request(), NOW).unwrap();
+        assert!(is_waiting(&list, &key(1, "u"), 0) && !is_waiting(&list, &key(1, "t"), 0));
+        assert_eq!(list.len(), 1);
+        // What is over for the one before is not over for this.
+        list.forget(&key(1, "t"));
+        list.issued(&key(1, "t"), &[vec![1]], NOW);
+        assert!(is_waiting(&list, &key(1, "u"), 0));
+        // Another request in the same transaction takes the place of the first.
+        let other = testing::request_of(&testing::OTHER);
+        list.wait(key(1, "u"), other.clone(), NOW).unwrap();
+        assert!(matches!(list.find(&key(1, "u"), NOW), Some(Known::Waiting(r)) if r.csr == other.csr));
     }
 
     #[test]
     fn an_issued_certificate_is_kept_for_a_lost_reply_and_no_longer() {
-        let mut list = Transactions::default();
-        list.issued(key(1), &[vec![1]], NOW);
+        let (mut list, key) = (Transactions::default(), key(1, "t"));
+        list.issued(&key, &[vec![1]], NOW);
         assert!(list.is_empty(), "what did not wait is not kept");
-        list.wait(key(1), testing::request(), NOW).unwrap();
-        list.issued(key(1), &[vec![1]], NOW);
-        assert!(matches!(list.find(&key(1), NOW), Some(Known::Issued([chain])) if *chain == [1]));
-        assert!(list.find(&key(1), NOW.plus_seconds(ISSUED_SECONDS)).is_none());
-        list.wait(key(1), testing::request(), NOW).unwrap();
-        list.forget(&key(1));
-        assert!(list.find(&key(1), NOW).is_none());
+        list.wait(key.clone(), testing::request(), NOW).unwrap();
+        list.issued(&key, &[vec![1]], NOW);
+        assert!(matches!(list.find(&key, NOW), Some(Known::Issued([chain])) if *chain == [1]));
+        assert!(list.find(&key, NOW.plus_seconds(ISSUED_SECONDS)).is_none());
+        list.wait(key.clone(), testing::request(), NOW).unwrap();
+        list.forget(&key);
+        assert!(list.find(&key, NOW).is_none());
     }
 
     // I12
     #[test]
     fn the_list_is_bounded_and_makes_room_by_forgetting_what_is_over() {
         let mut list = Transactions::default();
-        let request = testing::request();
+        let (request, transaction) = (testing::request(), testing::transaction("t"));
         for number in 0..MAX_WAITING {
-            list.entries
-                .insert(key(number), (State::Waiting(Box::new(request.clone())), NOW.plus_seconds(1)));
+            let entry = Entry {
+                transaction: transaction.clone(),
+                state: State::Waiting(Box::new(request.clone())),
+                until: NOW.plus_seconds(1),
+            };
+            list.entries.insert(key(number, "t").signer, entry);
         }
-        assert_eq!(list.wait(key(MAX_WAITING), request.clone(), NOW), Err(Full));
-        assert_eq!(list.wait(key(1), request.clone(), NOW), Ok(()), "it waits already");
-        assert_eq!(list.wait(key(MAX_WAITING), request, NOW.plus_seconds(1)), Ok(()));
-        assert_eq!(list.len(), 1);
+        assert_eq!(list.wait(key(MAX_WAITING, "t"), request.clone(), NOW), Err(Full));
+        assert_eq!(list.wait(key(1, "t"), request.clone(), NOW), Ok(()), "it waits already");
+        assert_eq!(list.wait(key(1, "u"), request.clone(), NOW), Ok(()), "it takes its own place");
+        assert_eq!(list.wait(key(MAX_WAITING, "t"), request, NOW.plus_seconds(1)), Ok(()));
+        assert_eq!(list.len(), 2);
     }
 }

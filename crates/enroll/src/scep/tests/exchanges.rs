@@ -138,6 +138,10 @@ fn a_renewal_soon_after_the_first_certificate_is_decided_anew() {
         assert_eq!(ENROLLED.open(&done.reply.body).status, "0");
     }
     assert!(matches!(ask(&renewal, &transactions).wish, Wish::Decide(_)));
+    // And with another new key while the first one waits.
+    decided(ask(&renewal, &transactions), pending(), &mut transactions);
+    let rekey = Draft::new(&ENROLLED, "17", OTHER.csr(None));
+    assert!(matches!(ask(&rekey, &transactions).wish, Wish::Decide(r) if r.csr.spki_der() == OTHER.spki));
 }
 
 #[test]
