@@ -10,11 +10,11 @@
 //! randomness are arguments, and what waits for a person lies in [`Transactions`].
 //!
 //! In scope: GetCACaps, GetCACert, GetNextCACert; PKCSReq, RenewalReq, CertPoll; the CMS that these need, from BER on.
-//! Out of scope: GetCert and GetCRL (why: [`envelope`]), sockets, the challenge's worth (`crate::secret`), who may have a
+//! Out of scope: GetCert and GetCRL (why: `envelope.rs`), sockets, the challenge's worth (`crate::secret`), who may have a
 //! certificate; keys other than RSA, which SCEP could only encrypt to with a password.
 //!
-//! To add a message type: [`message`] (its number and its content), a [`Wish`] in [`receive`], an [`Answer`] in [`answer`]. To
-//! add a cipher or a digest: [`cipher`], [`algorithm`], and a word in [`Responder`]'s capabilities.
+//! To add a message type: `message.rs` (its number and its content), a [`Wish`] in `receive.rs`, an [`Answer`]. To
+//! add a cipher or a digest: `cipher.rs`, `algorithm.rs`, and a word in [`Responder`]'s capabilities.
 
 mod algorithm;
 mod answer;
