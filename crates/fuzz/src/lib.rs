@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod mutate;
 pub mod pki;
 pub mod revocation;
+pub mod scep;
 pub mod smoke;
 
 /// One entry point.
@@ -43,6 +44,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         est::TARGETS,
         cmp::TARGETS,
         acme::TARGETS,
+        scep::TARGETS,
     ]
     .into_iter()
     .flatten()

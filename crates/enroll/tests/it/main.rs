@@ -12,3 +12,5 @@ mod cmp_openssl;
 mod est;
 #[cfg(test)]
 mod hospital;
+#[cfg(test)]
+mod scep;
