@@ -64,7 +64,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let version = installed(package).unwrap_or_default();
         println!("{name:<12} {version:<26} {purpose}");
     }
-    for name in ["sekmet-fhir", "cryptography", "requests"] {
+    for name in ["sekmet-fhir", "cryptography", "requests", "pkilint"] {
         let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
         println!("{name:<12} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
     }

@@ -9,12 +9,14 @@
 //! `fuzz/fuzz_targets/<name>.rs`; a test here holds the two lists together.
 
 pub mod attest;
+pub mod cmp;
 pub mod domain;
 pub mod est;
 pub mod gateway;
 pub mod ledger;
 pub mod mutate;
 pub mod pki;
+pub mod revocation;
 pub mod smoke;
 
 /// One entry point.
@@ -29,9 +31,18 @@ pub struct Target {
 
 /// All targets, area by area.
 pub fn targets() -> impl Iterator<Item = &'static Target> {
-    [ledger::TARGETS, attest::TARGETS, pki::TARGETS, gateway::TARGETS, domain::TARGETS, est::TARGETS]
-        .into_iter()
-        .flatten()
+    [
+        ledger::TARGETS,
+        attest::TARGETS,
+        pki::TARGETS,
+        revocation::TARGETS,
+        gateway::TARGETS,
+        domain::TARGETS,
+        est::TARGETS,
+        cmp::TARGETS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Runs one target by name; for the libFuzzer binaries.

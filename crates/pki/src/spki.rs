@@ -109,6 +109,11 @@ impl PublicKey {
         id
     }
 
+    /// The content of subjectPublicKey: what RFC 6960 4.1.1 hashes as the issuer's key.
+    pub(crate) fn bits(&self) -> &[u8] {
+        &self.bits
+    }
+
     /// Checks `signature` over `message` with the algorithm that `algorithm` names.
     pub fn verify(
         &self,

@@ -12,7 +12,7 @@ use lanyard_pki::spki::PublicKeyKind;
 use crate::installation::{Installation, NOW};
 
 /// Runs openssl in `dir`; stdout and stderr in one, and whether it succeeded.
-fn openssl(dir: &Path, args: &str) -> (bool, String) {
+pub fn openssl(dir: &Path, args: &str) -> (bool, String) {
     let out = Command::new("openssl")
         .args(args.split_whitespace())
         .current_dir(dir)
@@ -22,11 +22,11 @@ fn openssl(dir: &Path, args: &str) -> (bool, String) {
     (out.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-fn write(dir: &Path, name: &str, certificate: &Certificate) {
+pub fn write(dir: &Path, name: &str, certificate: &Certificate) {
     fs::write(dir.join(name), certificate.to_pem()).unwrap();
 }
 
-fn verify(dir: &Path, purpose: &str, seconds: i64, leaf: &str) -> (bool, String) {
+pub fn verify(dir: &Path, purpose: &str, seconds: i64, leaf: &str) -> (bool, String) {
     openssl(
         dir,
         &format!(
@@ -35,7 +35,7 @@ fn verify(dir: &Path, purpose: &str, seconds: i64, leaf: &str) -> (bool, String)
     )
 }
 
-fn written() -> (Installation, tempfile::TempDir) {
+pub fn written() -> (Installation, tempfile::TempDir) {
     let a = Installation::new();
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "root.pem", a.authority.root.certificate());
