@@ -339,6 +339,15 @@ pub enum Event {
         certificate_sha256: Digest,
         not_after: Timestamp,
     },
+    /// The certificate of an authority's OCSP responder; its intent stands before it.
+    ResponderCertified {
+        issuance: IssuanceId,
+        authority: String,
+        serial: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        not_after: Timestamp,
+    },
     /// A person ordered a new authority; its certificate follows.
     AuthorityPlanned {
         name: String,
@@ -491,6 +500,7 @@ impl Event {
             Event::AuthorityRetired { .. } => 109,
             Event::ProfileProposed { .. } => 110,
             Event::ProfileApproved { .. } => 111,
+            Event::ResponderCertified { .. } => 112,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }

@@ -110,7 +110,7 @@ impl PublicKey {
     }
 
     /// The content of subjectPublicKey: what RFC 6960 4.1.1 hashes as the issuer's key.
-    pub(crate) fn bits(&self) -> &[u8] {
+    pub fn bits(&self) -> &[u8] {
         &self.bits
     }
 

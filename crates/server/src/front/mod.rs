@@ -8,6 +8,7 @@
 //! (`control::certify`). To add a protocol: a file with its routes, merged in [`tls_router`] or [`plain_router`].
 
 mod est;
+pub(crate) mod revocation;
 
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub fn tls_router(state: State) -> Router {
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(Router::new(), state)
+    bounded(revocation::routes(), state)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {
@@ -117,9 +118,12 @@ fn prove_secret(state: &State, presented: &str) -> Option<SecretProven> {
 /// An engine's reply as axum sends it.
 fn reply(reply: Reply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, reply.body).into_response();
+    with_headers((status, reply.body).into_response(), reply.headers)
+}
+
+fn with_headers(mut response: Response, headers: Vec<(&'static str, String)>) -> Response {
     response.headers_mut().remove(header::CONTENT_TYPE);
-    for (name, value) in reply.headers {
+    for (name, value) in headers {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => {
                 response.headers_mut().append(name, value);
