@@ -195,6 +195,23 @@ fn single_certificates_are_revoked_and_the_device_may_have_others() {
     assert_eq!(life.try_(on(Basis::Credential, 2)), Ok(()));
 }
 
+// R49: what a device gives up needs no person, and only what it has can be given up.
+#[test]
+fn a_device_gives_one_of_its_certificates_up_and_keeps_its_identity() {
+    let mut life = by_secret(Tier::Low);
+    life.try_(on(Basis::Credential, 2)).unwrap();
+    let now = life.now;
+    life.try_(certify(2, now)).unwrap();
+    let give_up = |serial: &str| Command::RevokeOwn { serial: serial.into(), reason: RevocationReason::GivenUp };
+    assert_eq!(life.try_(give_up("99")), Err("certificate_not_current"));
+    life.try_(give_up("02")).unwrap();
+    assert_eq!(life.try_(give_up("02")), Err("certificate_not_current"), "once");
+    let kept: Vec<&str> = life.device.certificates.iter().map(|c| c.serial.as_str()).collect();
+    assert_eq!(kept, ["01"]);
+    assert_eq!(life.device.barred, None);
+    assert_eq!(life.try_(on(Basis::Credential, 2)), Ok(()), "it may have another");
+}
+
 // R43, R51: a device that was switched off comes back, by tier with a person's word.
 #[test]
 fn renewal_after_the_end_needs_a_person_for_the_upper_tiers() {
@@ -251,4 +268,16 @@ fn reasons_of_revocation_have_their_codes_and_names() {
         assert!((1..=5).contains(&reason.crl_reason()));
     }
     assert!("expired".parse::<RevocationReason>().is_err());
+}
+
+// RFC 5280 5.3.1: a holder speaks of its own key, not of authorities, and nothing is revoked for a while.
+#[test]
+fn a_holder_gives_reasons_that_are_a_holders() {
+    let by_holder = |code| RevocationReason::by_holder(code).map(RevocationReason::as_str);
+    for (code, reason) in [(0, "given_up"), (1, "compromised"), (3, "transferred"), (4, "superseded"), (9, "given_up")] {
+        assert_eq!(by_holder(code), Some(reason), "{code}");
+    }
+    for code in [2, 6, 7, 8, 10, 255] {
+        assert_eq!(by_holder(code), None, "{code}");
+    }
 }
