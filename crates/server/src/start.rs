@@ -155,6 +155,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         log_vkey: log_vkey.as_str().into(),
         nonces: Arc::default(),
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
+        cmp: Arc::default(),
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;

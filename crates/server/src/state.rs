@@ -8,6 +8,7 @@ use lanyard_pki::tls::Peers;
 
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
+use crate::front::CmpDesk;
 use crate::http::nonces::Nonces;
 use crate::journal::LedgerJournal;
 use crate::token::TokenKey;
@@ -32,6 +33,8 @@ pub struct State {
     pub nonces: Arc<Nonces>,
     /// The first operator's secret, until used.
     pub bootstrap: Arc<Mutex<Option<BootstrapSecret>>>,
+    /// CMP's transactions and signer.
+    pub(crate) cmp: Arc<CmpDesk>,
     /// Clock.
     pub clock: Clock,
 }
