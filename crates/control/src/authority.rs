@@ -150,6 +150,11 @@ impl Authority {
         })
     }
 
+    /// Whether a device may ask for this profile by its name. What it gets is its record's to say all the same.
+    pub fn offers(&self, profile: &str) -> bool {
+        self.device.name().to_string() == profile
+    }
+
     /// Takes in what the world knows now. On an error the set before stays.
     pub fn follow(&self, world: &World) -> Result<(), FollowError> {
         let set = Arc::new(issuers(world, self.keys.as_ref())?);

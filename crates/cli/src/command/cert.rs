@@ -47,9 +47,9 @@ pub struct ListArgs {
     /// Who answers for it.
     #[arg(long)]
     owner: Option<String>,
-    /// Profile.
-    #[arg(long)]
-    profile: Option<String>,
+    /// Profile that it was made by. `--profile` is the operator's own.
+    #[arg(long, value_name = "PROFILE")]
+    made_by: Option<String>,
     /// Name of the authority.
     #[arg(long)]
     issuer: Option<String>,
@@ -100,7 +100,7 @@ pub async fn run(command: CertCommand, desk: &Desk) -> anyhow::Result<()> {
                 ("expiring_percent", args.expiring.map(|p| p.0.to_string())),
                 ("site", args.site),
                 ("owner", args.owner),
-                ("profile", args.profile),
+                ("profile", args.made_by),
                 ("issuer", args.issuer),
                 ("subject", args.subject),
                 ("revoked", args.revoked.then(|| "true".to_owned())),

@@ -68,6 +68,9 @@ impl<J: Journal> Control<J> {
         request: EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
+        if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
+            return Err(no_such_profile(profile));
+        }
         let key = Digest(request.csr.spki_sha256());
         let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
         let id = recognised.device;
@@ -189,6 +192,14 @@ impl<J: Journal> Control<J> {
         });
         Ok(commands)
     }
+}
+
+/// That a request names a profile that is none.
+pub fn no_such_profile(name: &str) -> ControlError {
+    ControlError::refused(
+        "profile_unknown",
+        format!("there is no profile `{name}` for devices; ask without one, the record says which it is"),
+    )
 }
 
 /// I2: what a person must hear of, beside the refusal.

@@ -175,6 +175,15 @@ pub struct OpenSecret {
     pub expires: Timestamp,
     /// The key that it was used for.
     pub used_for: Option<Digest>,
+    /// Whether a certificate for that key was issued: from then on it gives no other one.
+    pub answered: bool,
+}
+
+impl OpenSecret {
+    /// One that nobody has used.
+    pub(crate) fn new(id: SecretId, expires: Timestamp) -> Self {
+        Self { id, expires, used_for: None, answered: false }
+    }
 }
 
 /// The last appraisal.
@@ -297,7 +306,7 @@ impl Device {
             }
             Event::SoftKeyAccepted { .. } => self.identity = Some(Identity::Soft),
             Event::EnrollmentSecretIssued { secret, expires, .. } => {
-                self.secret = Some(Box::new(OpenSecret { id: *secret, expires: *expires, used_for: None }));
+                self.secret = Some(Box::new(OpenSecret::new(*secret, *expires)));
             }
             Event::EnrollmentSecretUsed { secret, spki_sha256 } => {
                 if let Some(open) = self.secret.as_mut().filter(|s| s.id == *secret) {
@@ -327,6 +336,9 @@ impl Device {
                 let intended = self.pending.iter().position(|p| p.issuance == *issuance);
                 let profile = intended.map(|at| self.pending.swap_remove(at).profile).unwrap_or_default();
                 self.late_until = None;
+                if let Some(open) = self.secret.as_mut().filter(|s| s.used_for == Some(*spki_sha256)) {
+                    open.answered = true;
+                }
                 self.certificates.retain(|c| c.not_after > recorded.time);
                 // A million devices with one certificate each: room for the usual four would be 300 MB of nothing.
                 self.pending.shrink_to_fit();
@@ -345,11 +357,19 @@ impl Device {
                     self.stage = Stage::Enrolled;
                 }
             }
-            Event::CertificateRevoked { serial, .. } => {
-                let (gone, kept) = self.certificates.drain(..).partition(|c| &c.serial == serial);
+            Event::CertificateRevoked { serial, reason } => {
+                let (gone, kept): (Vec<Certificate>, _) =
+                    self.certificates.drain(..).partition(|c| &c.serial == serial);
                 self.certificates = kept;
+                // One that nobody took was no answer: its secret is good for that key still.
+                let untaken = |c: &Certificate| *reason == RevocationReason::GivenUp && c.seen_at.is_none();
+                if let Some(open) = self.secret.as_mut()
+                    && gone.iter().any(|c| untaken(c) && open.used_for == Some(c.spki_sha256))
+                {
+                    open.answered = false;
+                }
                 self.former.retain(|c| c.not_after > recorded.time);
-                self.former.extend::<Vec<Certificate>>(gone);
+                self.former.extend(gone);
             }
             Event::EvidenceAppraised {
                 appraisal,

@@ -316,7 +316,10 @@ impl Transactions {
         let Some(entry) = self.remove(id) else { return };
         self.ended(id, now);
         if let State::Unconfirmed(certificate) = entry.state {
-            self.settle(Settled { transaction: id.clone(), sender: entry.sender, certificate: *certificate, how }, now);
+            self.settle(
+                Settled { transaction: id.clone(), sender: entry.sender, certificate: *certificate, how },
+                now,
+            );
         }
     }
 
@@ -365,9 +368,8 @@ impl Transactions {
 
     /// Whether an answer to `sender` is being made, with a certificate that it may have been given before.
     fn is_working_for(&self, sender: Sender) -> bool {
-        let working = |id: &TransactionId| {
-            self.open.get(id).is_some_and(|entry| matches!(entry.state, State::Working))
-        };
+        let working =
+            |id: &TransactionId| self.open.get(id).is_some_and(|entry| matches!(entry.state, State::Working));
         self.by_sender.get(&sender).is_some_and(|ids| ids.iter().any(working))
     }
 

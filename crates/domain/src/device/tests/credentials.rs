@@ -70,6 +70,38 @@ fn a_secret_is_good_once_for_one_key_and_ends() {
     assert_eq!(life.try_(use_secret(2, 3)), Err("secret_expired"));
 }
 
+// R36, R49: what was revoked does not come back by the secret that gave it.
+#[test]
+fn a_secret_gives_no_second_certificate() {
+    let mut life = by_secret(Tier::Low);
+    assert_eq!(life.try_(use_secret(1, 1)), Err("secret_used"));
+    give_secret(&mut life, 2, DAY).unwrap();
+    life.try_(use_secret(2, 1)).unwrap();
+    life.try_(on(Basis::Credential, 2)).unwrap();
+    assert_eq!(
+        life.try_(use_secret(2, 1)),
+        Ok(()),
+        "intended is not issued: a crash in between costs no secret"
+    );
+}
+
+// R36: a device that lost its power between the answer and its confirmation needs nobody to come by.
+#[test]
+fn a_secret_whose_certificate_was_never_taken_gives_the_same_key_another() {
+    let give_up = |reason| Command::RevokeOwn { serial: "01".into(), reason };
+    let mut untaken = by_secret(Tier::Low);
+    untaken.try_(give_up(RevocationReason::GivenUp)).unwrap();
+    assert_eq!(untaken.try_(use_secret(1, 2)), Err("secret_used"), "another key");
+    assert_eq!(untaken.try_(use_secret(1, 1)), Ok(()));
+    let mut stolen = by_secret(Tier::Low);
+    stolen.try_(give_up(RevocationReason::Compromised)).unwrap();
+    assert_eq!(stolen.try_(use_secret(1, 1)), Err("secret_used"));
+    let mut used = by_secret(Tier::Low);
+    used.try_(Command::SeeCertificate { serial: "01".into() }).unwrap();
+    used.try_(give_up(RevocationReason::GivenUp)).unwrap();
+    assert_eq!(used.try_(use_secret(1, 1)), Err("secret_used"));
+}
+
 #[test]
 fn a_secret_is_made_by_the_right_people_for_a_bounded_time() {
     let mut life = approved(Tier::Low);
@@ -202,7 +234,8 @@ fn a_device_gives_one_of_its_certificates_up_and_keeps_its_identity() {
     life.try_(on(Basis::Credential, 2)).unwrap();
     let now = life.now;
     life.try_(certify(2, now)).unwrap();
-    let give_up = |serial: &str| Command::RevokeOwn { serial: serial.into(), reason: RevocationReason::GivenUp };
+    let give_up =
+        |serial: &str| Command::RevokeOwn { serial: serial.into(), reason: RevocationReason::GivenUp };
     assert_eq!(life.try_(give_up("99")), Err("certificate_not_current"));
     life.try_(give_up("02")).unwrap();
     assert_eq!(life.try_(give_up("02")), Err("certificate_not_current"), "once");
@@ -274,7 +307,9 @@ fn reasons_of_revocation_have_their_codes_and_names() {
 #[test]
 fn a_holder_gives_reasons_that_are_a_holders() {
     let by_holder = |code| RevocationReason::by_holder(code).map(RevocationReason::as_str);
-    for (code, reason) in [(0, "given_up"), (1, "compromised"), (3, "transferred"), (4, "superseded"), (9, "given_up")] {
+    for (code, reason) in
+        [(0, "given_up"), (1, "compromised"), (3, "transferred"), (4, "superseded"), (9, "given_up")]
+    {
         assert_eq!(by_holder(code), Some(reason), "{code}");
     }
     for code in [2, 6, 7, 8, 10, 255] {

@@ -16,9 +16,10 @@ pub(super) async fn revoke(state: &State, request: &RevocationRequest) -> Revoca
     let Some(reason) = RevocationReason::by_holder(request.reason as u8) else {
         return RevocationOutcome::Refused {
             code: "reason_not_a_holders".to_owned(),
-            why: "a holder does not say that an authority is compromised, and nothing is revoked for a while: \
+            why:
+                "a holder does not say that an authority is compromised, and nothing is revoked for a while: \
                   give reason 0, 1, 3, 4, 5 or 9 (RFC 5280 5.3.1)"
-                .to_owned(),
+                    .to_owned(),
         };
     };
     let named = &request.certificate;

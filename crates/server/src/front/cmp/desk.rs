@@ -124,8 +124,7 @@ impl Desk {
 
     /// What waited too long, and what could not be recorded before.
     pub(crate) fn due(&self, now: lanyard_domain::time::Timestamp) -> Vec<Settled> {
-        let mut due =
-            std::mem::take(&mut *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut due = std::mem::take(&mut *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner));
         due.extend(self.locked(|open| open.expire(now)).1);
         due
     }
