@@ -19,7 +19,7 @@ use lanyard_enroll::secret::Secret;
 use lanyard_enroll::{EnrollmentRequest, Outcome, Protocol};
 use lanyard_pki::certificate::Certificate;
 
-use crate::authority::{IssuancePermit, PreparedIssuance, Wish};
+use crate::authority::{IssuancePermit, KeyOrigin, PreparedIssuance, Wish};
 use crate::journal::{Claim, Journal, Space};
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
@@ -68,6 +68,16 @@ impl<J: Journal> Control<J> {
         request: EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
+        self.certify_key(request, KeyOrigin::Device, now).await
+    }
+
+    /// The same, for a key that was made here or in the device.
+    pub async fn certify_key(
+        &self,
+        request: EnrollmentRequest,
+        key_origin: KeyOrigin,
+        now: Timestamp,
+    ) -> Result<Certified, ControlError> {
         if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
             return Err(no_such_profile(profile));
         }
@@ -78,7 +88,7 @@ impl<J: Journal> Control<J> {
         if let Some(again) = self.answered_before(&recognised, &key, now).await? {
             return Ok(again);
         }
-        match self.issue_to(recognised, request, now).await {
+        match self.issue_to(recognised, request, key_origin, now).await {
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
             }
@@ -122,6 +132,7 @@ impl<J: Journal> Control<J> {
         &self,
         recognised: Recognised,
         request: EnrollmentRequest,
+        key: KeyOrigin,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
         let id = recognised.device;
@@ -135,6 +146,7 @@ impl<J: Journal> Control<J> {
                 Protocol::Scep => AuthorityPurpose::Legacy,
                 _ => AuthorityPurpose::Devices,
             },
+            key,
         };
         let ready = {
             let world = self.world();

@@ -21,6 +21,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use lanyard_api::listen::{BodyError, Peer, read_body};
+use lanyard_control::authority::KeyOrigin;
 use lanyard_control::certify::{Certified, outcome};
 use lanyard_enroll::secret::{SecretProven, id_of};
 use lanyard_enroll::{EnrollmentRequest, Outcome, Reply};
@@ -99,8 +100,13 @@ impl<S: Sync> FromRequestParts<S> for Shown {
 
 /// Carries a request out.
 async fn certify(state: &State, request: EnrollmentRequest) -> Outcome {
+    certify_key(state, request, KeyOrigin::Device).await
+}
+
+/// The same, for a key that was made here or in the device.
+async fn certify_key(state: &State, request: EnrollmentRequest, key: KeyOrigin) -> Outcome {
     let protocol = request.protocol.as_str();
-    let certified = state.control.certify(request, state.clock.now()).await;
+    let certified = state.control.certify_key(request, key, state.clock.now()).await;
     match &certified {
         Ok(Certified::Issued { device, chain }) => {
             let serial = chain.first().map(|c| c.serial().to_string()).unwrap_or_default();
