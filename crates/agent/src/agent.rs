@@ -133,7 +133,8 @@ impl Agent {
 enum Whom {
     /// The control plane and nobody else: not even a gateway of the same hospital may hand out checkpoints.
     Control,
-    /// Any server of the hospital; a small site's gateway and control plane may be one.
+    /// A gateway or the control plane; a small site has both in one. A device that is a server (DICOM, SDC) or an
+    /// application is neither, whatever its certificate allows it elsewhere.
     Any,
 }
 
@@ -145,7 +146,8 @@ fn tls(
 ) -> Result<Arc<ClientConfig>, AgentError> {
     let gate = Gate::new(move |chain| match chain.identity() {
         PeerIdentity::Control => Ok(()),
-        _ if whom == Whom::Any => Ok(()),
+        PeerIdentity::Gateway(_) if whom == Whom::Any => Ok(()),
+        other if whom == Whom::Any => Err(Refusal(format!("`{other}` is no gateway"))),
         other => Err(Refusal(format!("`{other}` is not the control plane"))),
     });
     let clock = clock.clone();

@@ -1,8 +1,9 @@
 //! What an operator sees of certificates and authorities.
 
+use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::event::RevocationReason;
-use lanyard_domain::id::DeviceId;
+use lanyard_domain::id::{ApplicationId, DeviceId, OperatorId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct InventoryLine {
     /// Serial number, hex.
     pub serial: String,
-    /// `device`, `gateway` or `server`.
+    /// `device`, `gateway`, `application` or `server`.
     pub kind: String,
-    /// Id of that device or gateway.
+    /// Id of that device, gateway or application.
     pub subject: String,
     /// What it is, in words.
     pub name: String,
@@ -45,6 +46,34 @@ pub struct RevokedLine {
     pub at: Timestamp,
     /// Why.
     pub reason: RevocationReason,
+}
+
+/// A certificate profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileLine {
+    /// Name.
+    pub name: String,
+    /// The text in force.
+    pub active: Option<String>,
+    /// The text that waits for a second person.
+    pub proposed: Option<String>,
+    /// SHA-256 of that.
+    pub proposed_sha256: Option<Digest>,
+    /// Who proposed it.
+    pub proposer: Option<OperatorId>,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationLine {
+    /// Id.
+    pub application: ApplicationId,
+    /// What was registered.
+    pub record: ApplicationRecord,
+    /// `registered`, `approved` or `removed`.
+    pub stage: String,
+    /// Serial numbers of its current certificates.
+    pub certificates: Vec<String>,
 }
 
 /// How renewals stand, watched as a service.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, ca, cert, completions, device, endorsement, evidence, gateway, ledger, login, operator, release,
-    up, verify,
+    agent, application, ca, cert, completions, device, endorsement, evidence, gateway, ledger, login,
+    operator, profile, release, up, verify,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -64,6 +64,12 @@ pub enum Command {
     /// Certificate authorities: create a generation, let it issue, drain, retire.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Certificate profiles of device classes and applications: lint, propose, approve.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+    /// Servers and services of the hospital that get certificates by ACME.
+    #[command(subcommand)]
+    Application(application::ApplicationCommand),
     /// Firmware and AI model releases.
     #[command(subcommand)]
     Release(release::ReleaseCommand),

@@ -14,10 +14,10 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::exit::Failure;
 
-/// Trusts exactly these anchors and shows no certificate.
+/// Trusts the control plane under exactly these anchors and shows no certificate.
 pub fn pinned(anchors_pem: &str) -> anyhow::Result<Arc<ClientConfig>> {
     let anchors = Anchors::new(anchors(anchors_pem)?)?;
-    let peers = Peers { anchors: AnchorStore::new(anchors), gate: Gate::any_valid() };
+    let peers = Peers { anchors: AnchorStore::new(anchors), gate: Gate::control_plane() };
     let clock = Clock::system();
     let config = tls::client_config(IdentityStore::empty(), peers, tls::Clock::new(move || clock.now()))?;
     Ok(Arc::new(config))

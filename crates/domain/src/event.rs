@@ -356,6 +356,15 @@ pub enum Event {
         certificate_sha256: Digest,
         not_after: Timestamp,
     },
+    /// The certificate of an authority's OCSP responder; its intent stands before it.
+    ResponderCertified {
+        issuance: IssuanceId,
+        authority: String,
+        serial: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        not_after: Timestamp,
+    },
     /// A person ordered a new authority; its certificate follows.
     AuthorityPlanned {
         name: String,
@@ -367,6 +376,10 @@ pub enum Event {
     AuthorityActivated { name: String, statement: SignedStatement },
     /// It is not trusted any more.
     AuthorityRetired { name: String, statement: SignedStatement },
+    /// A certificate profile was proposed: a template's text (docs/pki-profiles.md).
+    ProfileProposed { name: String, text: String, statement: SignedStatement },
+    /// That text is in force.
+    ProfileApproved { name: String, text_sha256: Digest, statement: SignedStatement },
     /// A maker's endorsement authority was accepted.
     EndorsementAdded {
         certificate: Blob,
@@ -502,6 +515,9 @@ impl Event {
             Event::AuthorityPlanned { .. } => 107,
             Event::AuthorityActivated { .. } => 108,
             Event::AuthorityRetired { .. } => 109,
+            Event::ProfileProposed { .. } => 110,
+            Event::ProfileApproved { .. } => 111,
+            Event::ResponderCertified { .. } => 112,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }
@@ -530,6 +546,8 @@ impl Event {
             | Event::AuthorityPlanned { statement, .. }
             | Event::AuthorityActivated { statement, .. }
             | Event::AuthorityRetired { statement, .. }
+            | Event::ProfileProposed { statement, .. }
+            | Event::ProfileApproved { statement, .. }
             | Event::GatewayRemoved { statement }
             | Event::PayloadErased { statement, .. } => Some(statement),
             Event::DeviceQuarantined { statement, .. }

@@ -74,7 +74,7 @@ fn requests() -> Vec<Vec<u8>> {
 
 /// A hospital's CA; one of its keys is the one that the client asks a certificate for.
 static CERTIFICATES: LazyLock<Vec<Certificate>> =
-    LazyLock::new(|| pki::certificates().iter().filter_map(|der| Certificate::parse(der).ok()).collect());
+    LazyLock::new(|| pki::authorities().iter().filter_map(|der| Certificate::parse(der).ok()).collect());
 
 /// The body of an answer, of every type.
 fn answer(data: &[u8]) {

@@ -1,4 +1,4 @@
-//! Requests, keys and certificates, as peers send them.
+//! Requests, keys and certificates, as peers send them; profile templates, as hospitals write them.
 
 use std::sync::OnceLock;
 
@@ -12,10 +12,11 @@ use lanyard_pki::issue::{self, Lifetime};
 use lanyard_pki::key::MemoryKeys;
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::generic::{self, Policy, Strictness, Usage};
-use lanyard_pki::path::revocation::{Crl, Revocation};
+use lanyard_pki::path::revocation::Revocation;
 use lanyard_pki::path::{Anchors, Purpose};
 use lanyard_pki::pkcs7;
-use lanyard_pki::profile::{Profile, ProfileName, SubjectFacts};
+use lanyard_pki::profile::template::Template;
+use lanyard_pki::profile::{HardwareNames, Profile, ProfileName, RevocationUris, SubjectFacts};
 use lanyard_pki::serial::Serial;
 use lanyard_pki::spki::PublicKey;
 use lanyard_pki::{csr, idevid};
@@ -32,7 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki_pkcs7", run: bag, seeds: bags },
     Target { name: "pki_serial", run: serial, seeds: serials },
     Target { name: "pki_path", run: path, seeds: paths },
-    Target { name: "pki_crl", run: crl, seeds: crls },
+    Target { name: "pki_template", run: template, seeds: templates },
 ];
 
 /// SubjectPublicKeyInfo of a P-256 key in front of its point (RFC 5480 2.1.1).
@@ -75,7 +76,13 @@ fn certificate(data: &[u8]) {
     let _key = certificate.public_key();
 }
 
-pub(crate) fn certificates() -> Vec<Vec<u8>> {
+fn certificates() -> Vec<Vec<u8>> {
+    let devices = device().into_iter().chain(listed_device());
+    authorities().into_iter().chain(devices.map(|certificate| certificate.der().to_vec())).collect()
+}
+
+/// A root and its issuing CA.
+pub(crate) fn authorities() -> Vec<Vec<u8>> {
     authority().iter().map(|certificate| certificate.der().to_vec()).collect()
 }
 
@@ -158,35 +165,45 @@ fn paths() -> Vec<Vec<u8>> {
     vec![framed.collect()]
 }
 
-fn crl(data: &[u8]) {
-    if let Ok(crl) = Crl::parse(data) {
-        assert!(
-            data.windows(crl.issuer_der().len()).any(|w| w == crl.issuer_der()),
-            "the issuer stands in it"
-        );
+/// A device certificate with every form of name, distribution point and access.
+fn listed_device() -> Option<Certificate> {
+    let made = installation()?;
+    let base = "http://pki.hospital.example";
+    let uris = RevocationUris::new(base, base, base, 8).ok()?;
+    let profile = Template::parse(MODALITY).ok()?.profile(None, made.naming.clone(), Some(&uris)).ok()?;
+    let names = HardwareNames::new(Some("SN 42"), Some(b"module 7")).ok()?;
+    let facts = SubjectFacts::DeviceHardware { id: DeviceId::from_random([7; 16]), names };
+    let csr = csr::verify(requests().first()?).ok()?;
+    let serial = Serial::from_random([3; 16]);
+    let issuer = &made.authority.issuing;
+    let prepared = issue::prepare(&profile, &csr, &facts, issuer, Lifetime::Default, serial, NOW).ok()?;
+    prepared.sign(&made.keys).ok()
+}
+
+const MODALITY: &str = include_str!("../../../docs/profiles/imaging-modality.toml");
+const PUMP: &str = include_str!("../../../docs/profiles/infusion-pump.toml");
+const SERVER: &str = include_str!("../../../docs/profiles/application-server.toml");
+
+fn template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Template::parse(text) {
+        Ok(template) => assert!(
+            template.validity(None).default_seconds <= template.validity(None).longest_seconds,
+            "what was judged is what is compiled"
+        ),
+        Err(problems) => {
+            assert!(!problems.is_empty(), "a refusal has a reason");
+            let lines = text.split('\n').count();
+            for problem in problems {
+                assert!((1..=lines).contains(&problem.line), "a place lies in the text");
+                assert!(!problem.help.starts_with("bug"), "a rule knows why a value does not compile");
+            }
+        }
     }
 }
 
-/// A list with one entry and a cRLNumber; parsing looks at no signature.
-fn crls() -> Vec<Vec<u8>> {
-    let tlv = |tag: u8, body: &[&[u8]]| -> Vec<u8> {
-        let body = body.concat();
-        let length = u8::try_from(body.len()).unwrap_or_default();
-        // Below 128 octets one octet of length, below 256 two (X.690 8.1.3).
-        let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
-        [head, body].concat()
-    };
-    // ecdsa-with-SHA256 (RFC 5758 3.2); commonName
-    let algorithm = tlv(0x30, &[&tlv(0x06, &[&[0x2A, 0x86, 0x48, 0xCE, 0x3D, 4, 3, 2]])]);
-    let name = tlv(0x30, &[&tlv(0x06, &[&[0x55, 4, 3]]), &tlv(0x0C, &[b"Issuing"])]);
-    let issuer = tlv(0x30, &[&tlv(0x31, &[&name])]);
-    let time = |text: &[u8]| tlv(0x17, &[text]);
-    let entry = tlv(0x30, &[&tlv(0x02, &[&[0x47, 0x11]]), &time(b"261120000000Z")]);
-    let number = tlv(0x30, &[&tlv(0x06, &[&[0x55, 0x1D, 20]]), &tlv(0x04, &[&[2, 1, 7]])]);
-    let extensions = tlv(0xA0, &[&tlv(0x30, &[&number])]);
-    let times = [time(b"261122000000Z"), time(b"261123000000Z")].concat();
-    let tbs = tlv(0x30, &[&[2, 1, 1], &algorithm, &issuer, &times, &tlv(0x30, &[&entry]), &extensions]);
-    vec![tlv(0x30, &[&tbs, &algorithm, &tlv(0x03, &[&[0, 1, 2, 3]])])]
+fn templates() -> Vec<Vec<u8>> {
+    [MODALITY, PUMP, SERVER].map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
 fn pem_chain(data: &[u8]) {
@@ -241,6 +258,5 @@ mod tests {
         let chain = [CertificateDer::from(&seed[2..2 + length]), CertificateDer::from(&seed[4 + length..])];
         let anchors = Anchors::new(vec![authority().remove(0)]).unwrap();
         assert!(lanyard_pki::path::validate(&chain, &anchors, Purpose::Client, NOW).is_ok());
-        assert!(Crl::parse(&crls()[0]).is_ok());
     }
 }

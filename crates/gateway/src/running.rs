@@ -120,7 +120,7 @@ impl Gateway {
             let clock = clock.clone();
             tls::Clock::new(move || clock.now())
         };
-        let control = Peers { anchors: anchors.clone(), gate: Gate::any_valid() };
+        let control = Peers { anchors: anchors.clone(), gate: Gate::control_plane() };
         let with = |identity| tls::client_config(identity, control.clone(), rustls_clock.clone());
         let client = Client::new(config.control.clone(), Arc::new(with(identity.clone())?));
         let keeper = Keeper {

@@ -8,12 +8,12 @@ use std::net::IpAddr;
 
 use der::Decode;
 use der::asn1::ObjectIdentifier;
-use lanyard_domain::id::{DeviceId, GatewayId};
 use lanyard_domain::time::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::facts::Facts;
+pub use crate::identity::{NotOurs, PeerIdentity};
 use crate::serial::{BadSerial, Serial};
 use crate::spki::{KeyRefused, PublicKey, sha256};
 
@@ -49,32 +49,6 @@ pub enum CertificateError {
     #[error("chain of {0} certificates, at most {MAX_CHAIN} are read")]
     ChainTooLong(usize),
 }
-
-/// Whom a certificate of ours names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PeerIdentity {
-    /// A medical device.
-    Device(DeviceId),
-    /// An enforcement gateway.
-    Gateway(GatewayId),
-    /// The control plane.
-    Control,
-}
-
-impl fmt::Display for PeerIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PeerIdentity::Device(id) => write!(f, "device {id}"),
-            PeerIdentity::Gateway(id) => write!(f, "gateway {id}"),
-            PeerIdentity::Control => f.write_str("control plane"),
-        }
-    }
-}
-
-/// The names in a certificate do not have the form of one of our profiles.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the alternative names are not of a form that we issue: {0}")]
-pub struct NotOurs(pub(crate) &'static str);
 
 /// A parsed certificate.
 #[derive(Clone)]
@@ -190,28 +164,7 @@ impl Certificate {
 
     /// Whom it names, if its names have the form that our profiles write. Says nothing about trust.
     pub fn identity(&self) -> Result<PeerIdentity, NotOurs> {
-        let names = self.facts.alt_names.as_ref().ok_or(NotOurs("there are none"))?;
-        if names.others > 0 {
-            return Err(NotOurs("a form other than DNS, URI and IP address"));
-        }
-        let mut machines = names.dns.iter().filter_map(|n| machine_name(n));
-        let machine = machines.next().ok_or(NotOurs("no machine name among the DNS names"))?;
-        if machines.next().is_some() {
-            return Err(NotOurs("more than one machine name"));
-        }
-        match (machine, names.uris.as_slice()) {
-            (MachineName::Device(id), [uri]) if *uri == id.urn() => {
-                if names.dns.len() > 1 || !names.ips.is_empty() {
-                    return Err(NotOurs("a device has no address names"));
-                }
-                Ok(PeerIdentity::Device(id))
-            }
-            (MachineName::Gateway(id), [uri]) if *uri == format!("urn:uuid:{id}") => {
-                Ok(PeerIdentity::Gateway(id))
-            }
-            (MachineName::Control, []) => Ok(PeerIdentity::Control),
-            _ => Err(NotOurs("URI and DNS name do not name the same thing")),
-        }
+        self.facts.alt_names.as_ref().ok_or(NotOurs("there are none"))?.identity()
     }
 
     /// One PEM block.
@@ -250,27 +203,6 @@ pub fn chain_from_pem(pem: &[u8]) -> Result<Vec<Certificate>, CertificateError> 
     if chain.is_empty() { Err(CertificateError::NoPem) } else { Ok(chain) }
 }
 
-/// A DNS name in the form that our profiles give to machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MachineName {
-    Device(DeviceId),
-    Gateway(GatewayId),
-    Control,
-}
-
-/// Reads `<id>.device.<domain>`, `<id>.gateway.<domain>` and `control.<domain>`.
-pub(crate) fn machine_name(dns: &str) -> Option<MachineName> {
-    let (first, rest) = dns.split_once('.')?;
-    if first == "control" {
-        return Some(MachineName::Control);
-    }
-    match rest.split_once('.')?.0 {
-        "device" => first.parse().ok().map(MachineName::Device),
-        "gateway" => first.parse().ok().map(MachineName::Gateway),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,16 +235,6 @@ mod tests {
         let mut changed = der.clone();
         changed[last + 7] = 3;
         assert_eq!(Certificate::parse(&changed), Err(CertificateError::AlgorithmMismatch));
-    }
-
-    #[test]
-    fn machine_names_are_read_in_their_own_form_only() {
-        let id = testing::device_id();
-        assert_eq!(machine_name(&format!("{id}.device.x.example")), Some(MachineName::Device(id)));
-        assert_eq!(machine_name("control.x.example"), Some(MachineName::Control));
-        for other in ["", "x", "pump.device.x", &format!("{id}.devices.x"), &format!("{id}.device")] {
-            assert_eq!(machine_name(other), None, "{other}");
-        }
     }
 
     #[test]

@@ -4,35 +4,63 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use der::asn1::ObjectIdentifier;
-use der::{Decode, Encode};
+use der::asn1::{ObjectIdentifier, OctetString};
+use der::{Decode, Encode, Sequence};
 use lanyard_domain::time::Timestamp;
 use x509_cert::TbsCertificate;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::crl::dp::DistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName, OtherName};
 use x509_cert::ext::pkix::{
-    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage,
-    NameConstraints, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
+    ExtendedKeyUsage, KeyUsage, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::time::Time;
 
 use crate::oid;
 use crate::spki::{KeyRefused, PublicKey, sha256};
 
-/// A name that we read out of a subjectAltName; other forms are counted in `AltNames::others`.
+/// The names that we read out of a subjectAltName; those of other forms, or malformed, are counted in `others`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AltNames {
     pub critical: bool,
     pub dns: Vec<String>,
     pub uris: Vec<String>,
     pub ips: Vec<IpAddr>,
+    pub permanent_identifiers: Vec<PermanentIdentifier>,
+    pub hardware_modules: Vec<HardwareModuleName>,
     pub others: usize,
 }
 
 impl AltNames {
     pub(crate) fn is_empty(&self) -> bool {
-        self.dns.is_empty() && self.uris.is_empty() && self.ips.is_empty() && self.others == 0
+        *self == AltNames { critical: self.critical, ..AltNames::default() }
     }
+}
+
+/// RFC 4043 2.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub(crate) struct PermanentIdentifier {
+    #[asn1(optional = "true")]
+    pub value: Option<String>,
+    #[asn1(optional = "true")]
+    pub assigner: Option<ObjectIdentifier>,
+}
+
+/// RFC 4108 5.
+#[derive(Debug, Clone, PartialEq, Eq, Sequence)]
+pub(crate) struct HardwareModuleName {
+    pub hw_type: ObjectIdentifier,
+    pub serial: OctetString,
+}
+
+/// One DistributionPoint (RFC 5280 4.2.1.13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CrlPoint {
+    /// The URIs of its fullName.
+    pub uris: Vec<String>,
+    /// Whether it has these only: no other form of name, no reasons, no other issuer.
+    pub plain: bool,
 }
 
 /// Which of the two time forms of RFC 5280 4.1.2.5 was used.
@@ -63,6 +91,8 @@ pub(crate) struct Facts {
     pub issuer: Vec<u8>,
     pub subject: Vec<u8>,
     pub subject_is_empty: bool,
+    /// The types of the subject's attributes, in order.
+    pub subject_attributes: Vec<ObjectIdentifier>,
     pub not_before: TimeFact,
     pub not_after: TimeFact,
     pub spki_sha256: [u8; 32],
@@ -78,6 +108,9 @@ pub(crate) struct Facts {
     /// CRL distribution point or freshest CRL.
     pub names_a_crl: bool,
     pub names_an_ocsp_responder: bool,
+    pub crl_points: Vec<CrlPoint>,
+    /// The methods of authorityInfoAccess; the location where it is a URI.
+    pub access: Vec<(ObjectIdentifier, Option<String>)>,
     /// Every extension in order: id and whether it is critical.
     pub extensions: Vec<(ObjectIdentifier, bool)>,
 }
@@ -96,6 +129,7 @@ impl Facts {
             issuer: tbs.issuer().to_der()?,
             subject: tbs.subject().to_der()?,
             subject_is_empty: tbs.subject().is_empty(),
+            subject_attributes: tbs.subject().iter().map(|a| a.oid).collect(),
             not_before: time_fact(tbs.validity().not_before),
             not_after: time_fact(tbs.validity().not_after),
             spki_sha256: sha256(&spki),
@@ -110,6 +144,8 @@ impl Facts {
             name_constraints: None,
             names_a_crl: false,
             names_an_ocsp_responder: false,
+            crl_points: Vec::new(),
+            access: Vec::new(),
             extensions: Vec::new(),
         };
         for extension in tbs.extensions().map(Vec::as_slice).unwrap_or_default() {
@@ -142,10 +178,16 @@ impl Facts {
                     Some(NoRevAvail { critical: extension.critical, is_null: value == [5, 0] });
             }
             oid::NAME_CONSTRAINTS => self.name_constraints = Some(NameConstraints::from_der(value)?),
-            oid::CRL_DISTRIBUTION_POINTS | oid::FRESHEST_CRL => self.names_a_crl = true,
+            oid::CRL_DISTRIBUTION_POINTS => {
+                self.names_a_crl = true;
+                self.crl_points = crl_points(value);
+            }
+            oid::FRESHEST_CRL => self.names_a_crl = true,
             oid::AUTHORITY_INFO_ACCESS => {
-                let access = AuthorityInfoAccessSyntax::from_der(value)?;
-                self.names_an_ocsp_responder |= access.0.iter().any(|d| d.access_method == oid::OCSP);
+                for access in AuthorityInfoAccessSyntax::from_der(value)?.0 {
+                    self.names_an_ocsp_responder |= access.access_method == oid::OCSP;
+                    self.access.push((access.access_method, uri(&access.access_location)));
+                }
             }
             _ => {}
         }
@@ -164,7 +206,12 @@ impl Facts {
 
     /// Whether it says that nobody will ever revoke it (RFC 9608), and nothing in it says otherwise.
     pub(crate) fn is_no_rev_avail(&self) -> bool {
-        self.no_rev_avail.is_some() && !self.is_ca() && !self.names_a_crl && !self.names_an_ocsp_responder
+        self.no_rev_avail.is_some() && !self.is_ca() && !self.is_listed()
+    }
+
+    /// Whether it says where its revocation would stand.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.names_a_crl || self.names_an_ocsp_responder
     }
 
     pub(crate) fn is_self_issued(&self) -> bool {
@@ -196,10 +243,54 @@ fn alt_names(names: SubjectAltName, critical: bool) -> AltNames {
                 Some(ip) => out.ips.push(ip),
                 None => out.others += 1,
             },
+            GeneralName::OtherName(other) => out.take_other(&other),
             _ => out.others += 1,
         }
     }
     out
+}
+
+impl AltNames {
+    fn take_other(&mut self, other: &OtherName) {
+        let value = other.value.to_der().unwrap_or_default();
+        match other.type_id {
+            oid::PERMANENT_IDENTIFIER => match PermanentIdentifier::from_der(&value) {
+                Ok(name) => self.permanent_identifiers.push(name),
+                Err(_) => self.others += 1,
+            },
+            oid::HARDWARE_MODULE_NAME => match HardwareModuleName::from_der(&value) {
+                Ok(name) => self.hardware_modules.push(name),
+                Err(_) => self.others += 1,
+            },
+            _ => self.others += 1,
+        }
+    }
+}
+
+/// The points of a list; an unreadable list is one point that says nothing, so that foreign certificates with odd ones
+/// still parse and ours never pass.
+fn crl_points(value: &[u8]) -> Vec<CrlPoint> {
+    match CrlDistributionPoints::from_der(value) {
+        Ok(points) => points.0.iter().map(crl_point).collect(),
+        Err(_) => vec![CrlPoint { uris: Vec::new(), plain: false }],
+    }
+}
+
+fn crl_point(point: &DistributionPoint) -> CrlPoint {
+    let names = match &point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => names.as_slice(),
+        _ => &[],
+    };
+    let uris: Vec<String> = names.iter().filter_map(uri).collect();
+    let plain = uris.len() == names.len() && point.reasons.is_none() && point.crl_issuer.is_none();
+    CrlPoint { uris, plain }
+}
+
+fn uri(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str().to_owned()),
+        _ => None,
+    }
 }
 
 fn ip(octets: &[u8]) -> Option<IpAddr> {

@@ -5,7 +5,7 @@
 //! hardware module name of RFC 4108, the permanent identifier of RFC 4043. Out of scope: whether that device is
 //! registered, and proof that the sender holds the key (the TLS handshake, or the request's own signature).
 //!
-//! To read one more form of name: a field of [`VerifiedIdevid`], an arm in [`Names::take`], a test where it is bad.
+//! To read one more form of name: a field of [`VerifiedIdevid`], an arm in `Names::take`, a test where it is bad.
 
 use std::fmt;
 

@@ -7,14 +7,17 @@ use lanyard_domain::time::Timestamp;
 
 use crate::authority::Issuer;
 use crate::certificate::Certificate;
+use crate::crl::shard::Place;
 use crate::csr::VerifiedCsr;
 use crate::facts::Facts;
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
 use crate::lint::{self, Finding, IssuerView, Linted};
-use crate::profile::{BadLifetime, Profile, SubjectError, SubjectFacts};
+use crate::profile::revocation::{Pointers, Revocation};
+use crate::profile::{BadLifetime, KeyNotAllowed, Profile, SubjectError, SubjectFacts};
 use crate::serial::Serial;
 use crate::spki::{PublicKey, sha256};
 use crate::tbs::{self, Tbs};
+use crate::uri::BadUri;
 use crate::write;
 
 /// How long the certificate shall live, from notBefore to notAfter.
@@ -35,6 +38,12 @@ pub enum PrepareError {
     /// The lifetime does not fit the profile.
     #[error(transparent)]
     Lifetime(#[from] BadLifetime),
+    /// The key does not fit the profile.
+    #[error(transparent)]
+    Key(#[from] KeyNotAllowed),
+    /// The issuer's key identifier is so long that the addresses below the base are none.
+    #[error(transparent)]
+    Address(#[from] BadUri),
     /// Somebody asks to have the CA's own key certified.
     #[error("the requested key is the key of the issuing CA")]
     IssuersOwnKey,
@@ -56,6 +65,7 @@ pub struct Prepared {
     not_before: Timestamp,
     not_after: Timestamp,
     spki_sha256: [u8; 32],
+    shard: Option<Place>,
     issuer: KeyLabel,
     issuer_kind: KeyKind,
     issuer_spki: Vec<u8>,
@@ -101,10 +111,17 @@ pub(crate) fn assemble(
         Lifetime::Default => profile.lifetime_seconds(),
         Lifetime::Seconds(seconds) => profile.checked_lifetime(seconds)?,
     };
+    let key_type = profile.checked_key(key)?;
     let names = profile.names(subject, key)?;
     // X.509 has whole seconds: what the certificate says and what we record is the same value.
-    let not_before = Timestamp::from_seconds(now.as_seconds()).plus_seconds(-profile.backdate_seconds());
+    let not_before =
+        Timestamp::from_seconds(now.as_seconds()).plus_seconds(-profile.terms().backdate_seconds);
     let not_after = not_before.plus_seconds(seconds);
+    let pointers = match &profile.terms().revocation {
+        Revocation::Lists(uris) => Some(uris.pointers(issuer.view.key_id, &serial)?),
+        Revocation::ShortLived | Revocation::NoCheck | Revocation::Unstated => None,
+    };
+    let [key_usage, constant] = profile.extensions(key_type);
     let tbs = Tbs {
         serial: &serial,
         signature_algorithm: issuer.signature_algorithm,
@@ -114,16 +131,25 @@ pub(crate) fn assemble(
         subject: &names.subject,
         spki: key.der(),
         extensions: &[
-            profile.constant_extensions(),
+            &key_usage,
+            &constant,
             &names.alt_names,
             &tbs::subject_key_id(&key.key_id()),
             issuer.authority_key_id,
+            &pointers.as_ref().map(revocation_extensions).unwrap_or_default(),
         ],
     }
     .encode();
     // The lints see what x509-cert reads from the bytes, not what we meant to write.
     let facts = Facts::from_tbs_der(&tbs).map_err(|e| PrepareError::Unparseable(e.to_string()))?;
-    let findings = lint::run(&Linted { facts: &facts, role: profile.role(), issuer: issuer.view });
+    let findings = lint::run(&Linted {
+        facts: &facts,
+        role: profile.terms().role,
+        terms: profile.terms(),
+        identity: subject.identity(),
+        pointers: pointers.as_ref(),
+        issuer: issuer.view,
+    });
     if !findings.is_empty() {
         return Err(PrepareError::Lint(findings));
     }
@@ -134,10 +160,17 @@ pub(crate) fn assemble(
         not_before,
         not_after,
         spki_sha256: key.sha256(),
+        shard: pointers.map(|pointers| pointers.place),
         issuer: issuer.label.clone(),
         issuer_kind: issuer.kind,
         issuer_spki: issuer.key.der().to_vec(),
     })
+}
+
+fn revocation_extensions(pointers: &Pointers) -> Vec<u8> {
+    let mut out = tbs::crl_distribution_point(&pointers.crl);
+    out.extend(tbs::authority_info_access(Some(&pointers.ocsp), Some(&pointers.ca_issuers)));
+    out
 }
 
 impl Prepared {
@@ -160,6 +193,12 @@ impl Prepared {
     /// SHA-256 of the SubjectPublicKeyInfo.
     pub fn spki_sha256(&self) -> [u8; 32] {
         self.spki_sha256
+    }
+
+    /// The revocation list in which it would stand; `None` for a short-lived one. To be recorded, as the text that
+    /// [`Place`] has: it is decided here once, and another number of shards later does not change it.
+    pub fn shard(&self) -> Option<&Place> {
+        self.shard.as_ref()
     }
 
     /// Signs with the issuer's key. The label must still hold the key of the CA certificate.

@@ -4,13 +4,14 @@
 //!
 //! In scope: pure functions over bytes, time and randomness that come in as arguments; the only IO is the
 //! key store's own directory ([`key`]). Out of scope: sockets, clocks, storage of certificates, enrolment
-//! protocols, lists of what we revoked (certificates live at most seven days and carry noRevAvail, RFC 9608;
-//! distrust acts through [`tls::Gate`]); other issuers' lists are read in [`path::revocation`].
+//! protocols, fetching and serving revocation data. Certificates say how their revocation is known ([`profile`]); inside
+//! of Lanyard distrust acts through [`tls::Gate`], and [`crl`] and [`ocsp`] are for relying parties that we do not operate.
 //!
 //! The way of a certificate: [`csr::verify`] -> [`issue::prepare`] (template made and linted, nothing
 //! signed) -> the caller records the intent -> [`issue::Prepared::sign`] -> [`certificate::Certificate`].
 //! The way back: [`path::validate`] -> [`path::VerifiedChain`] -> [`certificate::PeerIdentity`]; for a maker's
 //! certificate [`idevid::verify`] -> [`idevid::VerifiedIdevid`].
+//! Revocation: [`crl::prepare`], [`ocsp::Responder`]; of others: [`crl::Crl::parse`], [`ocsp::verify`].
 //!
 //! To add a profile see [`profile`], a lint see [`lint`], a key backend see [`key`].
 
@@ -18,21 +19,27 @@
 
 pub mod authority;
 pub mod certificate;
+pub mod crl;
 pub mod csr;
 mod facts;
+mod identity;
 pub mod idevid;
 pub mod issue;
 pub mod key;
 pub mod lint;
 pub mod name;
+pub mod ocsp;
 pub mod oid;
 pub mod path;
 pub mod pkcs7;
 pub mod profile;
+mod read;
+pub mod revocation;
 pub mod serial;
 pub mod spki;
 mod tbs;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod uri;
 pub mod write;

@@ -119,11 +119,11 @@ pub struct Naming {
 impl Naming {
     /// Both names, checked; the domain leaves room for the longest name we put before it.
     pub fn new(organization: &str, domain: &str) -> Result<Self, BadName> {
-        // `<36 characters>.gateway.` is 45 characters; 253 - 45 = 208.
-        if domain.len() > 208 {
+        // `<36 characters>.application.` is 49 characters; 253 - 49 = 204.
+        if domain.len() > 204 {
             return Err(BadName::Dns {
                 found: domain.chars().take(80).collect(),
-                rule: "at most 208 characters, so that `<id>.gateway.<domain>` still fits",
+                rule: "at most 204 characters, so that `<id>.application.<domain>` still fits",
             });
         }
         Ok(Self { organization: organization.parse()?, domain: domain.parse()? })

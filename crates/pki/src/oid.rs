@@ -17,8 +17,6 @@ oids! {
     KEY_USAGE = "2.5.29.15";
     SUBJECT_ALT_NAME = "2.5.29.17";
     BASIC_CONSTRAINTS = "2.5.29.19";
-    CRL_NUMBER = "2.5.29.20";
-    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
     NAME_CONSTRAINTS = "2.5.29.30";
     CRL_DISTRIBUTION_POINTS = "2.5.29.31";
     AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
@@ -27,14 +25,33 @@ oids! {
     FRESHEST_CRL = "2.5.29.46";
     INHIBIT_ANY_POLICY = "2.5.29.54";
     AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
+    // RFC 5280 5.2 and 5.3, extensions of lists and of their entries
+    CRL_NUMBER = "2.5.29.20";
+    REASON_CODE = "2.5.29.21";
+    DELTA_CRL_INDICATOR = "2.5.29.27";
+    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
     // RFC 9608 2
     NO_REV_AVAIL = "2.5.29.56";
     // RFC 5280 4.2.1.12 and 4.2.2.1
     ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
     SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
     CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+    EAP_OVER_LAN = "1.3.6.1.5.5.7.3.14";
     OCSP = "1.3.6.1.5.5.7.48.1";
-    // RFC 4043 2 and RFC 4108 5, otherName forms
+    CA_ISSUERS = "1.3.6.1.5.5.7.48.2";
+    // RFC 6960 4.2.2.2, 4.4 and appendix B
+    OCSP_SIGNING = "1.3.6.1.5.5.7.3.9";
+    OCSP_BASIC = "1.3.6.1.5.5.7.48.1.1";
+    OCSP_NONCE = "1.3.6.1.5.5.7.48.1.2";
+    OCSP_NO_CHECK = "1.3.6.1.5.5.7.48.1.5";
+    OCSP_EXTENDED_REVOKE = "1.3.6.1.5.5.7.48.1.9";
+    // RFC 6960 4.3 and RFC 9919 3.1.1, hashes in a CertID
+    SHA1 = "1.3.14.3.2.26";
+    SHA256 = "2.16.840.1.101.3.4.2.1";
+    // IEEE 11073-20701: a participant's role in a service-oriented device connectivity network
+    SDC_SERVICE_PROVIDER = "1.2.840.10004.20701.1.1";
+    SDC_SERVICE_CONSUMER = "1.2.840.10004.20701.1.2";
+    // RFC 4043 2 and RFC 4108 5, forms of otherName
     PERMANENT_IDENTIFIER = "1.3.6.1.5.5.7.8.3";
     HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4";
     // RFC 5280 appendix A, attributes of a Name
@@ -57,7 +74,10 @@ oids! {
     SIGNED_DATA = "1.2.840.113549.1.7.2";
     // RFC 8017 appendix A
     RSA_ENCRYPTION = "1.2.840.113549.1.1.1";
+    SHA1_WITH_RSA = "1.2.840.113549.1.1.5";
     SHA256_WITH_RSA = "1.2.840.113549.1.1.11";
     SHA384_WITH_RSA = "1.2.840.113549.1.1.12";
     SHA512_WITH_RSA = "1.2.840.113549.1.1.13";
+    // RFC 9881 2
+    ML_DSA_65 = "2.16.840.1.101.3.4.3.18";
 }

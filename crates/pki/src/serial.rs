@@ -79,14 +79,21 @@ impl Serial {
         out
     }
 
-    fn magnitude(&self) -> Vec<u8> {
-        self.octets.iter().copied().skip_while(|b| *b == 0).collect()
+    /// The octets without leading zeros.
+    pub(crate) fn magnitude(&self) -> &[u8] {
+        let zeros = self.octets.iter().take_while(|b| **b == 0).count();
+        self.octets.get(zeros..).unwrap_or_default()
+    }
+
+    /// The last eight octets as a number.
+    pub(crate) fn low_u64(&self) -> u64 {
+        self.octets.last_chunk().copied().map_or(0, u64::from_be_bytes)
     }
 }
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(data_encoding::HEXLOWER.encode(&self.magnitude()).trim_start_matches('0'))
+        f.write_str(data_encoding::HEXLOWER.encode(self.magnitude()).trim_start_matches('0'))
     }
 }
 

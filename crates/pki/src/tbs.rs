@@ -4,6 +4,7 @@ use lanyard_domain::time::Timestamp;
 
 use crate::oid;
 use crate::serial::Serial;
+use crate::uri::HttpUri;
 use crate::write::{self, Critical};
 
 /// All that varies between certificates, ready to be written.
@@ -72,8 +73,110 @@ pub(crate) fn no_rev_avail() -> Vec<u8> {
     out
 }
 
+/// One DistributionPoint with one fullName URI (RFC 5280 4.2.1.13): relying parties differ in how they join several
+/// points or names, and rustls-webpki wants exactly one.
+pub(crate) fn crl_distribution_point(uri: &HttpUri) -> Vec<u8> {
+    let mut out = Vec::with_capacity(uri.as_str().len() + 32);
+    distribution_point(&mut out, &oid::CRL_DISTRIBUTION_POINTS, uri);
+    out
+}
+
+/// cRLDistributionPoints, or freshestCRL, which has its form (RFC 5280 5.2.6).
+pub(crate) fn distribution_point(out: &mut Vec<u8>, id: &der::asn1::ObjectIdentifier, uri: &HttpUri) {
+    write::extension(out, id, Critical::No, |o| {
+        write::tlv(o, write::SEQUENCE, |o| write::tlv(o, write::SEQUENCE, |o| full_name(o, uri)));
+    });
+}
+
+/// distributionPoint [0] with fullName [0] and one URI [6].
+pub(crate) fn full_name(out: &mut Vec<u8>, uri: &HttpUri) {
+    write::tlv(out, write::context_constructed(0), |o| {
+        write::tlv(o, write::context_constructed(0), |o| {
+            write::bytes(o, write::context(6), uri.as_str().as_bytes());
+        });
+    });
+}
+
+/// Where the OCSP responder and the issuer's certificate are (RFC 5280 4.2.2.1); an absent one is left out, and with
+/// both absent there is no extension.
+pub(crate) fn authority_info_access(ocsp: Option<&HttpUri>, ca_issuers: Option<&HttpUri>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(192);
+    if ocsp.is_none() && ca_issuers.is_none() {
+        return out;
+    }
+    write::extension(&mut out, &oid::AUTHORITY_INFO_ACCESS, Critical::No, |o| {
+        write::tlv(o, write::SEQUENCE, |o| {
+            for (method, uri) in [(&oid::OCSP, ocsp), (&oid::CA_ISSUERS, ca_issuers)] {
+                let Some(uri) = uri else { continue };
+                write::tlv(o, write::SEQUENCE, |o| {
+                    write::oid(o, method);
+                    write::bytes(o, write::context(6), uri.as_str().as_bytes());
+                });
+            }
+        });
+    });
+    out
+}
+
+/// The value of nocheck is NULL, the extension is not critical (RFC 6960 4.2.2.2.1).
+pub(crate) fn ocsp_no_check() -> Vec<u8> {
+    let mut out = Vec::with_capacity(24);
+    write::extension(&mut out, &oid::OCSP_NO_CHECK, Critical::No, |o| o.extend_from_slice(&[write::NULL, 0]));
+    out
+}
+
 pub(crate) fn algorithm_identifier(id: &der::asn1::ObjectIdentifier) -> Vec<u8> {
     let mut out = Vec::with_capacity(16);
     write::tlv(&mut out, write::SEQUENCE, |o| write::oid(o, id));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use der::Decode;
+    use x509_cert::ext::Extension;
+    use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+    use x509_cert::ext::pkix::{AuthorityInfoAccessSyntax, CrlDistributionPoints};
+
+    use super::*;
+
+    fn uri(name: &GeneralName) -> &str {
+        let GeneralName::UniformResourceIdentifier(uri) = name else { panic!("{name:?}") };
+        uri.as_str()
+    }
+
+    #[test]
+    fn a_distribution_point_reads_back_as_one_uri() {
+        let extension = Extension::from_der(&crl_distribution_point(
+            &"http://crl.hospital.example/a/7.crl".parse().unwrap(),
+        ))
+        .unwrap();
+        assert!(!extension.critical);
+        let points = CrlDistributionPoints::from_der(extension.extn_value.as_bytes()).unwrap().0;
+        let [point] = points.as_slice() else { panic!("{points:?}") };
+        assert!(point.reasons.is_none() && point.crl_issuer.is_none());
+        let Some(DistributionPointName::FullName(names)) = &point.distribution_point else {
+            panic!("{point:?}")
+        };
+        assert_eq!(names.iter().map(uri).collect::<Vec<_>>(), ["http://crl.hospital.example/a/7.crl"]);
+    }
+
+    #[test]
+    fn access_reads_back_in_order_and_absent_ones_are_left_out() {
+        let read = |ocsp: Option<&str>, issuers: Option<&str>| {
+            let [ocsp, issuers] = [ocsp, issuers].map(|uri| uri.map(|uri| uri.parse().unwrap()));
+            let der = authority_info_access(ocsp.as_ref(), issuers.as_ref());
+            let extension = Extension::from_der(&der).unwrap();
+            assert!(!extension.critical);
+            let access = AuthorityInfoAccessSyntax::from_der(extension.extn_value.as_bytes()).unwrap();
+            access.0.iter().map(|d| (d.access_method, uri(&d.access_location).to_owned())).collect::<Vec<_>>()
+        };
+        let (ocsp, issuers) = ("http://ocsp.hospital.example", "http://ca.hospital.example/a.cer");
+        assert_eq!(
+            read(Some(ocsp), Some(issuers)),
+            [(oid::OCSP, ocsp.into()), (oid::CA_ISSUERS, issuers.into())]
+        );
+        assert_eq!(read(None, Some(issuers)), [(oid::CA_ISSUERS, issuers.into())]);
+        assert!(authority_info_access(None, None).is_empty());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId};
 use lanyard_domain::time::Timestamp;
 
 use crate::authority::{Authority, Generation};
@@ -12,7 +12,8 @@ use crate::issue::{self, Lifetime, Prepared};
 use crate::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys};
 use crate::name::Naming;
 use crate::oid;
-use crate::profile::{Addresses, Profile, ProfileName, SubjectFacts};
+use crate::profile::template::Template;
+use crate::profile::{Addresses, Profile, ProfileName, RevocationUris, SubjectFacts};
 use crate::serial::Serial;
 use crate::spki::PublicKey;
 use crate::tbs::{self, Tbs};
@@ -75,6 +76,15 @@ impl Installation {
         (label, prepared)
     }
 
+    /// A certificate by any profile, for a new P-256 key.
+    pub(crate) fn issue_by(&self, profile: &Profile, subject: &SubjectFacts) -> Issued {
+        let (label, csr) = self.csr();
+        let issuer = &self.authority.issuing;
+        let prepared =
+            issue::prepare(profile, &csr, subject, issuer, Lifetime::Default, random_serial(), NOW).unwrap();
+        Issued { certificate: prepared.sign(&*self.keys).unwrap(), label }
+    }
+
     fn issue(&self, profile: ProfileName, subject: &SubjectFacts) -> Issued {
         let (label, prepared) = self.prepare(profile, subject);
         Issued { certificate: prepared.sign(&*self.keys).unwrap(), label }
@@ -96,6 +106,10 @@ impl Installation {
     pub(crate) fn control(&self) -> Issued {
         let addresses = Addresses::new(vec!["lanyard.hospital.example".parse().unwrap()], vec![]).unwrap();
         self.issue(ProfileName::ControlServer, &SubjectFacts::Control { addresses })
+    }
+
+    pub(crate) fn ocsp_responder(&self) -> Issued {
+        self.issue(ProfileName::OcspResponder, &SubjectFacts::OcspResponder)
     }
 
     /// A device certificate with whatever `edit` breaks, really signed by the issuing CA.
@@ -154,6 +168,40 @@ pub(crate) fn device_id() -> DeviceId {
 
 pub(crate) fn gateway_id() -> GatewayId {
     GatewayId::from_random([0x6a; 16])
+}
+
+pub(crate) fn revocation_uris() -> RevocationUris {
+    let [crl, ocsp, ca] = ["crl", "ocsp", "ca"].map(|path| format!("http://pki.hospital.example/{path}"));
+    RevocationUris::new(&crl, &ocsp, &ca, 128).unwrap()
+}
+
+/// The profile of a template, without a tier.
+pub(crate) fn template(text: &str, uris: &RevocationUris) -> Profile {
+    let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+    Template::parse(text).unwrap().profile(None, naming, Some(uris)).unwrap()
+}
+
+/// A SubjectPublicKeyInfo with an RSA modulus of so many octets that nobody has factors of.
+pub(crate) fn rsa_spki(octets: usize) -> Vec<u8> {
+    let mut key = Vec::new();
+    write::tlv(&mut key, write::SEQUENCE, |o| {
+        let modulus: Vec<u8> = std::iter::once(0).chain(vec![0xc1; octets]).collect();
+        write::bytes(o, write::INTEGER, &modulus);
+        write::bytes(o, write::INTEGER, &[1, 0, 1]);
+    });
+    let mut out = Vec::new();
+    write::tlv(&mut out, write::SEQUENCE, |o| {
+        write::tlv(o, write::SEQUENCE, |o| {
+            write::oid(o, &oid::RSA_ENCRYPTION);
+            o.extend_from_slice(&[5, 0]);
+        });
+        write::bit_string(o, &key);
+    });
+    out
+}
+
+pub(crate) fn application_id() -> ApplicationId {
+    ApplicationId::from_random([0xa9; 16])
 }
 
 /// A certificate to be, all of it open to change.

@@ -27,7 +27,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::certificate::{Certificate, MAX_CERTIFICATE_BYTES};
+use crate::certificate::{Certificate, MAX_CERTIFICATE_BYTES, PeerIdentity};
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
 use crate::path::generic::LONGEST_CHAIN;
 use crate::path::{Anchors, PathError, Purpose, VerifiedChain};
@@ -69,6 +69,13 @@ impl Gate {
     /// A gate that asks `decide`.
     pub fn new(decide: impl Fn(&VerifiedChain) -> Result<(), Refusal> + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
+    }
+    /// The control plane and nobody else: a device or an application that is a server has a good chain too.
+    pub fn control_plane() -> Self {
+        Self::new(|chain| match chain.identity() {
+            PeerIdentity::Control => Ok(()),
+            other => Err(Refusal(format!("{other} is not the control plane"))),
+        })
     }
     /// Every peer whose chain is good; for roles that decide at each request.
     pub fn any_valid() -> Self {

@@ -15,8 +15,12 @@ pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
 /// OCTET STRING.
 pub const OCTET_STRING: u8 = 0x04;
+/// NULL.
+pub const NULL: u8 = 0x05;
 /// OBJECT IDENTIFIER.
 pub const OBJECT_IDENTIFIER: u8 = 0x06;
+/// ENUMERATED.
+pub const ENUMERATED: u8 = 0x0a;
 /// UTF8String.
 pub const UTF8_STRING: u8 = 0x0c;
 /// PrintableString.
@@ -120,6 +124,13 @@ pub fn set_of(out: &mut Vec<u8>, tag: u8, elements: &[&[u8]]) {
     sorted.sort_unstable();
     sorted.dedup();
     tlv(out, tag, |o| sorted.iter().for_each(|element| o.extend_from_slice(element)));
+}
+
+/// GeneralizedTime whatever the year, as OCSP wants it (RFC 6960 4.2.1), in the form of RFC 5280 4.1.2.5.2.
+pub(crate) fn generalized_time(out: &mut Vec<u8>, at: Timestamp) {
+    let (year, month, day, hour, minute, second) = at.civil();
+    let text = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
+    bytes(out, GENERALIZED_TIME, text.as_bytes());
 }
 
 /// One attribute of a Name, in its own SET (single-valued RDN).

@@ -9,6 +9,7 @@ use lanyard_pki::tls::Peers;
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
 use crate::front::CmpDesk;
+use crate::front::revocation::Desk;
 use crate::http::nonces::Nonces;
 use crate::journal::LedgerJournal;
 use crate::token::TokenKey;
@@ -33,6 +34,10 @@ pub struct State {
     pub nonces: Arc<Nonces>,
     /// The first operator's secret, until used.
     pub bootstrap: Arc<Mutex<Option<BootstrapSecret>>>,
+    /// Whether anybody can ask for it.
+    pub(crate) serves_revocation: bool,
+    /// What relying parties are told.
+    pub(crate) revocation: Arc<Desk>,
     /// CMP's transactions and signer.
     pub(crate) cmp: Arc<CmpDesk>,
     /// Clock.

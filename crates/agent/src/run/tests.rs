@@ -93,6 +93,16 @@ async fn only_the_control_plane_is_asked_for_an_identity() {
     assert_eq!(path.post("/fhir/Observation", "{}", None).await.unwrap().status, StatusCode::CREATED);
 }
 
+// R53: a server of the hospital that is no gateway gets no data, though its certificate is good for the address.
+#[tokio::test]
+async fn an_application_is_not_taken_for_a_gateway() {
+    let (_plane, enrolled) = enrolled().await;
+    let application = Plane::start_as(Role::Application).await;
+    let path = enrolled.data_path(vec![application.address.parse().unwrap()]);
+    let refused = path.post("/fhir/Observation", "{}", None).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("ApplicationVerificationFailure"), "{refused:?}");
+}
+
 // I7: a certificate that the server does not know yet, or never will, does not lock the device out.
 #[tokio::test]
 async fn a_new_certificate_that_tls_refuses_gives_way_to_the_old_one() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use lanyard_api::clock::Clock;
 use lanyard_api::device::{Issued, Standing};
 use lanyard_attest::tpm::structures::{Public, spki_der};
-use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId};
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::Verdict;
 use lanyard_pki::authority::{Authority, Generation};
@@ -17,6 +17,7 @@ use lanyard_pki::issue::{Lifetime, prepare};
 use lanyard_pki::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys};
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::Anchors;
+use lanyard_pki::profile::template::Template;
 use lanyard_pki::profile::{Addresses, Profile, ProfileName, SubjectFacts};
 use lanyard_pki::serial::Serial;
 use lanyard_pki::tls;
@@ -55,10 +56,9 @@ impl Hospital {
         Self { naming, keys, authority }
     }
 
-    fn certify(&self, profile: ProfileName, csr: &VerifiedCsr, subject: &SubjectFacts) -> Certificate {
-        let (profile, now) = (Profile::new(profile, self.naming.clone()), Clock::system().now());
-        let issuer = &self.authority.issuing;
-        let prepared = prepare(&profile, csr, subject, issuer, Lifetime::Default, serial(), now).unwrap();
+    fn certify(&self, profile: &Profile, csr: &VerifiedCsr, subject: &SubjectFacts) -> Certificate {
+        let (now, issuer) = (Clock::system().now(), &self.authority.issuing);
+        let prepared = prepare(profile, csr, subject, issuer, Lifetime::Default, serial(), now).unwrap();
         prepared.sign(&*self.keys).unwrap()
     }
 
@@ -83,7 +83,8 @@ pub(crate) fn issue(root: &dyn RootOfTrust, slot: KeySlot) -> Issued {
 }
 
 pub(crate) fn issued(csr: &VerifiedCsr, standing: Standing) -> Issued {
-    let leaf = HOSPITAL.certify(ProfileName::DeviceLdevid, csr, &SubjectFacts::Device { id: DEVICE });
+    let profile = Profile::new(ProfileName::DeviceLdevid, HOSPITAL.naming.clone());
+    let leaf = HOSPITAL.certify(&profile, csr, &SubjectFacts::Device { id: DEVICE });
     Issued {
         device: DEVICE,
         chain_pem: leaf.to_pem() + &HOSPITAL.authority.issuing.certificate().to_pem(),
@@ -105,11 +106,16 @@ pub(crate) fn standing(next_in_seconds: u32) -> Standing {
     }
 }
 
+const APPLICATION: &str = "name = 'server'\ndescription = 'a server'\nsubject = 'application'\n\
+    names.alternative = ['uri-id', 'machine-dns', 'ip']\nusage.purposes = ['serverAuth']\n";
+
 /// What the server at 127.0.0.1 shows.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Role {
     Control,
     Gateway,
+    /// An application of the hospital, with a good certificate for the address that is dialled.
+    Application,
 }
 
 pub(crate) fn server_config(role: Role, gate: tls::Gate) -> rustls::ServerConfig {
@@ -118,14 +124,22 @@ pub(crate) fn server_config(role: Role, gate: tls::Gate) -> rustls::ServerConfig
     let request = csr::build(&spki, "server", |m| HOSPITAL.keys.sign(&label, m)).unwrap();
     let request = csr::verify(&request).unwrap();
     let addresses = Addresses::new(vec![], vec!["127.0.0.1".parse().unwrap()]).unwrap();
+    let naming = HOSPITAL.naming.clone();
     let (profile, subject) = match role {
-        Role::Control => (ProfileName::ControlServer, SubjectFacts::Control { addresses }),
+        Role::Control => {
+            (Profile::new(ProfileName::ControlServer, naming), SubjectFacts::Control { addresses })
+        }
         Role::Gateway => {
             let id = GatewayId::from_bytes([0x42; 16]);
-            (ProfileName::GatewayServer, SubjectFacts::Gateway { id, addresses })
+            (Profile::new(ProfileName::GatewayServer, naming), SubjectFacts::Gateway { id, addresses })
+        }
+        Role::Application => {
+            let id = Some(ApplicationId::from_bytes([0x43; 16]));
+            let template = Template::parse(APPLICATION).unwrap();
+            (template.profile(None, naming, None).unwrap(), SubjectFacts::Application { id, addresses })
         }
     };
-    let leaf = HOSPITAL.certify(profile, &request, &subject);
+    let leaf = HOSPITAL.certify(&profile, &request, &subject);
     let identity = tls::IdentityStore::empty();
     let chain = [leaf, HOSPITAL.authority.issuing.certificate().clone()];
     identity.replace(&chain, HOSPITAL.keys.clone(), label).unwrap();

@@ -37,7 +37,8 @@ use lanyard_pki::key::seal::{Cost, Sealer};
 use lanyard_pki::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys, SealedDirectory, SoftwareKeys};
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::Anchors;
-use lanyard_pki::profile::{Addresses, Profile, ProfileName, SubjectFacts};
+use lanyard_pki::profile::template::Template;
+use lanyard_pki::profile::{Addresses, Profile, ProfileName, RevocationUris, SubjectFacts};
 use lanyard_pki::serial::Serial;
 use lanyard_pki::tls::{self, AnchorStore, ClientCertificates, Gate, IdentityStore, Peers};
 use tokio::net::TcpListener;
@@ -89,15 +90,14 @@ impl Ca {
     pub fn sign(
         &self,
         csr_der: &[u8],
-        profile: ProfileName,
+        profile: &Profile,
         subject: &SubjectFacts,
         now: Timestamp,
     ) -> Certificate {
         let csr = csr::verify(csr_der).unwrap();
-        let profile = Profile::new(profile, self.naming.clone());
         let serial = Serial::from_random(random());
         let issuer = &self.authority.issuing;
-        issue::prepare(&profile, &csr, subject, issuer, Lifetime::Default, serial, now)
+        issue::prepare(profile, &csr, subject, issuer, Lifetime::Default, serial, now)
             .unwrap()
             .sign(&*self.keys)
             .unwrap()
@@ -107,7 +107,11 @@ impl Ca {
         leaf.to_pem() + &self.authority.issuing.certificate().to_pem()
     }
 
-    fn identity(&self, profile: ProfileName, subject: &SubjectFacts, now: Timestamp) -> Identity {
+    pub fn built_in(&self, name: ProfileName) -> Profile {
+        Profile::new(name, self.naming.clone())
+    }
+
+    fn identity(&self, profile: &Profile, subject: &SubjectFacts, now: Timestamp) -> Identity {
         let label: KeyLabel = format!("k{}", Serial::from_random(random())).parse().unwrap();
         let spki = self.keys.generate(&label, KeyKind::P256).unwrap();
         let csr = csr::build(&spki, "test", |m| self.keys.sign(&label, m)).unwrap();
@@ -119,11 +123,26 @@ impl Ca {
     }
 
     pub fn device(&self, id: DeviceId, now: Timestamp) -> Identity {
-        self.identity(ProfileName::DeviceLdevid, &SubjectFacts::Device { id }, now)
+        self.identity(&self.built_in(ProfileName::DeviceLdevid), &SubjectFacts::Device { id }, now)
+    }
+
+    /// A device whose certificate stands on a revocation list when it is revoked.
+    pub fn listed_device(&self, id: DeviceId, now: Timestamp) -> Identity {
+        let text = "name = 'listed'\ndescription = 'd'\nsubject = 'device'\n\
+            usage.purposes = ['clientAuth']\nrevocation.mode = 'crl-ocsp'\n";
+        let base = "http://pki.hospital.example";
+        let uris = RevocationUris::new(base, base, base, 8).unwrap();
+        let template = Template::parse(text).unwrap();
+        let profile = template.profile(None, self.naming.clone(), Some(&uris)).unwrap();
+        self.identity(&profile, &SubjectFacts::Device { id }, now)
     }
 
     fn control(&self, now: Timestamp) -> Identity {
-        self.identity(ProfileName::ControlServer, &SubjectFacts::Control { addresses: loopback() }, now)
+        self.identity(
+            &self.built_in(ProfileName::ControlServer),
+            &SubjectFacts::Control { addresses: loopback() },
+            now,
+        )
     }
 }
 
@@ -333,7 +352,8 @@ async fn control(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Resp
         "/v1/gateway/certificate" => {
             let asked: GatewayCertificateRequest = serde_json::from_slice(&body).unwrap();
             let subject = SubjectFacts::Gateway { id: asked.gateway, addresses: loopback() };
-            let leaf = shared.ca.sign(&asked.csr.0, ProfileName::GatewayServer, &subject, shared.clock.now());
+            let profile = shared.ca.built_in(ProfileName::GatewayServer);
+            let leaf = shared.ca.sign(&asked.csr.0, &profile, &subject, shared.clock.now());
             let (chain_pem, not_after) = (shared.ca.chain_pem(&leaf), leaf.not_after());
             serde_json::to_vec(&GatewayCertificateReply { chain_pem, not_after }).unwrap()
         }

@@ -177,6 +177,25 @@ async fn strangers_do_not_get_through_the_handshake() {
     hospital.gateway.shutdown().await;
 }
 
+// R38, I6: a certificate that lives long enough to be listed is good for as long as the feed tells of it, and no list is
+// read here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_certificate_is_good_while_it_is_a_current_one() {
+    let hospital = Hospital::start().await;
+    let (device, short_lived, mut view) = hospital.device().await;
+    let listed = hospital.ca.listed_device(device, hospital.clock.now().plus_seconds(-3_600));
+    assert!(status_of(&hospital, &listed).await.is_err(), "not yet told of");
+    view.certificates.push(lanyard_domain::text::Digest(listed.certificate.thumbprint()));
+    hospital.tell(&view).await;
+    assert_eq!(status_of(&hospital, &listed).await, Ok(201));
+    // Revoked: gone from the view.
+    view.certificates.pop();
+    hospital.tell(&view).await;
+    assert!(status_of(&hospital, &listed).await.is_err());
+    assert_eq!(status_of(&hospital, &short_lived).await, Ok(201));
+    hospital.gateway.shutdown().await;
+}
+
 // I7: a certificate that is newer than what the feed told costs no request
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_certificate_works_before_the_feed_tells_of_it() {

@@ -92,7 +92,7 @@ fn a_profile_certifies_its_own_kind_of_subject_only() {
             testing::serial(3),
             NOW,
         );
-        assert_eq!(refused.unwrap_err(), PrepareError::Subject(SubjectError::WrongKind(name)));
+        assert_eq!(refused.unwrap_err(), PrepareError::Subject(SubjectError::WrongKind(name.to_string())));
     }
 }
 

@@ -1,7 +1,6 @@
-//! An end entity names its purposes, client or server authentication and no wildcard; our CAs name none.
+//! An end entity names the purposes of its profile, these and no other; our CAs name none.
 
 use super::{Lint, Linted};
-use crate::oid;
 use crate::profile::Role;
 
 pub(super) const LINT: Lint = Lint { name: "extended_key_usage", clause: "RFC 5280 4.2.1.12", check };
@@ -11,14 +10,10 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
         (None, Role::Authority { .. }) => Ok(()),
         (Some(_), Role::Authority { .. }) => Err("a CA of ours has no extendedKeyUsage".into()),
         (None, Role::EndEntity) => Err("extendedKeyUsage is missing".into()),
-        (Some(usages), Role::EndEntity) => {
-            if usages.is_empty() {
-                return Err("extendedKeyUsage is empty".into());
-            }
-            match usages.iter().find(|u| ![oid::CLIENT_AUTH, oid::SERVER_AUTH].contains(u)) {
-                Some(other) => Err(format!("extendedKeyUsage `{other}` belongs to no profile")),
-                None => Ok(()),
-            }
+        (Some(usages), Role::EndEntity) if usages.is_empty() => Err("extendedKeyUsage is empty".into()),
+        (Some(usages), Role::EndEntity) if *usages != linted.terms.purposes => {
+            Err(format!("extendedKeyUsage is {usages:?}, the profile says {:?}", linted.terms.purposes))
         }
+        (Some(_), Role::EndEntity) => Ok(()),
     }
 }

@@ -6,18 +6,29 @@
 //!
 //! To add one: a file with a `LINT`, its line in [`ALL`], and a row in the test table `every_lint_says_no`.
 
+mod access_pointers;
+mod alt_name_forms;
 mod alt_name_present;
+mod any_purpose;
 mod authority_key_id;
 mod basic_constraints;
+mod crl_point;
+mod encipherment;
 mod extended_key_usage;
 mod extensions_once;
 mod issuer_may_sign;
 mod issuer_name;
+mod key_of_profile;
 mod key_strength;
 mod key_usage;
+mod lifetime_of_profile;
+mod names_recognised;
 mod no_rev_avail;
+mod ocsp_signing;
 mod serial;
+mod serial_entropy;
 mod signature_algorithm;
+mod subject_attributes;
 mod subject_key_id;
 mod subject_present;
 mod time_form;
@@ -30,23 +41,36 @@ use std::fmt;
 use der::asn1::ObjectIdentifier;
 use lanyard_domain::time::Timestamp;
 
+use crate::certificate::PeerIdentity;
 use crate::facts::Facts;
-use crate::profile::Role;
+use crate::profile::revocation::Pointers;
+use crate::profile::{Role, Terms};
 
 /// All lints, in the order of their names.
 pub const ALL: &[Lint] = &[
+    access_pointers::LINT,
+    alt_name_forms::LINT,
     alt_name_present::LINT,
+    any_purpose::LINT,
     authority_key_id::LINT,
     basic_constraints::LINT,
+    crl_point::LINT,
+    encipherment::LINT,
     extended_key_usage::LINT,
     extensions_once::LINT,
     issuer_may_sign::LINT,
     issuer_name::LINT,
+    key_of_profile::LINT,
     key_strength::LINT,
     key_usage::LINT,
+    lifetime_of_profile::LINT,
+    names_recognised::LINT,
     no_rev_avail::LINT,
+    ocsp_signing::LINT,
     serial::LINT,
+    serial_entropy::LINT,
     signature_algorithm::LINT,
+    subject_attributes::LINT,
     subject_key_id::LINT,
     subject_present::LINT,
     time_form::LINT,
@@ -74,6 +98,12 @@ impl fmt::Debug for Lint {
 pub(crate) struct Linted<'a> {
     pub facts: &'a Facts,
     pub role: Role,
+    /// What the profile says.
+    pub terms: &'a Terms,
+    /// Whom the names must be recognised as.
+    pub identity: Option<PeerIdentity>,
+    /// Where its revocation must be found; `None` where there is no list.
+    pub pointers: Option<&'a Pointers>,
     pub issuer: IssuerView<'a>,
 }
 

@@ -1,41 +1,115 @@
-use der::asn1::ObjectIdentifier;
+use std::cell::RefCell;
+
+use der::asn1::{ObjectIdentifier, OctetString};
+use lanyard_domain::id::DeviceId;
 use lanyard_domain::time::Timestamp;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::*;
-use crate::facts::{AltNames, NoRevAvail, TimeForm};
+use crate::certificate::Certificate;
+use crate::facts::{AltNames, HardwareModuleName, NoRevAvail, TimeForm};
+use crate::key::{KeyBackend, KeyKind, MemoryKeys};
 use crate::oid;
-use crate::spki::KeyRefused;
-use crate::testing::Installation;
+use crate::profile::{Profile, ProfileName, SubjectFacts};
+use crate::spki::{KeyRefused, PublicKey};
+use crate::testing::{self, Installation};
 
-fn lint_names(facts: &Facts, role: Role, issuer: IssuerView<'_>) -> Vec<&'static str> {
-    run(&Linted { facts, role, issuer }).into_iter().map(|f| f.lint).collect()
+/// A good certificate and what it must fit.
+struct Case<'a> {
+    facts: Facts,
+    profile: Profile,
+    identity: Option<PeerIdentity>,
+    pointers: Option<Pointers>,
+    issuer: IssuerView<'a>,
+}
+
+impl<'a> Case<'a> {
+    fn built_in(
+        a: &'a Installation,
+        name: ProfileName,
+        certificate: &Certificate,
+        identity: Option<PeerIdentity>,
+    ) -> Self {
+        let signer = if certificate.is_ca() { &a.authority.root } else { &a.authority.issuing };
+        let profile = Profile::new(name, a.naming.clone());
+        let facts = certificate.facts().clone();
+        Self { facts, profile, identity, pointers: None, issuer: signer.side().view }
+    }
+
+    fn device(a: &'a Installation) -> Self {
+        let identity = PeerIdentity::Device(testing::device_id());
+        Self::built_in(a, ProfileName::DeviceLdevid, &a.device().certificate, Some(identity))
+    }
+
+    /// A device by a template whose certificates are listed and whose RSA keys encipher.
+    fn listed(a: &'a Installation) -> Self {
+        let text = "name = 'listed'\ndescription = 'd'\nsubject = 'device'\nusage.purposes = ['clientAuth', 'serverAuth']\n\
+            key.types = ['p256', 'rsa2048+']\nkey.key_encipherment = true\nrevocation.mode = 'crl-ocsp'\n";
+        let uris = testing::revocation_uris();
+        let profile = testing::template(text, &uris);
+        let facts = SubjectFacts::Device { id: testing::device_id() };
+        let certificate = a.issue_by(&profile, &facts).certificate;
+        let key_id = a.authority.issuing.side().view.key_id;
+        let pointers = uris.pointers(key_id, &certificate.serial()).unwrap();
+        Self {
+            facts: certificate.facts().clone(),
+            profile,
+            identity: facts.identity(),
+            pointers: Some(pointers),
+            issuer: a.authority.issuing.side().view,
+        }
+    }
+
+    fn findings(&self, facts: &Facts) -> Vec<&'static str> {
+        let linted = Linted {
+            facts,
+            role: self.profile.terms().role,
+            terms: self.profile.terms(),
+            identity: self.identity,
+            pointers: self.pointers.as_ref(),
+            issuer: self.issuer,
+        };
+        run(&linted).into_iter().map(|f| f.lint).collect()
+    }
+
+    /// `lint` says no when `break_it` was done to the good certificate.
+    fn says_no(&self, lint: &'static str, break_it: impl Fn(&mut Facts)) {
+        let mut facts = self.facts.clone();
+        break_it(&mut facts);
+        let found = self.findings(&facts);
+        assert!(found.contains(&lint), "{lint} is silent, found {found:?}");
+    }
 }
 
 #[test]
 fn what_we_issue_has_no_finding() {
     let a = Installation::new();
-    let (issuing, root) = (a.authority.issuing.side().view, a.authority.root.side().view);
-    for issued in [a.device(), a.gateway(), a.control()] {
-        assert!(lint_names(issued.certificate.facts(), Role::EndEntity, issuing).is_empty());
+    let gateway = PeerIdentity::Gateway(testing::gateway_id());
+    for case in [
+        Case::device(&a),
+        Case::listed(&a),
+        Case::built_in(&a, ProfileName::GatewayServer, &a.gateway().certificate, Some(gateway)),
+        Case::built_in(&a, ProfileName::ControlServer, &a.control().certificate, Some(PeerIdentity::Control)),
+        Case::built_in(&a, ProfileName::OcspResponder, &a.ocsp_responder().certificate, None),
+        Case::built_in(&a, ProfileName::IssuingCa, a.authority.issuing.certificate(), None),
+    ] {
+        assert_eq!(case.findings(&case.facts), Vec::<&str>::new(), "{}", case.profile.name());
     }
-    let role = Role::Authority { path_len: Some(0) };
-    assert!(lint_names(a.authority.issuing.certificate().facts(), role, root).is_empty());
 }
 
 /// Each row breaks one fact of a good device certificate and names the lint that must say no.
 #[test]
 fn every_lint_says_no() {
     let a = Installation::new();
-    let good = a.device().certificate.facts().clone();
-    let issuer = a.authority.issuing.side().view;
-    let mut said_no = Vec::new();
-    let mut check = |lint: &'static str, break_it: &dyn Fn(&mut Facts)| {
-        let mut facts = good.clone();
-        break_it(&mut facts);
-        let found = lint_names(&facts, Role::EndEntity, issuer);
-        assert!(found.contains(&lint), "{lint} is silent, found {found:?}");
-        said_no.push(lint);
+    let (device, listed) = (Case::device(&a), Case::listed(&a));
+    let said_no = RefCell::new(Vec::new());
+    let check = |lint: &'static str, break_it: &dyn Fn(&mut Facts)| {
+        device.says_no(lint, break_it);
+        said_no.borrow_mut().push(lint);
+    };
+    let check_listed = |lint: &'static str, break_it: &dyn Fn(&mut Facts)| {
+        listed.says_no(lint, break_it);
+        said_no.borrow_mut().push(lint);
     };
     check("serial", &|f| f.serial = vec![0]);
     check("serial", &|f| f.serial = vec![0x80, 1]);
@@ -66,6 +140,16 @@ fn every_lint_says_no() {
     check("extended_key_usage", &|f| {
         f.extended_key_usage.as_mut().unwrap().push(oid::ANY_EXTENDED_KEY_USAGE);
     });
+    check("ocsp_signing", &|f| f.extended_key_usage = Some(vec![oid::OCSP_SIGNING]));
+    check("ocsp_signing", &|f| f.extensions.push((oid::OCSP_NO_CHECK, false)));
+    check("ocsp_signing", &|f| {
+        f.extended_key_usage.as_mut().unwrap().push(oid::OCSP_SIGNING);
+        f.extensions.push((oid::OCSP_NO_CHECK, false));
+    });
+    check("ocsp_signing", &|f| {
+        f.extended_key_usage = Some(vec![oid::OCSP_SIGNING]);
+        f.extensions.push((oid::OCSP_NO_CHECK, true));
+    });
     check("authority_key_id", &|f| f.authority_key_id = None);
     check("authority_key_id", &|f| f.authority_key_id = Some(vec![1; 20]));
     check("subject_key_id", &|f| f.subject_key_id = None);
@@ -80,6 +164,62 @@ fn every_lint_says_no() {
     check("signature_algorithm", &|f| f.signature_algorithm = oid::SHA256_WITH_RSA);
     check("extensions_once", &|f| f.extensions.push((oid::KEY_USAGE, true)));
     check("extensions_once", &|f| f.extensions.push((ObjectIdentifier::new_unwrap("1.2.3.4"), true)));
+    check("serial_entropy", &|f| f.serial = vec![0x41; 8]);
+    check("serial_entropy", &|f| f.serial = [&[1][..], &[0; 13], &[7, 9]].concat());
+    check("subject_attributes", &|f| f.subject_attributes.push(email()));
+    check("subject_attributes", &|f| f.subject_attributes.push(oid::ORGANIZATION));
+    check("alt_name_forms", &|f| f.alt_names.as_mut().unwrap().others = 1);
+    check("alt_name_forms", &|f| f.alt_names.as_mut().unwrap().uris.push("urn:x".into()));
+    check("alt_name_forms", &|f| {
+        let module = HardwareModuleName { hw_type: oid::P256, serial: OctetString::new(*b"1").unwrap() };
+        f.alt_names.as_mut().unwrap().hardware_modules = vec![module.clone(), module];
+    });
+    check("names_recognised", &|f| {
+        let other = DeviceId::from_random([9; 16]);
+        let names = f.alt_names.as_mut().unwrap();
+        names.dns = vec![format!("{other}.device.hospital.example")];
+        names.uris = vec![other.urn()];
+    });
+    check("names_recognised", &|f| f.alt_names.as_mut().unwrap().dns.clear());
+    check("any_purpose", &|f| f.extended_key_usage.as_mut().unwrap().push(oid::ANY_EXTENDED_KEY_USAGE));
+    check("any_purpose", &|f| f.extended_key_usage.as_mut().unwrap().push(oid::OCSP_SIGNING));
+    check("extended_key_usage", &|f| f.extended_key_usage.as_mut().unwrap().push(oid::SERVER_AUTH));
+    check("lifetime_of_profile", &|f| f.not_after.at = f.not_before.at.plus_seconds(7 * 86_400 + 1));
+    check("encipherment", &|f| f.key_usage = Some(KeyUsage(KeyUsages::KeyEncipherment.into())));
+    check("encipherment", &|f| f.key_usage = Some(KeyUsage(KeyUsages::DataEncipherment.into())));
+    check("crl_point", &|f| f.names_a_crl = true);
+    check("access_pointers", &|f| f.access.push((oid::CA_ISSUERS, None)));
+
+    // What only an OCSP responder can get wrong.
+    let responder = Case::built_in(&a, ProfileName::OcspResponder, &a.ocsp_responder().certificate, None);
+    let says = Some(NoRevAvail { critical: false, is_null: true });
+    responder.says_no("no_rev_avail", |f| f.no_rev_avail = says);
+    responder.says_no("no_rev_avail", |f| f.names_a_crl = true);
+    responder.says_no("no_rev_avail", |f| f.names_an_ocsp_responder = true);
+    responder.says_no("ocsp_signing", |f| f.extensions.retain(|(id, _)| *id != oid::OCSP_NO_CHECK));
+    responder
+        .says_no("lifetime_of_profile", |f| f.not_after.at = f.not_before.at.plus_seconds(7 * 86_400 + 1));
+
+    // What only a listed certificate can get wrong.
+    check_listed("no_rev_avail", &|f| f.no_rev_avail = Some(NoRevAvail { critical: false, is_null: true }));
+    check_listed("key_of_profile", &|f| f.key = PublicKey::parse(&p384_spki()));
+    check_listed("key_usage", &|f| f.key = PublicKey::parse(&testing::rsa_spki(256)));
+    check_listed("encipherment", &|f| {
+        f.key_usage = Some(KeyUsage(KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment));
+    });
+    check_listed("crl_point", &|f| f.crl_points.clear());
+    check_listed("crl_point", &|f| f.crl_points.push(f.crl_points[0].clone()));
+    check_listed("crl_point", &|f| f.crl_points[0].plain = false);
+    check_listed("crl_point", &|f| f.crl_points[0].uris.push("http://other".into()));
+    check_listed("crl_point", &|f| f.crl_points[0].uris = vec!["http://other".into()]);
+    check_listed("crl_point", &|f| f.extensions.push((oid::FRESHEST_CRL, false)));
+    check_listed("crl_point", &|f| critical(f, oid::CRL_DISTRIBUTION_POINTS));
+    check_listed("access_pointers", &|f| f.access.clear());
+    check_listed("access_pointers", &|f| f.access.swap(0, 1));
+    check_listed("access_pointers", &|f| f.access[0].1 = Some("http://other".into()));
+    check_listed("access_pointers", &|f| f.access.push((oid::OCSP, None)));
+    check_listed("access_pointers", &|f| critical(f, oid::AUTHORITY_INFO_ACCESS));
+    let said_no = said_no.into_inner();
     let silent: Vec<_> = ALL.iter().map(|l| l.name).filter(|n| !said_no.contains(n)).collect();
     assert!(silent.is_empty(), "without a test: {silent:?}");
 }
@@ -87,14 +227,8 @@ fn every_lint_says_no() {
 #[test]
 fn lints_for_authorities_say_no() {
     let a = Installation::new();
-    let good = a.authority.issuing.certificate().facts().clone();
-    let root = a.authority.root.side().view;
-    let check = |lint: &'static str, break_it: &dyn Fn(&mut Facts)| {
-        let mut facts = good.clone();
-        break_it(&mut facts);
-        let found = lint_names(&facts, Role::Authority { path_len: Some(0) }, root);
-        assert!(found.contains(&lint), "{lint} is silent, found {found:?}");
-    };
+    let issuing = Case::built_in(&a, ProfileName::IssuingCa, a.authority.issuing.certificate(), None);
+    let check = |lint: &'static str, break_it: &dyn Fn(&mut Facts)| issuing.says_no(lint, break_it);
     check("basic_constraints", &|f| f.basic_constraints = None);
     check("basic_constraints", &|f| {
         f.basic_constraints = Some(BasicConstraints { ca: true, path_len_constraint: None });
@@ -105,6 +239,37 @@ fn lints_for_authorities_say_no() {
     check("no_rev_avail", &|f| f.no_rev_avail = Some(NoRevAvail { critical: false, is_null: true }));
     let device_key = a.device().certificate.facts().key.clone();
     check("subject_key_id", &|f| f.key = device_key.clone());
+}
+
+/// id-emailAddress (RFC 5280 appendix A.1).
+fn email() -> ObjectIdentifier {
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1")
+}
+
+fn p384_spki() -> Vec<u8> {
+    let keys = MemoryKeys::default();
+    keys.generate(&"k".parse().unwrap(), KeyKind::P384).unwrap()
+}
+
+fn critical(facts: &mut Facts, id: ObjectIdentifier) {
+    facts.extensions.iter_mut().filter(|e| e.0 == id).for_each(|e| e.1 = true);
+}
+
+// R46: an application without an id is recognised as no machine.
+#[test]
+fn names_of_a_machine_in_a_certificate_for_none_are_refused() {
+    let a = Installation::new();
+    let nobody = Case { identity: None, ..Case::device(&a) };
+    assert_eq!(nobody.findings(&nobody.facts), ["names_recognised"]);
+}
+
+// The profile's own word does not make a purpose harmless.
+#[test]
+fn a_reserved_purpose_is_refused_even_where_the_template_would_name_it() {
+    let a = Installation::new();
+    let mut listed = Case::listed(&a);
+    listed.facts.extended_key_usage.as_mut().unwrap().push(oid::OCSP_SIGNING);
+    assert!(listed.findings(&listed.facts).contains(&"any_purpose"));
 }
 
 #[test]

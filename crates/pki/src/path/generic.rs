@@ -162,6 +162,10 @@ pub(super) fn end_entity(parsed: &[Certificate], policy: &Policy<'_>) -> Result<
     rule::end_entity(leaf, policy.usage, policy.strictness).map_err(refuse)?;
     match policy.revocation {
         Revocation::NoneNeeded if !leaf.facts().is_no_rev_avail() => Err(refuse(Rule::RevocationUnknown)),
+        // One of the two: without either nobody means to revoke it anywhere, with both one of them is a lie.
+        Revocation::Elsewhere if leaf.facts().no_rev_avail.is_some() == leaf.facts().is_listed() => {
+            Err(refuse(Rule::RevocationUnknown))
+        }
         _ => Ok(()),
     }
 }
@@ -188,7 +192,7 @@ pub(super) fn build(
     }
     let lists = match policy.revocation {
         Revocation::Crls(crls) => revocation::usable(crls, parsed),
-        Revocation::NoneNeeded | Revocation::NotAsked => Vec::new(),
+        Revocation::NoneNeeded | Revocation::Elsewhere | Revocation::NotAsked => Vec::new(),
     };
     let options = revocation::options(&lists, leaf);
     if matches!(policy.revocation, Revocation::Crls(_))

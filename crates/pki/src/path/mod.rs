@@ -1,8 +1,8 @@
 //! Path validation: from the chain that a peer shows to a [`VerifiedChain`] that says who it is.
 //!
 //! Two layers. [`generic`] is RFC 5280 6 over rustls-webpki with the rules of [`rule`] that webpki lacks; here are
-//! the rules for certificates of ours: names in the form of our profiles, and noRevAvail. In scope: one chain at one
-//! moment; how far an expired certificate of ours still says who it was ([`validate_expired`]). Out of scope: distrust
+//! the rules for certificates of ours: names in the form of our profiles, and what they say of revocation. In scope: one
+//! chain at one moment; how far an expired certificate of ours still says who it was ([`validate_expired`]). Out of scope: distrust
 //! (it acts through [`crate::tls::Gate`] and the decision at each request), and what the identity may do.
 //!
 //! What was measured, and where we differ on purpose: docs/pki-paths.md. To add a rule see [`rule`].
@@ -193,7 +193,14 @@ pub fn chain_to_anchor(
 
 /// What holds for certificates of ours.
 fn ours(purpose: Purpose, now: Timestamp) -> Policy<'static> {
-    Policy { longest_chain: MAX_CHAIN, ..Policy::strict(Usage::Tls(purpose), now) }
+    let revocation = match purpose {
+        // Whoever serves knows the current certificates of its clients, and takes no other: the gateway's view of a
+        // device, the control plane's world.
+        Purpose::Client => Revocation::Elsewhere,
+        // A device knows nothing of the kind about its gateway: gateways and the control plane are short-lived.
+        Purpose::Server => Revocation::NoneNeeded,
+    };
+    Policy { longest_chain: MAX_CHAIN, revocation, ..Policy::strict(Usage::Tls(purpose), now) }
 }
 
 /// Whom the end entity names, if it keeps the rules for itself and for certificates of ours.

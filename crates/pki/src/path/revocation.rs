@@ -159,8 +159,11 @@ fn seconds(time: Time) -> Timestamp {
 /// How it is made sure that no certificate of a path was revoked.
 #[derive(Debug, Clone, Copy)]
 pub enum Revocation<'a> {
-    /// The end entity must say that it is never revoked (RFC 9608): ours, whose distrust acts elsewhere.
+    /// The end entity must say that it is never revoked (RFC 9608).
     NoneNeeded,
+    /// Lists are not read: the caller knows which certificates are current and asks for no other. The end entity says
+    /// either that it is never revoked or where it would be listed.
+    Elsewhere,
     /// Each certificate below the anchor must be on a side of one of these lists, and on the good one. An end entity
     /// that says noRevAvail needs none; its issuers still do.
     Crls(&'a [Crl]),

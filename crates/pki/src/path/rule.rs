@@ -4,8 +4,8 @@
 //! strict the caller is. Out of scope: signatures, validity, name constraints, path lengths below the anchor (webpki's
 //! part, [`super::generic`]), and which names are ours ([`super::validate`]).
 //!
-//! To add a rule: a variant, its sentence, a line in [`end_entity`], [`issuer`] or [`anchor`], and a row in the test
-//! `every_rule_refuses` or `every_rule_on_issuers_refuses`.
+//! To add a rule: a variant, its sentence, a line in `end_entity`, `issuer` or `anchor`, and a row in the test
+//! `every_rule_refuses` or its neighbours for issuers and anchors.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub enum Rule {
     WeakKey,
     /// Names are not of a form that our profiles write.
     ForeignNames,
-    /// Without noRevAvail somebody means to revoke it by a list, and none was given (RFC 9608).
+    /// It does not say noRevAvail, and where else its revocation is known nobody can look here; or it says both (RFC 9608).
     RevocationUnknown,
     /// A CA must have keyUsage with keyCertSign (RFC 5280 4.2.1.3, 6.1.4 n).
     IssuerMayNotSign,
@@ -77,7 +77,7 @@ impl fmt::Display for Rule {
             Rule::NoSubjectKeyId => "subjectKeyIdentifier of a CA is missing",
             Rule::WeakKey => "the key is of no accepted kind or strength",
             Rule::ForeignNames => "the alternative names are not of a form that we issue",
-            Rule::RevocationUnknown => "it is not marked noRevAvail and its revocation cannot be checked",
+            Rule::RevocationUnknown => "it is not marked noRevAvail and its revocation cannot be checked, or it says two things about it",
             Rule::IssuerMayNotSign => "keyUsage of a CA must assert keyCertSign",
             Rule::IssuerIsNoCa => "a CA must assert cA in a critical basicConstraints",
             Rule::IssuerWithoutName => "a CA must have a subject",

@@ -190,6 +190,39 @@ fn every_rule_refuses() {
     assert_eq!(seen, rules_on(Place::EndEntity));
 }
 
+// R38: whoever serves knows which certificates are current; whoever connects knows nothing, and asks for a short life.
+#[test]
+fn a_listed_certificate_is_good_for_a_client_and_not_for_a_server() {
+    let a = Installation::at(NOW.plus_seconds(-3_600));
+    let purposes = testing::purposes(&[oid::CLIENT_AUTH, oid::SERVER_AUTH]);
+    let crl = testing::distribution_point("http://hospital.example/1.crl");
+    let ocsp =
+        crate::tbs::authority_info_access(Some(&"http://hospital.example/ocsp".parse().unwrap()), None);
+    let forge = |lists: &[(&'static str, &Vec<u8>)], not_after| {
+        a.forge(|d| {
+            d.set("purposes", purposes.clone());
+            if !lists.is_empty() {
+                d.remove("no_rev_avail");
+            }
+            lists.iter().for_each(|(name, list)| d.set(name, list.to_vec()));
+            d.not_after = not_after;
+        })
+    };
+    let hour = NOW.plus_seconds(3_600);
+    let refused = |rule| PathError::Refused { position: 0, rule };
+    for lists in [vec![("crl", &crl)], vec![("ocsp", &ocsp)], vec![("crl", &crl), ("ocsp", &ocsp)]] {
+        let listed = chain(&a, &forge(&lists, hour));
+        let found = validate(&listed, &anchors(&a), Purpose::Client, NOW).unwrap();
+        assert_eq!(found.identity(), PeerIdentity::Device(testing::device_id()));
+        let server = validate(&listed, &anchors(&a), Purpose::Server, NOW).unwrap_err();
+        assert_eq!(server, refused(Rule::RevocationUnknown));
+        let ended = chain(&a, &forge(&lists, NOW.plus_seconds(-1)));
+        assert!(validate_expired(&ended, &anchors(&a), Purpose::Client, NOW).is_ok());
+    }
+    let short = chain(&a, &forge(&[], hour));
+    assert!(validate(&short, &anchors(&a), Purpose::Server, NOW).is_ok());
+}
+
 #[derive(PartialEq)]
 enum Place {
     EndEntity,

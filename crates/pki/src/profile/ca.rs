@@ -4,11 +4,9 @@
 //! some peers (Go, OpenSSL) down the wrong branch after a rollover.
 
 use crate::name::Naming;
-use crate::oid;
 use crate::spki::PublicKey;
-use crate::write;
 
-use super::{HOUR, Names, Role, Spec, SubjectError, SubjectFacts, YEAR, subject_name};
+use super::{Attribute, HOUR, Names, Role, Spec, SubjectError, SubjectFacts, YEAR, subject_name};
 
 pub(super) const ROOT: Spec = Spec {
     name: "root_ca",
@@ -60,7 +58,7 @@ fn subject(
     let id = data_encoding::HEXLOWER.encode(key.key_id().first_chunk::<4>().unwrap_or(&[0; 4]));
     let common_name = format!("Lanyard {what} CA g{generation} {id}");
     Some(Ok(Names {
-        subject: subject_name(naming, &oid::COMMON_NAME, write::UTF8_STRING, &common_name),
+        subject: subject_name(naming, &[Attribute::CommonName(&common_name)]),
         alt_names: Vec::new(),
     }))
 }

@@ -3,10 +3,10 @@
 use crate::name::Naming;
 use crate::oid;
 use crate::spki::PublicKey;
-use crate::write;
 
 use super::{
-    DAY, MINUTE, Names, Role, SHORT_LIVED, Spec, SubjectError, SubjectFacts, alt_names, subject_name,
+    AltNames, Attribute, DAY, MINUTE, Names, Role, SHORT_LIVED, Spec, SubjectError, SubjectFacts,
+    subject_name,
 };
 
 pub(super) const SPEC: Spec = Spec {
@@ -25,9 +25,9 @@ fn subject(naming: &Naming, facts: &SubjectFacts, _key: &PublicKey) -> Option<Re
     let SubjectFacts::Control { addresses } = facts else { return None };
     let own = format!("control.{}", naming.domain);
     let mut dns = vec![own.as_str()];
-    dns.extend(addresses.dns.iter().map(|n| n.as_str()));
+    dns.extend(addresses.dns().iter().map(|n| n.as_str()));
     Some(Ok(Names {
-        subject: subject_name(naming, &oid::COMMON_NAME, write::UTF8_STRING, "control plane"),
-        alt_names: alt_names(None, &dns, &addresses.ips),
+        subject: subject_name(naming, &[Attribute::CommonName("control plane")]),
+        alt_names: AltNames { dns, ips: addresses.ips(), ..AltNames::default() }.extension(),
     }))
 }

@@ -7,10 +7,10 @@
 use crate::name::Naming;
 use crate::oid;
 use crate::spki::PublicKey;
-use crate::write;
 
 use super::{
-    DAY, MINUTE, Names, Role, SHORT_LIVED, Spec, SubjectError, SubjectFacts, alt_names, subject_name,
+    AltNames, Attribute, DAY, MINUTE, Names, Role, SHORT_LIVED, Spec, SubjectError, SubjectFacts,
+    subject_name,
 };
 
 pub(super) const SPEC: Spec = Spec {
@@ -27,11 +27,11 @@ pub(super) const SPEC: Spec = Spec {
 };
 
 fn subject(naming: &Naming, facts: &SubjectFacts, _key: &PublicKey) -> Option<Result<Names, SubjectError>> {
-    let SubjectFacts::Device { id } = facts else { return None };
+    let (SubjectFacts::Device { id } | SubjectFacts::DeviceHardware { id, .. }) = facts else { return None };
     let text = id.to_string();
-    let dns = format!("{text}.device.{}", naming.domain);
+    let (dns, uri) = (format!("{text}.device.{}", naming.domain), id.urn());
     Some(Ok(Names {
-        subject: subject_name(naming, &oid::SERIAL_NUMBER, write::PRINTABLE_STRING, &text),
-        alt_names: alt_names(Some(&id.urn()), &[&dns], &[]),
+        subject: subject_name(naming, &[Attribute::SerialNumber(&text)]),
+        alt_names: AltNames { dns: vec![&dns], uri: Some(&uri), ..AltNames::default() }.extension(),
     }))
 }

@@ -3,10 +3,10 @@
 use crate::name::Naming;
 use crate::oid;
 use crate::spki::PublicKey;
-use crate::write;
 
 use super::{
-    DAY, MINUTE, Names, Role, SHORT_LIVED, Spec, SubjectError, SubjectFacts, alt_names, subject_name,
+    AltNames, Attribute, DAY, MINUTE, Names, Role, SHORT_LIVED, Spec, SubjectError, SubjectFacts,
+    subject_name,
 };
 
 pub(super) const SPEC: Spec = Spec {
@@ -24,11 +24,11 @@ pub(super) const SPEC: Spec = Spec {
 fn subject(naming: &Naming, facts: &SubjectFacts, _key: &PublicKey) -> Option<Result<Names, SubjectError>> {
     let SubjectFacts::Gateway { id, addresses } = facts else { return None };
     let text = id.to_string();
-    let own = format!("{text}.gateway.{}", naming.domain);
+    let (own, uri) = (format!("{text}.gateway.{}", naming.domain), format!("urn:uuid:{text}"));
     let mut dns = vec![own.as_str()];
-    dns.extend(addresses.dns.iter().map(|n| n.as_str()));
+    dns.extend(addresses.dns().iter().map(|n| n.as_str()));
     Some(Ok(Names {
-        subject: subject_name(naming, &oid::SERIAL_NUMBER, write::PRINTABLE_STRING, &text),
-        alt_names: alt_names(Some(&format!("urn:uuid:{text}")), &dns, &addresses.ips),
+        subject: subject_name(naming, &[Attribute::SerialNumber(&text)]),
+        alt_names: AltNames { dns, uri: Some(&uri), ips: addresses.ips(), ..AltNames::default() }.extension(),
     }))
 }

@@ -58,7 +58,7 @@ pub enum Shown {
     Other(PeerError),
 }
 
-/// Sorts what a client showed; for front ends with [`ClientCertificates::OptionalAnyChain`].
+/// Sorts what a client showed; for front ends with [`super::ClientCertificates::OptionalAnyChain`].
 pub fn shown(chain: Option<&[CertificateDer<'_>]>, peers: &Peers, purpose: Purpose, now: Timestamp) -> Shown {
     let Some(chain) = chain.filter(|c| !c.is_empty()) else { return Shown::Nothing };
     match admitted(chain, peers, purpose, now) {

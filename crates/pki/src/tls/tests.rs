@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustls::{AlertDescription, ClientConnection, ServerConnection};
 
 use super::*;
-use crate::certificate::PeerIdentity;
 use crate::oid;
+use crate::profile::{Addresses, SubjectFacts};
 use crate::testing::{self, Installation, Issued, NOW};
 
 fn identity(a: &Installation, issued: &Issued) -> Arc<IdentityStore> {
@@ -439,4 +439,23 @@ fn a_front_end_refuses_chains_that_are_too_long_or_too_large() {
     assert!(bounded(leaf, &[issuing.der().clone()]).is_ok());
     assert!(bounded(leaf, std::slice::from_ref(&large)).is_err());
     assert!(bounded(&large, &[]).is_err());
+}
+
+// R53: with templates, devices and applications have server certificates of the same authority.
+#[test]
+fn only_the_control_plane_passes_the_gate_of_the_control_plane() {
+    let a = Installation::new();
+    let anchors = Anchors::new(vec![a.authority.root.certificate().clone()]).unwrap();
+    let text = "name = 'server'\ndescription = 'd'\nsubject = 'application'\nusage.purposes = ['serverAuth']\n\
+        convention.dns_suffixes = ['hospital.example']\n";
+    let profile = testing::template(text, &testing::revocation_uris());
+    let addresses = Addresses::new(vec!["lanyard.hospital.example".parse().unwrap()], vec![]).unwrap();
+    let id = Some(testing::application_id());
+    let application = a.issue_by(&profile, &SubjectFacts::Application { id, addresses });
+    let gate = Gate::control_plane();
+    for (issued, passes) in [(a.control(), true), (a.gateway(), false), (application, false)] {
+        let chain = [issued.certificate.der().clone(), a.authority.issuing.certificate().der().clone()];
+        let verified = crate::path::validate(&chain, &anchors, Purpose::Server, NOW).unwrap();
+        assert_eq!((gate.0)(&verified).is_ok(), passes, "{}", verified.identity());
+    }
 }

@@ -8,6 +8,7 @@ use lanyard_pki::csr::{self, VerifiedCsr};
 use lanyard_pki::issue::{self, Lifetime};
 use lanyard_pki::key::{KeyBackend, KeyKind, KeyLabel, MemoryKeys};
 use lanyard_pki::name::Naming;
+use lanyard_pki::ocsp;
 use lanyard_pki::profile::{Addresses, Profile, ProfileName, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
@@ -28,7 +29,7 @@ pub fn random_serial() -> Serial {
 
 impl Installation {
     pub fn new() -> Self {
-        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let naming = Self::naming();
         let keys = MemoryKeys::default();
         let generation =
             |label: &str| Generation { number: 1, label: label.parse().unwrap(), serial: random_serial() };
@@ -36,6 +37,10 @@ impl Installation {
             Authority::create(&naming, &keys, &generation("root-g1"), &generation("issuing-g1"), NOW)
                 .unwrap();
         Self { keys, authority, naming }
+    }
+
+    pub fn naming() -> Naming {
+        Naming::new("General Hospital", "hospital.example").unwrap()
     }
 
     pub fn device_id() -> DeviceId {
@@ -70,6 +75,16 @@ impl Installation {
             .unwrap()
             .sign(&self.keys)
             .unwrap()
+    }
+
+    /// A delegated OCSP responder of the issuing CA, and the label of its key.
+    pub fn ocsp_responder(&self) -> (KeyLabel, Certificate) {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        self.keys.generate(&label, KeyKind::P256).unwrap();
+        let issuer = &self.authority.issuing;
+        let prepared =
+            ocsp::prepare_responder(&self.naming, &label, issuer, random_serial(), &self.keys, NOW).unwrap();
+        (label, prepared.sign(&self.keys).unwrap())
     }
 
     pub fn device(&self) -> Certificate {

@@ -16,4 +16,8 @@ mod pem;
 #[cfg(test)]
 mod pkits;
 #[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod templates;
+#[cfg(test)]
 mod verifiers;

@@ -7,12 +7,12 @@ use std::process::Command;
 use lanyard_pki::certificate::{Certificate, PeerIdentity};
 use lanyard_pki::csr::{self, CsrError};
 use lanyard_pki::path::{Anchors, Purpose, validate};
-use lanyard_pki::spki::PublicKeyKind;
+use lanyard_pki::spki::{PublicKeyKind, SignatureRefused};
 
 use crate::installation::{Installation, NOW};
 
 /// Runs openssl in `dir`; stdout and stderr in one, and whether it succeeded.
-fn openssl(dir: &Path, args: &str) -> (bool, String) {
+pub fn openssl(dir: &Path, args: &str) -> (bool, String) {
     let out = Command::new("openssl")
         .args(args.split_whitespace())
         .current_dir(dir)
@@ -22,11 +22,11 @@ fn openssl(dir: &Path, args: &str) -> (bool, String) {
     (out.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-fn write(dir: &Path, name: &str, certificate: &Certificate) {
+pub fn write(dir: &Path, name: &str, certificate: &Certificate) {
     fs::write(dir.join(name), certificate.to_pem()).unwrap();
 }
 
-fn verify(dir: &Path, purpose: &str, seconds: i64, leaf: &str) -> (bool, String) {
+pub fn verify(dir: &Path, purpose: &str, seconds: i64, leaf: &str) -> (bool, String) {
     openssl(
         dir,
         &format!(
@@ -35,7 +35,7 @@ fn verify(dir: &Path, purpose: &str, seconds: i64, leaf: &str) -> (bool, String)
     )
 }
 
-fn written() -> (Installation, tempfile::TempDir) {
+pub fn written() -> (Installation, tempfile::TempDir) {
     let a = Installation::new();
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "root.pem", a.authority.root.certificate());
@@ -165,6 +165,32 @@ fn weak_and_unknown_requests_made_by_openssl_are_refused() {
     assert!(ok);
     let refused = csr::verify(&fs::read(dir.path().join("csr.der")).unwrap());
     assert!(matches!(refused, Err(CsrError::Possession(_))), "{refused:?}");
+}
+
+// R36: old devices sign with SHA-1; only who asks for it reads that, and MD5 nobody.
+#[test]
+fn requests_signed_with_sha1_are_read_only_as_legacy() {
+    let dir = tempfile::tempdir().unwrap();
+    let request = |more: &str| {
+        let (ok, text) = openssl(
+            dir.path(),
+            &format!("req -new -nodes -keyout key.pem -outform DER -out csr.der -subj /CN=pump {more}"),
+        );
+        assert!(ok, "{more}: {text}");
+        fs::read(dir.path().join("csr.der")).unwrap()
+    };
+    let wrong_algorithm = Err(CsrError::Possession(SignatureRefused::Algorithm));
+    let sha1 = request("-newkey rsa:2048 -sha1");
+    assert_eq!(csr::verify(&sha1), wrong_algorithm);
+    assert_eq!(csr::verify_legacy(&sha1).unwrap().key_kind(), PublicKeyKind::Rsa(2048));
+    let mut changed = sha1;
+    *changed.last_mut().unwrap() ^= 1;
+    assert_eq!(csr::verify_legacy(&changed), Err(CsrError::Possession(SignatureRefused::Invalid)));
+    for more in ["-newkey rsa:2048 -md5", "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha1"] {
+        assert_eq!(csr::verify_legacy(&request(more)), wrong_algorithm, "{more}");
+    }
+    assert!(csr::verify_legacy(&request("-newkey rsa:2048 -sha256")).is_ok());
+    assert!(matches!(csr::verify_legacy(&request("-newkey rsa:1024 -sha1")), Err(CsrError::Key(_))));
 }
 
 #[test]

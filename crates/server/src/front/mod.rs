@@ -9,6 +9,7 @@
 
 mod cmp;
 mod est;
+pub(crate) mod revocation;
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub fn tls_router(state: State) -> Router {
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(cmp::routes(), state)
+    bounded(cmp::routes().merge(revocation::routes()), state)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {
@@ -120,9 +121,12 @@ fn prove_secret(state: &State, presented: &str) -> Option<SecretProven> {
 /// An engine's reply as axum sends it.
 fn reply(reply: Reply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, reply.body).into_response();
+    with_headers((status, reply.body).into_response(), reply.headers)
+}
+
+fn with_headers(mut response: Response, headers: Vec<(&'static str, String)>) -> Response {
     response.headers_mut().remove(header::CONTENT_TYPE);
-    for (name, value) in reply.headers {
+    for (name, value) in headers {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => {
                 response.headers_mut().append(name, value);

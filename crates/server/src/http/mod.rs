@@ -46,6 +46,8 @@ pub fn router(state: State) -> Router {
         .route("/v1/operators", get(operator::operators))
         .route("/v1/gateways", get(operator::gateways))
         .route("/v1/certificates", get(pki::certificates))
+        .route("/v1/profiles", get(pki::profiles))
+        .route("/v1/applications", get(pki::applications))
         .route("/v1/renewals", get(pki::renewals))
         .route("/v1/authorities", get(pki::authorities))
         .route("/v1/evidence/claim", post(evidence::claim))
