@@ -38,9 +38,16 @@ oids! {
     ECDSA_WITH_SHA384 = "1.2.840.10045.4.3.3";
     // RFC 8410 3
     ED25519 = "1.3.101.112";
+    // RFC 9881 2
+    ML_DSA_65 = "2.16.840.1.101.3.4.3.18";
     // RFC 8017 appendix A
     RSA_ENCRYPTION = "1.2.840.113549.1.1.1";
     SHA256_WITH_RSA = "1.2.840.113549.1.1.11";
     SHA384_WITH_RSA = "1.2.840.113549.1.1.12";
     SHA512_WITH_RSA = "1.2.840.113549.1.1.13";
+}
+
+/// Whether it is one of the RSA PKCS#1 v1.5 signature algorithms, whose parameters are NULL (RFC 4055 5).
+pub(crate) fn is_rsa_signature(id: &ObjectIdentifier) -> bool {
+    [SHA256_WITH_RSA, SHA384_WITH_RSA, SHA512_WITH_RSA].contains(id)
 }

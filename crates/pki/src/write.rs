@@ -62,6 +62,17 @@ pub(crate) fn bit_string(out: &mut Vec<u8>, content: &[u8]) {
     });
 }
 
+/// A non-negative INTEGER from big-endian bytes, in the shortest form (X.690 8.3.2).
+pub(crate) fn unsigned(out: &mut Vec<u8>, big_endian: &[u8]) {
+    tlv(out, INTEGER, |o| {
+        let significant = big_endian.iter().copied().skip_while(|b| *b == 0);
+        if significant.clone().next().is_none_or(|first| first >= 0x80) {
+            o.push(0);
+        }
+        o.extend(significant);
+    });
+}
+
 /// One certificate extension; `value` writes the DER inside the OCTET STRING.
 pub(crate) fn extension(
     out: &mut Vec<u8>,
@@ -125,6 +136,21 @@ mod tests {
             bytes(&mut out, OCTET_STRING, &vec![7; length]);
             assert_eq!(&out[..head.len()], head.as_slice(), "{length}");
             assert_eq!(out.len(), head.len() + length);
+        }
+    }
+
+    #[test]
+    fn integers_have_the_shortest_form() {
+        for (number, der) in [
+            (&[][..], &[2u8, 1, 0][..]),
+            (&[0, 0], &[2, 1, 0]),
+            (&[0x7f], &[2, 1, 0x7f]),
+            (&[0x80], &[2, 2, 0, 0x80]),
+            (&[0, 0, 1, 0, 1], &[2, 3, 1, 0, 1]),
+        ] {
+            let mut out = Vec::new();
+            unsigned(&mut out, number);
+            assert_eq!(out, der);
         }
     }
 

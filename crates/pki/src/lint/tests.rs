@@ -3,7 +3,7 @@ use lanyard_domain::time::Timestamp;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::*;
-use crate::facts::{AltNames, NoRevAvail, TimeForm};
+use crate::facts::{AltNames, NoRevAvail, Parameters, TimeForm};
 use crate::oid;
 use crate::spki::KeyRefused;
 use crate::testing::Installation;
@@ -78,6 +78,8 @@ fn every_lint_says_no() {
     check("no_rev_avail", &|f| f.not_after.at = f.not_before.at.plus_seconds(8 * 86_400));
     check("key_strength", &|f| f.key = Err(KeyRefused::Weak("RSA modulus of 1024 bits".into())));
     check("signature_algorithm", &|f| f.signature_algorithm = oid::SHA256_WITH_RSA);
+    check("signature_algorithm", &|f| f.signature_parameters = Parameters::Null);
+    check("signature_algorithm", &|f| f.signature_parameters = Parameters::Other);
     check("extensions_once", &|f| f.extensions.push((oid::KEY_USAGE, true)));
     check("extensions_once", &|f| f.extensions.push((ObjectIdentifier::new_unwrap("1.2.3.4"), true)));
     let silent: Vec<_> = ALL.iter().map(|l| l.name).filter(|n| !said_no.contains(n)).collect();
