@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::seal::{self, SealError, SealedUnder, Sealer};
+use super::seal::{self, Opened, SealError, SealedUnder, Sealer};
 use super::{KeyError, KeyLabel};
 
 /// The limit of [`super::seal`] and one byte, so that a longer file is seen as such.
@@ -60,8 +60,8 @@ impl SealedDirectory {
         let purpose = secret_purpose(label);
         match self.read(label, SECRET)? {
             None => Ok(None),
-            Some((found, secret)) if found == purpose => Ok(Some(secret)),
-            Some((found, _)) => Err(self.misplaced(label, SECRET, purpose, found)),
+            Some(opened) if opened.purpose == purpose => Ok(Some(opened.secret)),
+            Some(opened) => Err(self.misplaced(label, SECRET, purpose, opened.purpose)),
         }
     }
 
@@ -91,8 +91,8 @@ impl SealedDirectory {
         let mut written = 0;
         for extension in [KEY, SECRET] {
             for label in self.labels(extension)? {
-                if let Some((purpose, secret)) = self.read(&label, extension)? {
-                    target.write_new(&label, extension, &purpose, &secret)?;
+                if let Some(opened) = self.read(&label, extension)? {
+                    target.write_new(&label, extension, &opened.purpose, &opened.secret)?;
                     written += 1;
                 }
             }
@@ -116,11 +116,7 @@ impl SealedDirectory {
     }
 
     /// Opens a file: for what it was sealed, and the secret. The caller compares the first with what it expects.
-    pub(super) fn read(
-        &self,
-        label: &KeyLabel,
-        extension: &str,
-    ) -> Result<Option<(String, Zeroizing<Vec<u8>>)>, KeyError> {
+    pub(super) fn read(&self, label: &KeyLabel, extension: &str) -> Result<Option<Opened>, KeyError> {
         let path = self.file(label, extension);
         let Some(sealed) = read_private(&path)? else { return Ok(None) };
         let opened = self.sealer.unseal_any(&sealed).map_err(|source| KeyError::Sealed { path, source })?;

@@ -143,6 +143,12 @@ struct Derived {
     check: [u8; CHECK],
 }
 
+/// What was sealed, and for what.
+pub(super) struct Opened {
+    pub purpose: String,
+    pub secret: Zeroizing<Vec<u8>>,
+}
+
 impl Sealer {
     /// A sealer whose new secrets get this cost; it opens what was sealed at any accepted cost.
     pub fn new(passphrase: Passphrase, cost: Cost) -> Self {
@@ -181,15 +187,16 @@ impl Sealer {
 
     /// Opens what [`Sealer::seal`] made for the same purpose.
     pub fn unseal(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let (found, secret) = self.unseal_any(sealed)?;
-        if found != purpose {
-            return Err(SealError::OtherPurpose { expected: purpose.to_owned(), found });
+        let opened = self.unseal_any(sealed)?;
+        if opened.purpose != purpose {
+            let expected = purpose.to_owned();
+            return Err(SealError::OtherPurpose { expected, found: opened.purpose });
         }
-        Ok(secret)
+        Ok(opened.secret)
     }
 
     /// Opens it and says for what it was sealed; the caller judges that.
-    pub(super) fn unseal_any(&self, sealed: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), SealError> {
+    pub(super) fn unseal_any(&self, sealed: &[u8]) -> Result<Opened, SealError> {
         let parsed = header::parse(sealed)?;
         let wrong = self.fits(parsed.under)?;
         let derived = self.key_of(parsed.under, parsed.salt)?;
@@ -208,7 +215,7 @@ impl Sealer {
             .len();
         body.truncate(length);
         // After the tag: only an authentic header is worth a precise message.
-        Ok((String::from_utf8_lossy(parsed.purpose).into_owned(), body))
+        Ok(Opened { purpose: String::from_utf8_lossy(parsed.purpose).into_owned(), secret: body })
     }
 
     /// Whether what we hold is of the kind that is needed, and what to say when it is the wrong one of that kind.

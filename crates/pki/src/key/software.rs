@@ -33,15 +33,15 @@ impl SoftwareKeys {
 
 fn read(directory: &SealedDirectory, label: &KeyLabel) -> Result<LoadedKey, KeyError> {
     // Kind and use stand in the purpose, which is authenticated: a file cannot be made to open as another.
-    let (found, pkcs8) = directory.read(label, KEY)?.ok_or_else(|| KeyError::NotFound(label.clone()))?;
+    let opened = directory.read(label, KEY)?.ok_or_else(|| KeyError::NotFound(label.clone()))?;
     for kind in KeyKind::ALL {
         for usage in [KeyUse::Sign, KeyUse::SignAndDecrypt] {
-            if found == purpose(label, kind, usage) {
-                return LoadedKey::from_pkcs8(kind, usage, &pkcs8);
+            if opened.purpose == purpose(label, kind, usage) {
+                return LoadedKey::from_pkcs8(kind, usage, &opened.secret);
             }
         }
     }
-    Err(directory.misplaced(label, KEY, format!("key {label}"), found))
+    Err(directory.misplaced(label, KEY, format!("key {label}"), opened.purpose))
 }
 
 /// What is sealed into the file. The form for keys that sign is that of the first version: such files are in use.

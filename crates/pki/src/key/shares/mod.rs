@@ -160,7 +160,7 @@ pub fn deal(threshold: u8, count: u8) -> Result<(UnsealKey, Vec<Share>), SharesE
     fill(key.as_mut_slice())?;
     let mut set = [0; 4];
     fill(&mut set)?;
-    let shares = split(&key, SetId(set), threshold, count, |coefficients| fill(coefficients))?;
+    let shares = split(&key, SetId(set), threshold, count, fill)?;
     Ok((UnsealKey { set: SetId(set), threshold, key }, shares))
 }
 
