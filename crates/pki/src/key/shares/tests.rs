@@ -169,3 +169,23 @@ fn keys_and_shares_do_not_print_themselves() {
     assert_eq!(format!("{key:?}"), format!("UnsealKey(set {set}, [redacted])"));
     assert_eq!(format!("{:?}", shares[2]), format!("Share(3 of 3, set {set}, [redacted])"));
 }
+
+/// The vector of docs/pki-ceremony.md: that anybody can write the same, and that the page and the code agree.
+#[test]
+fn the_documented_vector_is_what_is_written_and_read() {
+    let page = include_str!("../../../../../docs/pki-ceremony.md");
+    let mut place = 0u8;
+    let known = |coefficients: &mut [u8]| {
+        coefficients[0] = 0xd3u8.wrapping_add(place.wrapping_mul(7));
+        coefficients[1] = 0x1fu8.wrapping_add(place.wrapping_mul(13));
+        place += 1;
+        Ok(())
+    };
+    let shares = split(&counted(), SetId([1, 2, 3, 4]), 3, 5, known).unwrap();
+    let texts: Vec<String> = shares.iter().map(|s| s.to_text().to_string()).collect();
+    for text in &texts {
+        assert!(page.contains(text), "{text}");
+    }
+    let typed: Vec<_> = texts[2..].iter().map(|t| Share::parse(t).unwrap()).collect();
+    assert_eq!(combine(&typed).unwrap().bytes(), counted().as_slice());
+}
