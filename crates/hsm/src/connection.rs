@@ -148,7 +148,8 @@ impl Inside<'_> {
             self.is_there()?;
             return Err(KeyError::NotFound(label.clone()).into());
         };
-        let seen = key::read(&self.open.session, label, handle)?;
+        let publics = key::publics(&self.open.session, label)?;
+        let seen = key::read(&self.open.session, label, handle, &publics)?;
         let known = self
             .token
             .remember(label, seen)

@@ -63,8 +63,18 @@ pub(crate) fn labels(session: &Session) -> Result<Vec<KeyLabel>, HsmError> {
     Ok(labels)
 }
 
-/// What a key is, with a public part that its private part was seen to fit.
-pub(crate) fn read(session: &Session, label: &KeyLabel, handle: ObjectHandle) -> Result<Known, HsmError> {
+/// The objects that claim to be the public key of a label.
+pub(crate) fn publics(session: &Session, label: &KeyLabel) -> Result<Vec<ObjectHandle>, HsmError> {
+    objects(session, ObjectClass::PUBLIC_KEY, Some(label))
+}
+
+/// What a key is, with the one of these public parts that its private part was seen to fit.
+pub(crate) fn read(
+    session: &Session,
+    label: &KeyLabel,
+    handle: ObjectHandle,
+    publics: &[ObjectHandle],
+) -> Result<Known, HsmError> {
     let rights = Rights::of(session, handle)?;
     let refused = |why: &str| HsmError::Refused(format!("key `{label}` cannot be used: {why}"));
     // I10: what can leave the module is not a key that lives in it.
@@ -74,18 +84,21 @@ pub(crate) fn read(session: &Session, label: &KeyLabel, handle: ObjectHandle) ->
     if !rights.signs {
         return Err(refused("it was not made to sign"));
     }
+    if rights.asks_each_time {
+        return Err(refused("it wants the PIN for each signature (CKA_ALWAYS_AUTHENTICATE)"));
+    }
     let own = Facts::of(session, handle)?;
     let kind = own.kind().ok_or_else(|| refused("it is of a kind that is not accepted"))?;
-    let mut publics = Vec::new();
-    for object in objects(session, ObjectClass::PUBLIC_KEY, Some(label))? {
-        publics.push(Facts::of(session, object)?);
+    let mut candidates = Vec::new();
+    for object in publics {
+        candidates.push(Facts::of(session, *object)?);
     }
     // Some modules keep no public key object: the private one then says it (RSA always does, PKCS#11 3.1, 6.1.3).
-    publics.push(own);
+    candidates.push(own);
     // One signature for all that claim to be its public key: anybody may have written such objects.
     let (message, signature) = proof(session, handle, kind)?;
     let fits = |public: &PublicKey| public.verify(&kind.signature_oid(), &message, &signature).is_ok();
-    let public = publics
+    let public = candidates
         .iter()
         .filter_map(Facts::public_key)
         .find(|public| public.kind() == kind.public() && fits(public))
@@ -176,7 +189,7 @@ fn finish(
         return Err(KeyError::Exists(label.clone()).into());
     }
     // The module may have ignored parts of the template: what counts is what it says afterwards.
-    let known = read(session, label, private)?;
+    let known = read(session, label, private, &[public])?;
     if (known.kind, known.usage) != (kind, usage) {
         return Err(HsmError::Refused(format!("key `{label}` was made as another kind or for another use")));
     }
@@ -194,16 +207,24 @@ struct Rights {
     is_extractable: bool,
     signs: bool,
     decrypts: bool,
+    asks_each_time: bool,
 }
 
 impl Rights {
     fn of(session: &Session, object: ObjectHandle) -> Result<Self, HsmError> {
-        let mut rights = Rights { is_sensitive: false, is_extractable: true, signs: false, decrypts: false };
+        let mut rights = Rights {
+            is_sensitive: false,
+            is_extractable: true,
+            signs: false,
+            decrypts: false,
+            asks_each_time: false,
+        };
         let wanted = [
             AttributeType::Sensitive,
             AttributeType::Extractable,
             AttributeType::Sign,
             AttributeType::Decrypt,
+            AttributeType::AlwaysAuthenticate,
         ];
         for attribute in attributes(session, object, &wanted)? {
             match attribute {
@@ -211,6 +232,7 @@ impl Rights {
                 Attribute::Extractable(value) => rights.is_extractable = value,
                 Attribute::Sign(value) => rights.signs = value,
                 Attribute::Decrypt(value) => rights.decrypts = value,
+                Attribute::AlwaysAuthenticate(value) => rights.asks_each_time = value,
                 _ => {}
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! As many as there are sessions, each with one session of its own. A call that does not come back keeps its thread;
 //! when all of them are in such calls, further asks are refused at once instead of being lined up. Threads end with the
-//! [`Workers`], and those in a stuck call when the call ends; nobody waits for them.
+//! [`Workers`]; those in a stuck call when the call ends.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -18,6 +18,9 @@ use crate::token::Token;
 
 /// Asks in line before more are refused: each is a waiting thread, and 1024 of them at 1 ms a signature is a second.
 const MOST_WAITING: usize = 1024;
+/// How long the end waits for the workers to give their sessions back. A library whose exit handlers run while a thread is
+/// inside it may crash the process (SoftHSM does).
+const LONGEST_END: Duration = Duration::from_secs(2);
 
 /// What can be asked.
 pub(crate) enum Request {
@@ -48,6 +51,8 @@ struct Job {
 struct Line {
     jobs: VecDeque<Job>,
     is_closed: bool,
+    /// Threads that have not ended.
+    working: usize,
     /// For each worker, when whoever asked for what it does now stops waiting.
     busy_until: Vec<Option<Instant>>,
 }
@@ -55,6 +60,7 @@ struct Line {
 struct Shared {
     line: Mutex<Line>,
     ready: Condvar,
+    ended: Condvar,
 }
 
 impl Shared {
@@ -73,7 +79,8 @@ impl Workers {
     pub(crate) fn start(token: Token) -> Result<Self, HsmError> {
         let token = Arc::new(token);
         let line = Line { busy_until: vec![None; token.config.sessions], ..Line::default() };
-        let shared = Arc::new(Shared { line: Mutex::new(line), ready: Condvar::new() });
+        let shared =
+            Arc::new(Shared { line: Mutex::new(line), ready: Condvar::new(), ended: Condvar::new() });
         let workers = Self { shared, token };
         for number in 0..workers.token.config.sessions {
             let (shared, token) = (workers.shared.clone(), workers.token.clone());
@@ -81,6 +88,7 @@ impl Workers {
                 .name(format!("hsm-{number}"))
                 .spawn(move || work(&shared, number, Connection::new(token)))
                 .map_err(|e| HsmError::Lost(format!("cannot start a thread: {e}")))?;
+            workers.shared.line().working += 1;
         }
         Ok(workers)
     }
@@ -129,8 +137,17 @@ impl Line {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.shared.line().is_closed = true;
+        let mut line = self.shared.line();
+        line.is_closed = true;
         self.shared.ready.notify_all();
+        let deadline = Instant::now() + LONGEST_END;
+        while line.working > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            line = self.shared.ended.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
@@ -142,6 +159,8 @@ fn work(shared: &Shared, number: usize, mut connection: Connection) {
         let _ = job.reply.send(answer);
     }
     connection.forget();
+    shared.line().working -= 1;
+    shared.ended.notify_all();
 }
 
 fn next(shared: &Shared, number: usize) -> Option<Job> {

@@ -3,6 +3,9 @@
 use std::fs;
 
 use aws_lc_rs::digest;
+use cryptoki::context::Pkcs11;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::Attribute;
 use lanyard_pki::authority::{self, Generation, Issuer};
 use lanyard_pki::csr;
 use lanyard_pki::issue::{self, Lifetime};
@@ -13,7 +16,7 @@ use lanyard_pki::profile::{Profile, ProfileName, SubjectFacts};
 use lanyard_pki::serial::Serial;
 use lanyard_pki::spki::PublicKey;
 
-use crate::place::alone;
+use crate::place::{alone, softhsm};
 
 fn label(text: &str) -> KeyLabel {
     text.parse().unwrap()
@@ -23,6 +26,18 @@ fn signs(hsm: &dyn KeyBackend, name: &str, kind: KeyKind) {
     let key = PublicKey::parse(&hsm.public_spki(&label(name)).unwrap()).unwrap();
     let signature = hsm.sign(&label(name), b"x").unwrap();
     assert_eq!(key.verify(&kind.signature_oid(), b"x", &signature), Ok(()), "{name}");
+}
+
+/// The tool cannot say no to signing; a session of our own beside the backend's can.
+fn make_without_the_right_to_sign(name: &str) {
+    let library = Pkcs11::new(softhsm()).unwrap();
+    let slot = library.get_slots_with_initialized_token().unwrap()[0];
+    let session = library.open_rw_session(slot).unwrap();
+    let named = [Attribute::Token(true), Attribute::Label(name.into())];
+    let curve = Attribute::EcParams(vec![6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
+    let private = [Attribute::Sensitive(true), Attribute::Extractable(false), Attribute::Sign(false)];
+    let (public, private) = ([&named[..], &[curve]].concat(), [&named[..], &private].concat());
+    session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private).unwrap();
 }
 
 // I10
@@ -70,10 +85,12 @@ fn keys_of_another_program_are_taken_when_they_cannot_leave() {
         make("rsa:2048", "theirs-rsa", &["--usage-sign"]);
         make("EC:prime256v1", "loose", &["--usage-sign", "--extractable"]);
         make("EC:secp521r1", "unknown-curve", &["--usage-sign"]);
+        make("EC:prime256v1", "asks", &["--usage-sign", "--always-auth"]);
         make("EC:prime256v1", "Not Ours", &["--usage-sign"]);
         make("EC:prime256v1", "twin", &["--usage-sign"]);
         make("EC:prime256v1", "twin", &["--usage-sign"]);
         let hsm = place.open();
+        make_without_the_right_to_sign("derives");
         let entry = |name: &str, kind, usage| KeyEntry { label: label(name), kind, usage };
         assert_eq!(
             hsm.list().unwrap(),
@@ -87,7 +104,13 @@ fn keys_of_another_program_are_taken_when_they_cannot_leave() {
         signs(&hsm, "theirs", KeyKind::P256);
         signs(&hsm, "theirs-384", KeyKind::P384);
         signs(&hsm, "theirs-rsa", KeyKind::Rsa2048);
-        for (name, why) in [("loose", "read out"), ("unknown-curve", "kind"), ("twin", "2 private keys")] {
+        for (name, why) in [
+            ("loose", "read out"),
+            ("unknown-curve", "kind"),
+            ("derives", "not made to sign"),
+            ("asks", "each signature"),
+            ("twin", "2 private keys"),
+        ] {
             let refused = hsm.sign(&label(name), b"x").unwrap_err();
             assert!(matches!(&refused, KeyError::Refused(_)), "{name}: {refused}");
             assert!(refused.to_string().contains(why), "{name}: {refused}");
@@ -196,5 +219,45 @@ fn authorities_in_a_token_issue() {
         let generation = Generation { number: 9, label: label("scep-ra"), serial: serial(9) };
         let own = authority::prepare_root(&naming, &generation, &hsm, now).unwrap().sign(&hsm).unwrap();
         assert!(Issuer::new(own, label("scep-ra"), &hsm).is_err());
+    });
+}
+
+/// Two servers: each holds its own lock only, and PKCS#11 does not mind two keys of one label.
+#[test]
+fn two_servers_that_use_one_label_make_one_key_at_most() {
+    alone(module_path!(), "two_servers_that_use_one_label_make_one_key_at_most", |place| {
+        let servers = [place.open(), place.open()];
+        let mut made = 0;
+        for n in 0..40 {
+            let name = label(&format!("race-{n}"));
+            let both = std::sync::Barrier::new(2);
+            let answers: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = servers
+                    .iter()
+                    .map(|hsm| {
+                        let (name, both) = (&name, &both);
+                        scope.spawn(move || {
+                            both.wait();
+                            hsm.generate(name, KeyKind::P256)
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let mut winner = None;
+            for answer in answers {
+                match answer {
+                    Ok(spki) => assert!(winner.replace(spki).is_none(), "two keys under {name}"),
+                    Err(KeyError::Exists(_)) => {}
+                    Err(other) => panic!("{name}: {other}"),
+                }
+            }
+            if let Some(spki) = winner {
+                made += 1;
+                assert_eq!(place.open().public_spki(&name).unwrap(), spki);
+            }
+        }
+        assert_eq!(place.open().list().unwrap().len(), made);
+        assert!(made > 0);
     });
 }
