@@ -341,7 +341,7 @@ async fn raw(world: &World) -> tokio_rustls::client::TlsStream<TcpStream> {
     tokio_rustls::TlsConnector::from(config).connect(name, tcp).await.unwrap()
 }
 
-async fn ends(mut stream: impl tokio::io::AsyncRead + Unpin) {
+async fn ends(mut stream: impl AsyncRead + Unpin) {
     let mut rest = Vec::new();
     // An end without close_notify reads as an error; both are ends.
     let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
