@@ -234,8 +234,10 @@ class Hospital:
 
     SITE = "north"
 
-    def __init__(self, folder, processes, upstream=None, token_file=None):
-        """Without `upstream` the EHR is a port that refuses connections: what the gateway lets through ends in 503."""
+    def __init__(self, folder, processes, upstream=None, token_file=None, enroll=None):
+        """Without `upstream` the EHR is a port that refuses connections: what the gateway lets through ends in 503.
+        `enroll` has keys of the configuration's table of that name, beside the addresses; `{}` for none. Without it there
+        are no listeners for enrollment protocols and revocation."""
         if upstream is None:
             self.no_ehr, port = deaf_port()
             upstream = f"http://127.0.0.1:{port}/fhir"
@@ -245,10 +247,16 @@ class Hospital:
         self.passphrase.write_text("a passphrase of the interop suites\n")
         self.toml = folder / "lanyard.toml"
         token = f"upstream_token_file = '{token_file}'\n" if token_file else ""
+        front_ends = ""
+        if enroll is not None:
+            keys = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0", **enroll}
+            # A string in JSON is one in TOML.
+            front_ends = "[enroll]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        self.env = None
         self.toml.write_text(
             f"listen = '127.0.0.1:0'\nlog = 'info'\norganization = 'Interop Hospital'\n"
             "domain = 'interop.example'\norigin = 'interop.example/lanyard'\n"
-            f"[gateway]\nsite = '{self.SITE}'\nlisten = '127.0.0.1:0'\n"
+            f"{front_ends}[gateway]\nsite = '{self.SITE}'\nlisten = '127.0.0.1:0'\n"
             f"upstream = '{upstream}'\nupstream_timeout_seconds = 5\n{token}")
         self.up()
         self.people()
@@ -257,7 +265,7 @@ class Hospital:
         """Starts it and waits until it says where it listens."""
         process = self.processes.start(
             "up", binary(), "-o", "json", "up", "--data", self.data, "--config", self.toml,
-            "--passphrase-file", self.passphrase)
+            "--passphrase-file", self.passphrase, env=self.env)
 
         def said():
             check(process.poll() is None, "`lanyard up` ended:\n" + self.processes.logs())
@@ -267,13 +275,27 @@ class Hospital:
                 return None
 
         self.started = until("`lanyard up` says where it listens", said)
-        self.server = self.started["control_plane"].replace("127.0.0.1", "localhost")
-        self.gateway = self.started["gateway"].replace("127.0.0.1", "localhost")
+
+        def at(name):
+            return self.started[name] and self.started[name].replace("127.0.0.1", "localhost")
+
+        self.server, self.gateway = at("control_plane"), at("gateway")
+        self.enroll, self.pki_http = at("enroll"), at("pki_http")
         self.anchors = Path(self.started["anchors"])
 
-    def people(self):
+    def restart(self, env=None):
+        """Stops it and starts it again, on other ports, in this environment; people find it again."""
+        self.processes.stop("up")
+        self.env = env
+        self.up()
+        self.login()
+
+    def login(self):
         for who in ("anna", "sara", "ben"):
             self.as_(who, "login", "--server", self.server, "--fingerprint", self.started["fingerprint"])
+
+    def people(self):
+        self.login()
         self.as_("anna", "operator", "init", "Anna", "--secret", self.started["bootstrap_secret"],
                  "--roles", "admin,registrar")
         for who, role in (("sara", "security"), ("ben", "biomedical")):
@@ -283,19 +305,31 @@ class Hospital:
 
     def as_(self, who, *arguments):
         """A command as one of the people."""
-        return lanyard("--profile", self.folder / f"{who}.toml", *arguments)
+        return lanyard("--profile", self.folder / f"{who}.toml", *arguments, env=self.env)
 
-    def register(self, vendor, model, serial, scopes="system/Observation.c", tier="standard"):
-        """A device in the inventory, approved by two people; its id."""
+    def enter(self, vendor, model, serial, scopes="system/Observation.c", tier="standard", ek_sha256=None):
+        """A device in the inventory that nobody has approved; its id."""
         record = self.folder / f"{serial}.json"
         record.write_text(json.dumps({
             "vendor": vendor, "model": model, "serial": serial, "site": self.SITE, "owner": "biomed",
             "department": "ICU", "purpose": "infusion of drugs", "class": "infusion-pump", "tier": tier,
-            "ai": False, "scopes": scopes.split(), "ae_title": None, "zone": "infusion", "ek_sha256": None}))
-        device = self.as_("anna", "device", "register", record)["device"]
+            "ai": False, "scopes": scopes.split(), "ae_title": None, "zone": "infusion", "ek_sha256": ek_sha256}))
+        return self.as_("anna", "device", "register", record)["device"]
+
+    def approve(self, device):
+        """Both approvals, by two people."""
         self.as_("sara", "device", "approve", device, "--role", "security")
         self.as_("ben", "device", "approve", device, "--role", "biomedical")
+
+    def register(self, vendor, model, serial, **record):
+        """A device in the inventory, approved by two people; its id."""
+        device = self.enter(vendor, model, serial, **record)
+        self.approve(device)
         return device
+
+    def secret(self, device, time="3d"):
+        """A one-time enrollment secret; an older one of this device is void from now on."""
+        return self.as_("anna", "device", "secret", device, "--for", time)["secret"]
 
     def approve_firmware(self, vendor, model, version, log):
         """Measured from a golden log, proposed by Anna, approved by Sara; its id and content."""
@@ -315,6 +349,18 @@ class Hospital:
     def events(self, device):
         """What happened to a device, in order."""
         return [line["event"] for line in self.as_("anna", "device", "events", device)]
+
+    def alarms(self, device):
+        """Codes of the alarms on a device's chain, in order."""
+        return [event["code"] for event in self.events(device) if event["event"] == "alarm_raised"]
+
+    def certificates(self, device):
+        """Lines of the inventory of certificates, those that end first above; revoked ones included."""
+        return self.as_("anna", "cert", "ls", "--subject", device)
+
+    def check_ledger(self):
+        """Everything that is recorded recomputed; works beside a running server."""
+        return lanyard("ledger", "check", "--data", self.data, "--log-key", self.started["log_vkey"], env=self.env)
 
 
 def agent_config(hospital, folder, vendor, model, serial, event_log):

@@ -1,7 +1,9 @@
 //! What an operator sees of certificates and authorities.
 
+use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::event::RevocationReason;
+use lanyard_domain::id::{ApplicationId, DeviceId, OperatorId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct InventoryLine {
     /// Serial number, hex.
     pub serial: String,
-    /// `device`, `gateway` or `server`.
+    /// `device`, `gateway`, `application` or `server`.
     pub kind: String,
-    /// Id of that device or gateway.
+    /// Id of that device, gateway or application.
     pub subject: String,
     /// What it is, in words.
     pub name: String,
@@ -44,6 +46,66 @@ pub struct RevokedLine {
     pub at: Timestamp,
     /// Why.
     pub reason: RevocationReason,
+}
+
+/// A certificate profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileLine {
+    /// Name.
+    pub name: String,
+    /// The text in force.
+    pub active: Option<String>,
+    /// The text that waits for a second person.
+    pub proposed: Option<String>,
+    /// SHA-256 of that.
+    pub proposed_sha256: Option<Digest>,
+    /// Who proposed it.
+    pub proposer: Option<OperatorId>,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationLine {
+    /// Id.
+    pub application: ApplicationId,
+    /// What was registered.
+    pub record: ApplicationRecord,
+    /// `registered`, `approved` or `removed`.
+    pub stage: String,
+    /// Serial numbers of its current certificates.
+    pub certificates: Vec<String>,
+}
+
+/// How renewals stand, watched as a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewalReport {
+    /// Devices with a certificate that they should keep.
+    pub watched: usize,
+    /// Before two thirds of their lifetime.
+    pub on_time: usize,
+    /// Between two thirds and four fifths: renewing.
+    pub due: usize,
+    /// Past four fifths, or ended.
+    pub late: Vec<LateLine>,
+}
+
+/// A device that did not renew in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateLine {
+    /// Id.
+    pub device: DeviceId,
+    /// What it is, in words.
+    pub name: String,
+    /// Site.
+    pub site: String,
+    /// Who answers for it now.
+    pub owner: String,
+    /// Its newest certificate.
+    pub serial: String,
+    /// When that ends or ended.
+    pub not_after: Timestamp,
+    /// Whether it has ended.
+    pub ended: bool,
 }
 
 /// One of our authorities.

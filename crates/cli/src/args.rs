@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, ca, cert, completions, device, endorsement, evidence, gateway, ledger, login, operator, release,
-    up, verify,
+    agent, application, ca, cert, completions, device, endorsement, evidence, gateway, ledger, login,
+    operator, profile, release, up, verify,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -64,6 +64,12 @@ pub enum Command {
     /// Certificate authorities: create a generation, let it issue, drain, retire.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Certificate profiles of device classes and applications: lint, propose, approve.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+    /// Servers and services of the hospital that get certificates by ACME.
+    #[command(subcommand)]
+    Application(application::ApplicationCommand),
     /// Firmware and AI model releases.
     #[command(subcommand)]
     Release(release::ReleaseCommand),
@@ -93,6 +99,24 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// clap takes the one for the other then, and panics where their types differ.
+    #[test]
+    fn no_command_has_an_option_by_the_name_of_one_of_all_commands() {
+        fn walk(command: &clap::Command, of_all: &[&str]) {
+            for inner in command.get_subcommands() {
+                let own = inner.get_arguments().filter(|a| !a.is_global_set()).map(|a| a.get_id().as_str());
+                let taken: Vec<&str> = own.filter(|id| of_all.contains(id)).collect();
+                assert!(taken.is_empty(), "{}: {taken:?}", inner.get_name());
+                walk(inner, of_all);
+            }
+        }
+        let root = Cli::command();
+        let of_all: Vec<&str> =
+            root.get_arguments().filter(|a| a.is_global_set()).map(|a| a.get_id().as_str()).collect();
+        assert!(of_all.contains(&"profile"));
+        walk(&root, &of_all);
+    }
+
     #[test]
     fn what_is_not_a_command_is_refused() {
         for (line, accepted) in [
@@ -108,6 +132,7 @@ mod tests {
             ("device revoke abc --because bored --reason x", false),
             ("cert ls --expiring 20%", true),
             ("cert ls --expiring 120%", false),
+            ("--profile anna.toml cert ls --made-by device_ldevid", true),
             ("ca create issuing-2", true),
             ("ca create legacy-north --purpose legacy --site north", true),
             ("ca create x --purpose fun", false),

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use lanyard_attest::tpm::certify::CertifiedKey;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
+use lanyard_domain::device::Device;
 use lanyard_domain::id::{DeviceId, IssuanceId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
@@ -16,28 +17,26 @@ use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr::VerifiedCsr;
 use lanyard_pki::issue::{Lifetime, Prepared, prepare};
 use lanyard_pki::key::{KeyBackend, KeyLabel};
-use lanyard_pki::name::Naming;
-use lanyard_pki::profile::{Profile, ProfileName, SubjectFacts};
+use lanyard_pki::profile::{HardwareNames, Profile, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
 use crate::digest::random;
 use crate::plane::ControlError;
+use crate::profiles::{Installation, Profiles, ProfilesError};
 use crate::world::World;
 
 /// What issues.
 pub struct Authority {
     set: RwLock<Arc<Issuers>>,
     pub(crate) keys: Arc<dyn KeyBackend>,
-    pub(crate) naming: Naming,
-    device: Profile,
-    gateway: Profile,
-    control: Profile,
+    pub(crate) installation: Installation,
 }
 
 /// All authorities that are trusted now.
 pub struct Issuers {
     roots: Vec<Certificate>,
     issuing: Vec<IssuingCa>,
+    profiles: Profiles,
 }
 
 /// An issuing authority whose key is here.
@@ -58,6 +57,11 @@ impl Issuers {
     /// The trust anchors.
     pub fn roots(&self) -> &[Certificate] {
         &self.roots
+    }
+
+    /// The certificate profiles in force.
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// The issuing authorities, those that drain included.
@@ -134,25 +138,30 @@ pub enum FollowError {
         #[source]
         source: lanyard_pki::authority::IssuerError,
     },
+    /// The recorded profiles do not go together here.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
 }
 
 impl Authority {
     /// The authorities that the world knows, with their keys.
-    pub fn new(world: &World, keys: Arc<dyn KeyBackend>, naming: &Naming) -> Result<Self, FollowError> {
-        let set = Arc::new(issuers(world, keys.as_ref())?);
-        Ok(Self {
-            set: RwLock::new(set),
-            keys,
-            naming: naming.clone(),
-            device: Profile::new(ProfileName::DeviceLdevid, naming.clone()),
-            gateway: Profile::new(ProfileName::GatewayServer, naming.clone()),
-            control: Profile::new(ProfileName::ControlServer, naming.clone()),
-        })
+    pub fn new(
+        world: &World,
+        keys: Arc<dyn KeyBackend>,
+        installation: Installation,
+    ) -> Result<Self, FollowError> {
+        let set = Arc::new(issuers(world, keys.as_ref(), &installation)?);
+        Ok(Self { set: RwLock::new(set), keys, installation })
+    }
+
+    /// Whether a device may ask for this profile by its name. What it gets is its record's to say all the same.
+    pub fn offers(&self, profile: &str) -> bool {
+        self.issuers().profiles().offers_devices(profile)
     }
 
     /// Takes in what the world knows now. On an error the set before stays.
     pub fn follow(&self, world: &World) -> Result<(), FollowError> {
-        let set = Arc::new(issuers(world, self.keys.as_ref())?);
+        let set = Arc::new(issuers(world, self.keys.as_ref(), &self.installation)?);
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
         Ok(())
     }
@@ -184,12 +193,31 @@ impl Authority {
     pub(crate) fn prepare_device(
         &self,
         permit: IssuancePermit,
-        site: &str,
-        lifetime: Lifetime,
+        device: &Device,
+        wish: Wish<'_>,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
-        let subject = SubjectFacts::Device { id: permit.device };
-        self.prepare(&self.device, &permit.csr, &subject, Some(site), lifetime, now)
+        let issuers = self.issuers();
+        let profile = issuers.profiles().for_device(device, wish.profile)?;
+        // Names of the hardware are written only where the template asks for them.
+        let names = HardwareNames::new(Some(&device.record.serial), None).unwrap_or_default();
+        let subject = SubjectFacts::DeviceHardware { id: permit.device, names };
+        let at = Place { purpose: wish.purpose, site: Some(&device.record.site) };
+        prepare_by(&issuers, profile, &permit.csr, &subject, at, now)
+    }
+
+    /// Makes an application's certificate ready.
+    pub(crate) fn prepare_application(
+        &self,
+        csr: &VerifiedCsr,
+        subject: &SubjectFacts,
+        site: &str,
+        profile: Option<&str>,
+        now: Timestamp,
+    ) -> Result<PreparedIssuance, ControlError> {
+        let issuers = self.issuers();
+        let profile = issuers.profiles().for_application(profile)?;
+        prepare_by(&issuers, profile, csr, subject, Place::of(Some(site)), now)
     }
 
     /// Makes a gateway certificate ready.
@@ -200,7 +228,8 @@ impl Authority {
         site: &str,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
-        self.prepare(&self.gateway, csr, subject, Some(site), Lifetime::Default, now)
+        let issuers = self.issuers();
+        prepare_by(&issuers, &issuers.profiles().gateway, csr, subject, Place::of(Some(site)), now)
     }
 
     /// Makes the control plane's own server certificate ready.
@@ -210,33 +239,8 @@ impl Authority {
         subject: &SubjectFacts,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
-        self.prepare(&self.control, csr, subject, None, Lifetime::Default, now)
-    }
-
-    fn prepare(
-        &self,
-        profile: &Profile,
-        csr: &VerifiedCsr,
-        subject: &SubjectFacts,
-        site: Option<&str>,
-        lifetime: Lifetime,
-        now: Timestamp,
-    ) -> Result<PreparedIssuance, ControlError> {
-        let serial = Serial::from_random(random()?);
         let issuers = self.issuers();
-        let ca = issuers.active(AuthorityPurpose::Devices, site).ok_or_else(|| {
-            ControlError::refused(
-                "no_active_authority",
-                "no issuing authority is active for this site: `lanyard ca list` shows which there are",
-            )
-        })?;
-        let prepared = prepare(profile, csr, subject, &ca.issuer, lifetime, serial, now)
-            .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
-        Ok(PreparedIssuance {
-            issuance: IssuanceId::from_random(random()?),
-            prepared,
-            profile: profile.name().to_owned(),
-        })
+        prepare_by(&issuers, &issuers.profiles().control, csr, subject, Place::of(None), now)
     }
 
     /// Signs. The intent has been recorded; the result is recorded before anyone sees it.
@@ -247,8 +251,67 @@ impl Authority {
     }
 }
 
-fn issuers(world: &World, keys: &dyn KeyBackend) -> Result<Issuers, FollowError> {
-    let mut set = Issuers { roots: Vec::new(), issuing: Vec::new() };
+/// What a device asks for beside its key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    /// A profile by its label; the record's without.
+    pub(crate) profile: Option<&'a str>,
+    /// By which kind of authority.
+    pub(crate) purpose: AuthorityPurpose,
+}
+
+impl Wish<'_> {
+    /// Nothing special.
+    pub(crate) const USUAL: Wish<'static> = Wish { profile: None, purpose: AuthorityPurpose::Devices };
+}
+
+/// Which authority signs.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    purpose: AuthorityPurpose,
+    site: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn of(site: Option<&'a str>) -> Self {
+        Self { purpose: AuthorityPurpose::Devices, site }
+    }
+}
+
+fn prepare_by(
+    issuers: &Issuers,
+    profile: &Profile,
+    csr: &VerifiedCsr,
+    subject: &SubjectFacts,
+    at: Place<'_>,
+    now: Timestamp,
+) -> Result<PreparedIssuance, ControlError> {
+    let serial = Serial::from_random(random()?);
+    let ca = issuers.active(at.purpose, at.site).ok_or_else(|| {
+        ControlError::refused(
+            "no_active_authority",
+            format!(
+                "no authority of purpose `{}` is active for this site: `lanyard ca list` shows which there are",
+                at.purpose
+            ),
+        )
+    })?;
+    let prepared = prepare(profile, csr, subject, &ca.issuer, Lifetime::Default, serial, now)
+        .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
+    Ok(PreparedIssuance {
+        issuance: IssuanceId::from_random(random()?),
+        prepared,
+        profile: profile.name().to_owned(),
+    })
+}
+
+fn issuers(
+    world: &World,
+    keys: &dyn KeyBackend,
+    installation: &Installation,
+) -> Result<Issuers, FollowError> {
+    let profiles = Profiles::new(world.profiles.values().filter_map(|p| p.active.as_deref()), installation)?;
+    let mut set = Issuers { roots: Vec::new(), issuing: Vec::new(), profiles };
     for known in &world.authorities {
         let state = world.authority_state(known);
         if matches!(state, AuthorityState::Retired | AuthorityState::Planned) {

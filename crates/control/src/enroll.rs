@@ -17,10 +17,9 @@ use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr;
-use lanyard_pki::issue::Lifetime;
 
 use crate::appraise::{Appraised, Presented, bound_ak};
-use crate::authority::{IssuancePermit, PreparedIssuance, thumbprint};
+use crate::authority::{IssuancePermit, PreparedIssuance, Wish, thumbprint};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, SealedAt, Space};
 use crate::pace::Act;
@@ -293,8 +292,10 @@ impl<J: Journal> Control<J> {
             return Err(self.record_contraindicated(id, appraised, keys, actor, now).await);
         }
         let spki = Digest(permit.csr.spki_sha256());
-        let site = find(&self.world(), id)?.record.site.clone();
-        let ready = self.authority.prepare_device(permit, &site, Lifetime::Default, now)?;
+        let ready = {
+            let world = self.world();
+            self.authority.prepare_device(permit, find(&world, id)?, Wish::USUAL, now)?
+        };
         let mut extras = appraised.extras();
         extras.claims.push(Claim { space: Space::TlsKey, key: spki });
         extras.claims.extend(keys.iter().flat_map(|k| k.claims()));

@@ -17,6 +17,8 @@ pub mod inventory;
 pub mod journal;
 mod pace;
 pub mod plane;
+pub mod profiles;
+pub mod renewals;
 pub mod rotation;
 pub mod token;
 pub mod upkeep;

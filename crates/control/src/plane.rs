@@ -16,6 +16,7 @@ use crate::authority::Authority;
 use crate::digest::NoRandomness;
 use crate::journal::{Appended, Claim, Entry, Journal, JournalError};
 use crate::pace::Paces;
+use crate::renewals::Told;
 use crate::world::World;
 
 /// How often a decision is made again when the stream moved on: each retry means that somebody else made progress.
@@ -127,6 +128,8 @@ pub struct Control<J: Journal> {
     pub(crate) secrets: SecretKey,
     /// Bounds recorded alarms.
     pub(crate) alarms: Alarms,
+    /// Late renewals that an alarm was raised for.
+    pub(crate) told: Told,
     /// Bounds what one peer can have recorded.
     pub(crate) paces: Paces,
     /// Held while the set of operators or of applications changes: rules about all of them (the first, the last admin, one
@@ -149,6 +152,7 @@ impl<J: Journal> Control<J> {
             enroll_key: crate::digest::random()?,
             secrets,
             alarms: Alarms::default(),
+            told: Told::default(),
             paces: Paces::default(),
             operators: futures_util::lock::Mutex::default(),
         })

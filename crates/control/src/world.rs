@@ -1,7 +1,7 @@
 //! The world: what all events of the log fold to, in memory. Rebuilt from the log at start, moved on in log order by
 //! the journal, never written by anything else.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lanyard_domain::access::{DeviceView, ReleaseName};
@@ -85,6 +85,15 @@ pub struct KnownAuthority {
     pub planner: Option<OperatorId>,
 }
 
+/// A certificate profile as the log knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownProfile {
+    /// The text in force.
+    pub active: Option<String>,
+    /// The text that waits for a second person, and who proposed it.
+    pub proposed: Option<(String, OperatorId)>,
+}
+
 /// Who may have a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
@@ -142,6 +151,8 @@ pub struct World {
     pub gateways: HashMap<GatewayId, Gateway>,
     /// Our authorities, newest last.
     pub authorities: Vec<KnownAuthority>,
+    /// Certificate profiles by name.
+    pub profiles: BTreeMap<String, KnownProfile>,
     /// Certificates that have not ended.
     pub inventory: Inventory,
     /// Applications.
@@ -407,6 +418,14 @@ impl World {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
             Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {
                 self.into_inventory(origin, &certificate.0, serial, (origin.time, *not_after));
+            }
+            Some(Event::ProfileProposed { name, text, .. }) => {
+                self.profiles.entry(name.clone()).or_default().proposed = Some((text.clone(), origin.actor));
+            }
+            Some(Event::ProfileApproved { name, .. }) => {
+                if let Some(known) = self.profiles.get_mut(name) {
+                    known.active = known.proposed.take().map(|(text, _)| text).or(known.active.take());
+                }
             }
             Some(Event::AuthorityPlanned { name, purpose, site, .. }) => {
                 self.authorities.push(KnownAuthority {

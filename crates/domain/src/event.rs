@@ -153,6 +153,8 @@ pub enum AlarmCode {
     EvidenceBroken,
     /// The key of a certificate that was revoked, or that a newer one has replaced, was used to ask for another.
     RevokedCertificateUsed,
+    /// A certificate was not renewed in time.
+    RenewalLate,
 }
 
 /// The outcome of one refusal probe (I11).
@@ -348,6 +350,10 @@ pub enum Event {
     AuthorityActivated { name: String, statement: SignedStatement },
     /// It is not trusted any more.
     AuthorityRetired { name: String, statement: SignedStatement },
+    /// A certificate profile was proposed: a template's text (docs/pki-profiles.md).
+    ProfileProposed { name: String, text: String, statement: SignedStatement },
+    /// That text is in force.
+    ProfileApproved { name: String, text_sha256: Digest, statement: SignedStatement },
     /// A maker's endorsement authority was accepted.
     EndorsementAdded {
         certificate: Blob,
@@ -483,6 +489,8 @@ impl Event {
             Event::AuthorityPlanned { .. } => 107,
             Event::AuthorityActivated { .. } => 108,
             Event::AuthorityRetired { .. } => 109,
+            Event::ProfileProposed { .. } => 110,
+            Event::ProfileApproved { .. } => 111,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }
@@ -511,6 +519,8 @@ impl Event {
             | Event::AuthorityPlanned { statement, .. }
             | Event::AuthorityActivated { statement, .. }
             | Event::AuthorityRetired { statement, .. }
+            | Event::ProfileProposed { statement, .. }
+            | Event::ProfileApproved { statement, .. }
             | Event::GatewayRemoved { statement }
             | Event::PayloadErased { statement, .. } => Some(statement),
             Event::DeviceQuarantined { statement, .. }

@@ -197,6 +197,18 @@ pub enum Action {
         /// Which.
         name: String,
     },
+    /// Propose a certificate profile.
+    ProposeProfile {
+        /// A template's text.
+        text: String,
+    },
+    /// Approve a proposed certificate profile.
+    ApproveProfile {
+        /// Its name.
+        name: String,
+        /// SHA-256 of the text that is approved.
+        text_sha256: Digest,
+    },
     /// Admit a gateway.
     AddGateway {
         /// Its new id.

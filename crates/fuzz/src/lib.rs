@@ -9,6 +9,7 @@
 //! `fuzz/fuzz_targets/<name>.rs`; a test here holds the two lists together.
 
 pub mod attest;
+pub mod cmp;
 pub mod domain;
 pub mod est;
 pub mod gateway;
@@ -38,6 +39,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         gateway::TARGETS,
         domain::TARGETS,
         est::TARGETS,
+        cmp::TARGETS,
     ]
     .into_iter()
     .flatten()

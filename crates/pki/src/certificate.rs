@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use der::Decode;
+use der::asn1::ObjectIdentifier;
 use lanyard_domain::time::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -134,6 +135,18 @@ impl Certificate {
     /// DER of its issuer's name.
     pub fn issuer_der(&self) -> &[u8] {
         &self.facts.issuer
+    }
+    /// Its subjectKeyIdentifier: what a protocol may call its key by.
+    pub fn subject_key_id(&self) -> Option<&[u8]> {
+        self.facts.subject_key_id.as_deref()
+    }
+    /// The algorithm of the issuer's signature on it.
+    pub fn signature_algorithm(&self) -> ObjectIdentifier {
+        self.facts.signature_algorithm
+    }
+    /// Whether its key may sign messages: without keyUsage there is no restriction (RFC 5280 4.2.1.3).
+    pub fn may_sign_messages(&self) -> bool {
+        self.facts.key_usage.is_none_or(|usage| usage.digital_signature())
     }
     /// The DNS names in it.
     pub fn dns_names(&self) -> &[String] {

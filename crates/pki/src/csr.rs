@@ -4,7 +4,7 @@
 //! the record, the rest from the profile. In scope: size limit, key kind and strength, proof of possession.
 //! Out of scope: who may ask (control), attributes of enrolment protocols (enroll).
 
-use der::asn1::{BitStringRef, ObjectIdentifier};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier};
 use der::{Decode, Reader, SliceReader};
 use spki::AlgorithmIdentifierRef;
 use x509_cert::request::CertReqInfo;
@@ -32,9 +32,13 @@ pub enum CsrError {
     /// The sender has not shown that it holds the key.
     #[error("certificate request: proof of possession failed, {0}")]
     Possession(#[from] SignatureRefused),
+    /// The signature is over something in which the key does not stand.
+    #[error("certificate request: what was signed does not hold the key, so it proves nothing about it")]
+    KeyNotSigned,
 }
 
-/// A request whose signature was made with the private part of its key. Made only by [`verify`].
+/// A request whose signature was made with the private part of its key. Made only by [`verify`]
+/// and [`possession`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCsr {
     key: PublicKey,
@@ -72,6 +76,28 @@ pub fn verify(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
     let signature =
         parts.signature.as_bytes().ok_or_else(|| CsrError::Malformed("signature has unused bits".into()))?;
     key.verify(&parts.algorithm.oid, parts.info, signature)?;
+    Ok(VerifiedCsr { key })
+}
+
+/// The key that signed a statement of another protocol in which it stands itself, CRMF's CertRequest (RFC 4211 4.1).
+///
+/// The signed bytes must hold the key: else they would be a signature of anything, replayed for this.
+pub fn possession(
+    spki_der: &[u8],
+    signed: &[u8],
+    algorithm: &ObjectIdentifier,
+    signature: &[u8],
+) -> Result<VerifiedCsr, CsrError> {
+    if signed.len() > MAX_CSR_BYTES {
+        return Err(CsrError::TooLarge(signed.len()));
+    }
+    let key = PublicKey::parse(spki_der)?;
+    // Without its outer tag: CRMF tags the key anew, what stands inside of it is the same.
+    let content = AnyRef::from_der(spki_der).map_err(|e| CsrError::Malformed(e.to_string()))?.value();
+    if !signed.windows(content.len()).any(|window| window == content) {
+        return Err(CsrError::KeyNotSigned);
+    }
+    key.verify(algorithm, signed, signature)?;
     Ok(VerifiedCsr { key })
 }
 
@@ -151,21 +177,23 @@ pub fn build<E: std::error::Error>(
     let mut der = Vec::with_capacity(info.len() + signature.len() + 32);
     write::tlv(&mut der, write::SEQUENCE, |o| {
         o.extend_from_slice(&info);
-        o.extend(tbs::algorithm_identifier(&signature_oid(key.kind())));
+        signature_algorithm(o, key.kind());
         write::bit_string(o, &signature);
     });
     verify(&der).map_err(BuildCsrError::WrongSigner)?;
     Ok(der)
 }
 
-fn signature_oid(kind: PublicKeyKind) -> ObjectIdentifier {
-    match kind {
+/// Writes the AlgorithmIdentifier of the signatures that our software keys make: SHA-256 for P-256 and RSA, SHA-384 for
+/// P-384, the key's own for the others.
+pub fn signature_algorithm(out: &mut Vec<u8>, kind: PublicKeyKind) {
+    out.extend(tbs::algorithm_identifier(&match kind {
         PublicKeyKind::P256 => oid::ECDSA_WITH_SHA256,
         PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
         PublicKeyKind::Ed25519 => oid::ED25519,
         PublicKeyKind::Rsa(_) => oid::SHA256_WITH_RSA,
         PublicKeyKind::MlDsa65 => oid::ML_DSA_65,
-    }
+    }));
 }
 
 #[cfg(test)]
@@ -187,6 +215,33 @@ mod tests {
             assert_eq!(csr.key_kind(), kind.public());
             assert_eq!(csr.spki_sha256(), crate::spki::sha256(csr.spki_der()));
         }
+    }
+
+    // I1: a signature proves a key only where the key stands in what was signed.
+    #[test]
+    fn possession_needs_the_key_among_the_signed_bytes() {
+        let keys = MemoryKeys::default();
+        let (a, b): (KeyLabel, KeyLabel) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let spki = keys.generate(&a, KeyKind::P256).unwrap();
+        let other = keys.generate(&b, KeyKind::P256).unwrap();
+        // As CRMF has it: the outer tag is another one.
+        let signed = |spki: &[u8]| [&[0x30, 0x5b, 0xa6], &spki[1..]].concat();
+        let prove = |message: &[u8], signer: &KeyLabel| {
+            let signature = keys.sign(signer, message).unwrap();
+            possession(&spki, message, &oid::ECDSA_WITH_SHA256, &signature)
+        };
+        assert_eq!(prove(&signed(&spki), &a).unwrap().spki_der(), spki);
+        assert_eq!(prove(&signed(&other), &a), Err(CsrError::KeyNotSigned));
+        assert_eq!(prove(b"", &a), Err(CsrError::KeyNotSigned));
+        assert_eq!(prove(&signed(&spki), &b), Err(CsrError::Possession(SignatureRefused::Invalid)));
+        let large = [signed(&spki), vec![0; MAX_CSR_BYTES]].concat();
+        assert_eq!(prove(&large, &a), Err(CsrError::TooLarge(large.len())));
+        let signature = keys.sign(&a, &signed(&spki)).unwrap();
+        assert_eq!(
+            possession(&spki, &signed(&spki), &oid::ED25519, &signature),
+            Err(CsrError::Possession(SignatureRefused::Algorithm))
+        );
+        assert!(matches!(possession(b"", b"", &oid::ED25519, b""), Err(CsrError::Key(_))));
     }
 
     // I12

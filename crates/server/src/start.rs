@@ -12,6 +12,7 @@ use lanyard_control::authority::{Authority, thumbprint};
 use lanyard_control::digest::random;
 use lanyard_control::journal::{Entry, Journal};
 use lanyard_control::plane::Control;
+use lanyard_control::profiles::Installation;
 use lanyard_control::upkeep::ITSELF;
 use lanyard_control::world::{Touched, World};
 use lanyard_domain::event::{Event, StreamKind};
@@ -22,6 +23,7 @@ use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::key::{KeyBackend, KeyKind};
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::Anchors;
+use lanyard_pki::profile::RevocationUris;
 use lanyard_pki::serial::Serial;
 use lanyard_pki::tls::{self, AnchorStore, ClientCertificates, Gate, IdentityStore, Peers};
 use lanyard_store::{Options, Store};
@@ -142,7 +144,8 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let feeds = Arc::new(Feeds::default());
     let journal = LedgerJournal::new(store, Arc::clone(&world), tell(&world, &feeds, &clock));
     let bootstrap = first_start(&config, &naming, &keys.backend, &journal, &world, &log_vkey, &clock).await?;
-    let authority = authority(&world, &naming, &keys.backend)?;
+    let installation = Installation { naming: naming.clone(), revocation: revocation_uris(&config.enroll)? };
+    let authority = authority(&world, installation, &keys.backend)?;
 
     let roots = authority.issuers().roots().to_vec();
     let anchors_pem = authority.anchors_pem();
@@ -229,6 +232,19 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; is another process using it?"))
+}
+
+/// Sixteen lists for each authority: of five million certificates, one in a hundred revoked, some three thousand entries
+/// (100 kB) each.
+const SHARDS: u32 = 16;
+
+/// Where certificates say that their revocation is served.
+fn revocation_uris(enroll: &Enroll) -> anyhow::Result<Option<RevocationUris>> {
+    let uris = |base: &String| {
+        let at = |path: &str| format!("{base}/{path}");
+        RevocationUris::new(&at("crl"), &at("ocsp"), &at("ca"), SHARDS)
+    };
+    Ok(enroll.http_url.as_ref().map(uris).transpose()?)
 }
 
 /// One certificate for both TLS listeners: names of either, each once.
@@ -366,10 +382,10 @@ async fn system(
 /// The authorities as the log has them, with their keys.
 fn authority(
     world: &Arc<RwLock<World>>,
-    naming: &Naming,
+    installation: Installation,
     backend: &Arc<lanyard_pki::key::SoftwareKeys>,
 ) -> anyhow::Result<Authority> {
     let world = world.read().unwrap_or_else(PoisonError::into_inner);
     let backend: Arc<dyn KeyBackend> = Arc::clone(backend) as Arc<dyn KeyBackend>;
-    Ok(Authority::new(&world, backend, naming)?)
+    Ok(Authority::new(&world, backend, installation)?)
 }

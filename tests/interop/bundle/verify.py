@@ -558,6 +558,8 @@ KINDS = {
     107: "authority_planned name purpose site statement",
     108: "authority_activated name statement",
     109: "authority_retired name statement",
+    110: "profile_proposed name text statement",
+    111: "profile_approved name text_sha256 statement",
     120: "access_decided decision gateway device certificate_sha256 path interaction allowed verdict "
          "reasons policy evidence_pos evidence_sha256 firmware model heard_pos request_sha256 "
          "forwarded_sha256",
@@ -606,7 +608,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 27, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (100, 109, SYSTEM), (120, 121, DEVICE)):
+                                (100, 111, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -826,6 +828,8 @@ def decides(line, action, roles):
         "application_registered": ("register_application", "application", ["record"], ["registrar", "security", "admin"]),
         "application_approved": ("approve_application", "application", [], ["security"]),
         "application_removed": ("remove_application", "application", [], ["security", "admin"]),
+        "profile_proposed": ("propose_profile", None, ["text"], ["registrar", "security", "admin"]),
+        "profile_approved": ("approve_profile", None, ["name", "text_sha256"], ["security"]),
         "payload_erased": ("erase_payload", None, ["pos", "legal_basis"], ["admin"]),
     }
     do, object_, members, needed = table[event["event"]]

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use lanyard_api::pki::InventoryLine;
+use lanyard_api::pki::{InventoryLine, RenewalReport};
 use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::statement::Action;
@@ -19,6 +19,8 @@ pub enum CertCommand {
     /// Every certificate that has not ended, those that end first above.
     #[command(visible_alias = "list")]
     Ls(ListArgs),
+    /// How renewals stand: who is late or stuck, and who answers for it.
+    Renewals,
     /// Revoke single certificates of a device; it may get others. To take them all: `lanyard device revoke`.
     Revoke {
         /// Serial numbers, all of one device.
@@ -45,9 +47,9 @@ pub struct ListArgs {
     /// Who answers for it.
     #[arg(long)]
     owner: Option<String>,
-    /// Profile.
-    #[arg(long)]
-    profile: Option<String>,
+    /// Profile that it was made by. `--profile` is the operator's own.
+    #[arg(long, value_name = "PROFILE")]
+    made_by: Option<String>,
     /// Name of the authority.
     #[arg(long)]
     issuer: Option<String>,
@@ -98,7 +100,7 @@ pub async fn run(command: CertCommand, desk: &Desk) -> anyhow::Result<()> {
                 ("expiring_percent", args.expiring.map(|p| p.0.to_string())),
                 ("site", args.site),
                 ("owner", args.owner),
-                ("profile", args.profile),
+                ("profile", args.made_by),
                 ("issuer", args.issuer),
                 ("subject", args.subject),
                 ("revoked", args.revoked.then(|| "true".to_owned())),
@@ -107,6 +109,10 @@ pub async fn run(command: CertCommand, desk: &Desk) -> anyhow::Result<()> {
             let lines: Vec<InventoryLine> = session.read(&format!("/v1/certificates{filter}")).await?;
             desk.output.list(&lines, &COLUMNS, "no certificate fits")
         }
+        CertCommand::Renewals => {
+            let report: RenewalReport = session.read("/v1/renewals").await?;
+            desk.output.one(&report, renewals)
+        }
         CertCommand::Revoke { serial, because, reason } => {
             let lines: Vec<InventoryLine> = session.read("/v1/certificates?limit=100000").await?;
             let device = owner(&lines, &serial)?;
@@ -114,6 +120,24 @@ pub async fn run(command: CertCommand, desk: &Desk) -> anyhow::Result<()> {
             desk.recorded(&session.decide(action, &reason).await?)
         }
     }
+}
+
+fn renewals(report: &RenewalReport) -> String {
+    let mut text = format!(
+        "{} devices watched, {} on time, {} renewing, {} late or stuck\n",
+        report.watched,
+        report.on_time,
+        report.due,
+        report.late.len()
+    );
+    for late in &report.late {
+        let what = if late.ended { "stuck since" } else { "late, ends" };
+        text += &format!(
+            "{what} {}  {} ({}, {})  owner: {}\n",
+            late.not_after, late.name, late.device, late.site, late.owner
+        );
+    }
+    text
 }
 
 /// The one device that has all of these.

@@ -227,10 +227,9 @@ pub async fn run(command: DeviceCommand, desk: &Desk) -> anyhow::Result<()> {
         }
         DeviceCommand::Secret { device, time, reason } => {
             let device = resolve(&mut session, &device).await?;
-            let expires = lanyard_api::clock::Clock::system().now().plus_seconds(time.0);
-            let secret = SecretId::from_random(random()?);
+            let (secret, expires) = (SecretId::from_random(random()?), time.from_now());
             let recorded = session.decide(Action::IssueSecret { device, secret, expires }, &reason).await?;
-            desk.output.one(&SecretGiven::new(device, secret, &recorded)?, secret_text)
+            desk.output.one(&SecretGiven::new(device.to_string(), secret, &recorded)?, secret_text)
         }
         DeviceCommand::Revoke { device, because, reason } => {
             let device = resolve(&mut session, &device).await?;
@@ -239,7 +238,7 @@ pub async fn run(command: DeviceCommand, desk: &Desk) -> anyhow::Result<()> {
         }
         DeviceCommand::AllowLateRenewal { device, time, reason } => {
             let device = resolve(&mut session, &device).await?;
-            let until = lanyard_api::clock::Clock::system().now().plus_seconds(time.0);
+            let until = time.from_now();
             desk.recorded(&session.decide(Action::AllowLateRenewal { device, until }, &reason).await?)
         }
         DeviceCommand::Retire(d) => {
@@ -272,6 +271,13 @@ async fn register(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(i64);
 
+impl Span {
+    /// The moment that lies so far ahead.
+    pub(super) fn from_now(self) -> Timestamp {
+        lanyard_api::clock::Clock::system().now().plus_seconds(self.0)
+    }
+}
+
 impl std::str::FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
@@ -290,9 +296,10 @@ impl std::str::FromStr for Span {
 
 /// A one-time secret in the forms that clients want.
 #[derive(Debug, Serialize)]
-struct SecretGiven {
-    device: DeviceId,
-    /// EST user name is the device; CMP reference, ACME EAB key id.
+pub(super) struct SecretGiven {
+    /// Id of the device or application.
+    subject: String,
+    /// CMP reference, ACME EAB key id.
     reference: SecretId,
     /// EST password, SCEP challenge password, CMP secret.
     secret: String,
@@ -302,7 +309,7 @@ struct SecretGiven {
 }
 
 impl SecretGiven {
-    fn new(device: DeviceId, reference: SecretId, recorded: &Recorded) -> anyhow::Result<Self> {
+    pub(super) fn new(subject: String, reference: SecretId, recorded: &Recorded) -> anyhow::Result<Self> {
         let secret = recorded
             .secret
             .clone()
@@ -310,15 +317,15 @@ impl SecretGiven {
         let eab_hmac_key = data_encoding::BASE64URL_NOPAD.encode(secret.as_bytes());
         // Once is enough.
         let recorded = Recorded { secret: None, ..recorded.clone() };
-        Ok(Self { device, reference, secret, eab_hmac_key, recorded })
+        Ok(Self { subject, reference, secret, eab_hmac_key, recorded })
     }
 }
 
-fn secret_text(given: &SecretGiven) -> String {
+pub(super) fn secret_text(given: &SecretGiven) -> String {
     facts(&[
         ("secret", given.secret.clone()),
         ("reference", given.reference.to_string()),
-        ("device", given.device.to_string()),
+        ("for", given.subject.clone()),
         ("EAB HMAC key", given.eab_hmac_key.clone()),
         ("", given.recorded.outcome.clone()),
     ])

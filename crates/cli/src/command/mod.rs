@@ -1,6 +1,7 @@
 //! One file per group of commands. A command parses what it was given, asks one session or starts one role, prints.
 
 pub mod agent;
+pub mod application;
 pub mod ca;
 pub mod cert;
 pub mod completions;
@@ -12,6 +13,7 @@ pub mod golden;
 pub mod ledger;
 pub mod login;
 pub mod operator;
+pub mod profile;
 pub mod refold;
 pub mod release;
 pub mod role;
@@ -25,7 +27,6 @@ use lanyard_api::operator::Recorded;
 
 use crate::args::{Cli, Command};
 use crate::output::Output;
-use crate::profile;
 use crate::session::Session;
 
 /// What every operator's command has at hand.
@@ -52,7 +53,7 @@ impl Desk {
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let output = Output::stdout(cli.output);
     let desk = || -> anyhow::Result<Desk> {
-        let profile = cli.profile.clone().map_or_else(profile::default_path, Ok)?;
+        let profile = cli.profile.clone().map_or_else(crate::profile::default_path, Ok)?;
         Ok(Desk { profile, output })
     };
     match cli.command {
@@ -65,6 +66,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Operator(operator) => operator::run(operator, &desk()?).await,
         Command::Device(device) => device::run(device, &desk()?).await,
         Command::Cert(cert) => cert::run(cert, &desk()?).await,
+        Command::Profile(profile) => profile::run(profile, desk, output).await,
+        Command::Application(application) => application::run(application, &desk()?).await,
         Command::Ca(ca) => ca::run(ca, &desk()?).await,
         Command::Release(release) => release::run(release, &desk()?).await,
         Command::Endorsement(endorsement) => endorsement::run(endorsement, &desk()?).await,

@@ -168,7 +168,7 @@ impl<J: Journal> Control<J> {
             ControlError::Unavailable(format!("the root's key is needed to sign `{name}`: {e}"))
         })?;
         let generation = Generation { number: generation, label, serial: Serial::from_random(random()?) };
-        let certificate = prepare_issuing(&self.authority.naming, &generation, &root, keys, now)
+        let certificate = prepare_issuing(&self.authority.installation.naming, &generation, &root, keys, now)
             .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?
             .sign(keys)
             .map_err(unavailable)?;
@@ -187,11 +187,11 @@ impl<J: Journal> Control<J> {
         world.authorities.iter().filter(|a| a.certificate.is_empty()).map(|a| a.name.clone()).collect()
     }
 
-    fn follow_authorities(&self) -> Result<(), ControlError> {
+    pub(super) fn follow_authorities(&self) -> Result<(), ControlError> {
         self.authority.follow(&self.world()).map_err(|e| ControlError::Unavailable(e.to_string()))
     }
 
-    async fn on_system_by(
+    pub(super) async fn on_system_by(
         &self,
         actor: OperatorId,
         once: Option<Digest>,

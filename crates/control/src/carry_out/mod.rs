@@ -11,6 +11,7 @@ mod erasure;
 mod exports;
 mod gateways;
 mod operators;
+mod profiles;
 mod releases;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -159,6 +160,10 @@ impl<J: Journal> Control<J> {
                 self.create_authority(accepted, name, purpose, site, now).await
             }
             Action::ActivateAuthority { name } => self.activate_authority(accepted, name, now).await,
+            Action::ProposeProfile { text } => self.propose_profile(accepted, text, now).await,
+            Action::ApproveProfile { name, text_sha256 } => {
+                self.approve_profile(accepted, name, text_sha256, now).await
+            }
             Action::RetireAuthority { name } => self.retire_authority(accepted, name, now).await,
             Action::ProposeRelease { release, record } => {
                 self.propose_release(accepted, release, record, now).await

@@ -8,17 +8,17 @@
 
 mod recognise;
 
+use lanyard_domain::authority::AuthorityPurpose;
 use lanyard_domain::device::{Basis, Command, Device, Identity, WAITS_FOR_A_PERSON};
 use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, OperatorId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::secret::Secret;
-use lanyard_enroll::{EnrollmentRequest, Outcome};
+use lanyard_enroll::{EnrollmentRequest, Outcome, Protocol};
 use lanyard_pki::certificate::Certificate;
-use lanyard_pki::issue::Lifetime;
 
-use crate::authority::{IssuancePermit, PreparedIssuance};
+use crate::authority::{IssuancePermit, PreparedIssuance, Wish};
 use crate::journal::{Claim, Journal, Space};
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
@@ -59,6 +59,9 @@ impl<J: Journal> Control<J> {
         request: EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
+        if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
+            return Err(no_such_profile(profile));
+        }
         let key = Digest(request.csr.spki_sha256());
         let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
         let id = recognised.device;
@@ -115,15 +118,22 @@ impl<J: Journal> Control<J> {
         let id = recognised.device;
         let actor = OperatorId::from(StreamId::from(id));
         let spki = Digest(request.csr.spki_sha256());
-        let site = {
+        let permit = IssuancePermit::recognised(id, request.csr.clone());
+        let wish = Wish {
+            profile: request.profile.as_deref(),
+            // Legacy devices' certificates come from an authority that relying parties can choose not to trust.
+            purpose: match request.protocol {
+                Protocol::Scep => AuthorityPurpose::Legacy,
+                _ => AuthorityPurpose::Devices,
+            },
+        };
+        let ready = {
             let world = self.world();
             let device = find(&world, id)?;
             // A dry run: nothing is prepared, and no claim taken, for who will be refused or told to wait.
             decide_all(&world, device, self.commands(&recognised, device, spki, None, &request)?, now)?;
-            device.record.site.clone()
+            self.authority.prepare_device(permit, device, wish, now)?
         };
-        let permit = IssuancePermit::recognised(id, request.csr.clone());
-        let ready = self.authority.prepare_device(permit, &site, Lifetime::Default, now)?;
         let mut claims = vec![Claim { space: Space::TlsKey, key: spki }];
         claims.extend(recognised.claim());
         self.record(now, |world| {
@@ -180,6 +190,14 @@ impl<J: Journal> Control<J> {
         });
         Ok(commands)
     }
+}
+
+/// That a request names a profile that is none.
+pub fn no_such_profile(name: &str) -> ControlError {
+    ControlError::refused(
+        "profile_unknown",
+        format!("there is no profile `{name}` for devices; ask without one, the record says which it is"),
+    )
 }
 
 /// I2: what a person must hear of, beside the refusal.

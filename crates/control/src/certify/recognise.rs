@@ -1,6 +1,8 @@
 //! Who is it? From what a sender showed to the registered device, or why not (R7: unknown is refused).
 
-use lanyard_domain::device::{Device, MakerIdentity};
+use std::collections::BTreeSet;
+
+use lanyard_domain::device::MakerIdentity;
 use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, SecretId};
 use lanyard_domain::text::Digest;
@@ -82,7 +84,7 @@ impl<J: Journal> Control<J> {
             // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
             (anchors, issuers.of(&leaf).map(|i| i.issuer.certificate().clone()))
         };
-        let Some(issuer) = issuer else { return self.by_makers_certificate(chain, now) };
+        let Some(issuer) = issuer else { return self.by_makers_certificate(chain, now).await };
         let path = [leaf.der().clone(), issuer.der().clone()];
         let invalid = |e: PathError| ControlError::refused("certificate_invalid", e.to_string());
         // One that has ended proves nothing today; whether it is enough to renew is weighed by the device's own rules.
@@ -101,38 +103,34 @@ impl<J: Journal> Control<J> {
     }
 
     /// A factory certificate (IDevID) of an accepted maker, for the device that was registered with its serial number.
-    fn by_makers_certificate(&self, chain: &[Vec<u8>], now: Timestamp) -> Result<Recognised, ControlError> {
-        let world = self.world();
-        let stranger = |why: String| {
-            ControlError::refused(
-                "certificate_not_ours",
-                format!(
-                    "the certificate is neither by an authority of ours nor by an accepted maker's: {why}; \
-                     `lanyard endorsement add` accepts a maker"
-                ),
-            )
+    async fn by_makers_certificate(
+        &self,
+        chain: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<Recognised, ControlError> {
+        let (owner, named, proven) = {
+            let world = self.world();
+            let (idevid, proven) = makers_key(&world, chain, now)?;
+            let named = named_devices(&world, &idevid);
+            match world.by_endorsement_key(&Digest(idevid.spki_sha256())) {
+                None => {
+                    return Ok(Recognised { device: the_one(&world, &idevid, &named)?, proven });
+                }
+                Some(owner) => (owner, named, proven),
+            }
         };
-        let makers: Vec<Certificate> =
-            world.endorsements.iter().filter_map(|e| Certificate::parse(&e.certificate).ok()).collect();
-        let makers = Anchors::new(makers).map_err(|e| stranger(e.to_string()))?;
-        let chain: Vec<CertificateDer<'_>> =
-            chain.iter().map(|c| CertificateDer::from(c.as_slice())).collect();
-        // Makers publish no lists for certificates that never end; a stolen device is revoked here, by its record.
-        let idevid = idevid::verify(&chain, &makers, Revocation::NotAsked, now)
-            .map_err(|e| stranger(e.to_string()))?;
-        let anchor = Digest(idevid.anchor_sha256());
-        let grade = world.endorsements.iter().find(|e| e.sha256 == anchor).and_then(|e| e.grade.clone());
-        let key = MakerIdentity { key_sha256: Digest(idevid.spki_sha256()), grade };
-        let device = named_device(&world, &idevid, &key.key_sha256)?;
-        Ok(Recognised {
-            device,
-            proven: Proven::MakerKey {
-                format: "idevid".to_owned(),
-                key,
-                certificate_sha256: Digest(idevid.certificate_sha256()),
-                endorsement_sha256: anchor,
-            },
-        })
+        if named.contains(&owner) {
+            return Ok(Recognised { device: owner, proven });
+        }
+        // I2: the maker, or whoever has its key, vouches for one key under two names.
+        let refused = Refused::new(
+            "hardware_key_reused",
+            format!("this key belongs to device {owner}; the same hardware cannot be two devices"),
+        );
+        for id in named.into_iter().chain([owner]) {
+            self.alarm(id, AlarmCode::HardwareKeyReused, &refused, now).await;
+        }
+        Err(refused.into())
     }
 
     /// The certificate must be one that the device's chain still has: not revoked, not superseded.
@@ -144,55 +142,100 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Recognised, ControlError> {
         let thumbprint = Digest(leaf.thumbprint());
-        let refused = {
-            let world = self.world();
-            let device = find(&world, id)?;
-            if device.certificates.iter().any(|c| c.sha256 == thumbprint) {
-                let proven = match ended {
-                    true => Proven::Ended { at: leaf.not_after() },
-                    false => Proven::Current,
-                };
-                return Ok(Recognised { device: id, proven });
+        if find(&self.world(), id)?.certificates.iter().any(|c| c.sha256 == thumbprint) {
+            if ended {
+                return Ok(Recognised { device: id, proven: Proven::Ended { at: leaf.not_after() } });
             }
-            let text = "this certificate was revoked, or another has taken its place";
-            Refused::new("certificate_not_current", text)
-        };
+            // R44: for a device that talks to nobody else of ours, this is the use that ends the certificate before.
+            if self.is_first_use(id, &thumbprint)
+                && let Err(error) = self.see_certificate(id, &thumbprint, now).await
+            {
+                tracing::debug!(device.id = %id, %error, "the first use of a certificate was not noted yet");
+            }
+            return Ok(Recognised { device: id, proven: Proven::Current });
+        }
+        let refused = Refused::new(
+            "certificate_not_current",
+            "this certificate was revoked, or another has taken its place",
+        );
         // Somebody holds the key of a certificate that must not be used any more.
         self.alarm(id, AlarmCode::RevokedCertificateUsed, &refused, now).await;
         Err(refused.into())
     }
 }
 
-/// The device that has this hardware key already; else the one that was registered with the serial number that the
-/// certificate names. Two that fit are none: a person must say which (`ek_sha256` in the record).
-fn named_device(world: &World, idevid: &VerifiedIdevid, key: &Digest) -> Result<DeviceId, ControlError> {
-    if let Some(bound) = world.by_endorsement_key(key) {
-        return Ok(bound);
-    }
+/// The key that an accepted maker's certificate is for, as far as its chain is good.
+fn makers_key(
+    world: &World,
+    chain: &[Vec<u8>],
+    now: Timestamp,
+) -> Result<(VerifiedIdevid, Proven), ControlError> {
+    let stranger = |why: String| {
+        ControlError::refused(
+            "certificate_not_ours",
+            format!(
+                "the certificate is neither by an authority of ours nor by an accepted maker's: {why}; \
+                 `lanyard endorsement add` accepts a maker"
+            ),
+        )
+    };
+    let makers: Vec<Certificate> =
+        world.endorsements.iter().filter_map(|e| Certificate::parse(&e.certificate).ok()).collect();
+    let makers = Anchors::new(makers).map_err(|e| stranger(e.to_string()))?;
+    let chain: Vec<CertificateDer<'_>> = chain.iter().map(|c| CertificateDer::from(c.as_slice())).collect();
+    // Makers publish no lists for certificates that never end; a stolen device is revoked here, by its record.
+    let idevid =
+        idevid::verify(&chain, &makers, Revocation::NotAsked, now).map_err(|e| stranger(e.to_string()))?;
+    let anchor = Digest(idevid.anchor_sha256());
+    let grade = world.endorsements.iter().find(|e| e.sha256 == anchor).and_then(|e| e.grade.clone());
+    let proven = Proven::MakerKey {
+        format: "idevid".to_owned(),
+        key: MakerIdentity { key_sha256: Digest(idevid.spki_sha256()), grade },
+        certificate_sha256: Digest(idevid.certificate_sha256()),
+        endorsement_sha256: anchor,
+    };
+    Ok((idevid, proven))
+}
+
+/// The serial numbers that a maker's certificate has, in the forms that there are.
+fn serial_numbers(idevid: &VerifiedIdevid) -> Vec<&str> {
     let module = idevid.hardware_module().and_then(|m| std::str::from_utf8(&m.serial).ok());
     let permanent = idevid.permanent_identifier().map(|p| p.value.as_str());
-    let names: Vec<&str> = [idevid.serial_number(), module, permanent].into_iter().flatten().collect();
-    let mut found: Vec<&Device> = names.iter().flat_map(|name| world.by_serial_number(name)).collect();
-    found.sort_unstable_by_key(|d| d.id);
-    found.dedup_by_key(|d| d.id);
+    [idevid.serial_number(), module, permanent].into_iter().flatten().collect()
+}
+
+/// The devices that were registered with one of them.
+fn named_devices(world: &World, idevid: &VerifiedIdevid) -> BTreeSet<DeviceId> {
+    serial_numbers(idevid).into_iter().flat_map(|name| world.by_serial_number(name)).map(|d| d.id).collect()
+}
+
+/// The one that is meant. Two that fit are none: a person must say which (`ek_sha256` in the record).
+fn the_one(
+    world: &World,
+    idevid: &VerifiedIdevid,
+    named: &BTreeSet<DeviceId>,
+) -> Result<DeviceId, ControlError> {
+    let key = Digest(idevid.spki_sha256());
+    let mut found: Vec<DeviceId> = named.iter().copied().collect();
     if found.len() > 1 {
-        found.retain(|d| d.record.ek_sha256 == Some(*key));
+        found.retain(|id| world.devices.get(id).is_some_and(|d| d.record.ek_sha256 == Some(key)));
     }
+    let names = || serial_numbers(idevid).join("` or `");
     match found.as_slice() {
-        [one] => Ok(one.id),
-        [] => Err(ControlError::refused(
+        [one] => Ok(*one),
+        [] if named.is_empty() => Err(ControlError::refused(
             "not_registered",
             format!(
                 "no device with serial number `{}` is registered; register and approve it first",
-                names.join("` or `")
+                names()
             ),
         )),
         _ => Err(ControlError::refused(
             "ambiguous_serial",
             format!(
                 "{} registered devices have serial number `{}`: put this key's digest into the right one's record as ek_sha256: {key}",
-                found.len(),
-                names.join("` or `")
+                named.len(),
+                names()
             ),
         )),
     }

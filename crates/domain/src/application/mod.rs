@@ -140,7 +140,7 @@ impl Application {
             Event::ApplicationApproved { .. } => self.stage = Stage::Approved,
             Event::ApplicationRemoved { .. } => self.stage = Stage::Removed,
             Event::EnrollmentSecretIssued { secret, expires, .. } => {
-                self.secret = Some(Box::new(OpenSecret { id: *secret, expires: *expires, used_for: None }));
+                self.secret = Some(Box::new(OpenSecret::new(*secret, *expires)));
             }
             Event::EnrollmentSecretUsed { secret, spki_sha256 } => {
                 if let Some(open) = self.secret.as_mut().filter(|s| s.id == *secret) {

@@ -213,6 +213,15 @@ impl Device {
         now: Timestamp,
     ) -> Result<Vec<Event>, Refusal> {
         let open = self.secret_for(secret, &spki, now)?;
+        // Who lost the answer is given the same certificate again, before it comes to this. A certificate that was revoked
+        // or has ended does not come back by its secret.
+        if open.answered {
+            return Err(Refusal::new(
+                "secret_used",
+                "the certificate that this enrollment secret gave was revoked or has ended; have a new secret made, or \
+                 renew with a certificate",
+            ));
+        }
         if open.used_for.is_some() {
             return Ok(Vec::new());
         }

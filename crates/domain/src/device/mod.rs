@@ -175,6 +175,15 @@ pub struct OpenSecret {
     pub expires: Timestamp,
     /// The key that it was used for.
     pub used_for: Option<Digest>,
+    /// Whether a certificate for that key was issued: from then on it gives no other one.
+    pub answered: bool,
+}
+
+impl OpenSecret {
+    /// One that nobody has used.
+    pub(crate) fn new(id: SecretId, expires: Timestamp) -> Self {
+        Self { id, expires, used_for: None, answered: false }
+    }
 }
 
 /// The last appraisal.
@@ -297,7 +306,7 @@ impl Device {
             }
             Event::SoftKeyAccepted { .. } => self.identity = Some(Identity::Soft),
             Event::EnrollmentSecretIssued { secret, expires, .. } => {
-                self.secret = Some(Box::new(OpenSecret { id: *secret, expires: *expires, used_for: None }));
+                self.secret = Some(Box::new(OpenSecret::new(*secret, *expires)));
             }
             Event::EnrollmentSecretUsed { secret, spki_sha256 } => {
                 if let Some(open) = self.secret.as_mut().filter(|s| s.id == *secret) {
@@ -327,6 +336,9 @@ impl Device {
                 let intended = self.pending.iter().position(|p| p.issuance == *issuance);
                 let profile = intended.map(|at| self.pending.swap_remove(at).profile).unwrap_or_default();
                 self.late_until = None;
+                if let Some(open) = self.secret.as_mut().filter(|s| s.used_for == Some(*spki_sha256)) {
+                    open.answered = true;
+                }
                 self.certificates.retain(|c| c.not_after > recorded.time);
                 // A million devices with one certificate each: room for the usual four would be 300 MB of nothing.
                 self.pending.shrink_to_fit();

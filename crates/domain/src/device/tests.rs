@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{AlarmCode, Probe};
-use crate::id::IssuanceId;
+use crate::event::{AlarmCode, Probe, RevocationReason};
+use crate::id::{IssuanceId, SecretId};
 use crate::operator::Operator;
 use crate::record::DeviceRecord;
 use crate::release::{ReferencePcr, Release, ReleaseContent, ReleaseRecord, ReleaseState};
@@ -381,12 +381,27 @@ enum Step {
     Wait(i64),
     Alarm,
     Withdraw,
+    Secret(u8),
+    UseSecret(u8, u8),
+    MakerKey(u8),
+    IntendOn(u8, Basis),
+    Revoke(u8),
+    RevokeOne(u8),
+    See(u8),
+    Supersede,
+    LateRenewal(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let role =
         prop_oneof![Just(Role::Security), Just(Role::Biomedical), Just(Role::Admin), Just(Role::Registrar)];
     let appraisal = prop_oneof![4 => Just(Appraisal::Affirming), 1 => Just(Appraisal::Contraindicated), 1 => Just(Appraisal::Warning)];
+    let ended = Timestamp::from_seconds(START);
+    let basis = prop_oneof![
+        Just(Basis::Credential),
+        Just(Basis::HardwareKey),
+        Just(Basis::EndedCertificate { ended }),
+    ];
     prop_oneof![
         6 => (1u8..5, role).prop_map(|(n, r)| Step::Approve(n, r)),
         3 => (1u8..3).prop_map(Step::Bind),
@@ -400,6 +415,15 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0i64..5_000).prop_map(Step::Wait),
         1 => Just(Step::Alarm),
         1 => Just(Step::Withdraw),
+        2 => (1u8..3).prop_map(Step::Secret),
+        2 => (1u8..3, 1u8..6).prop_map(|(s, k)| Step::UseSecret(s, k)),
+        1 => (1u8..3).prop_map(Step::MakerKey),
+        3 => (1u8..6, basis).prop_map(|(n, b)| Step::IntendOn(n, b)),
+        1 => (1u8..5).prop_map(Step::Revoke),
+        1 => (1u8..6).prop_map(Step::RevokeOne),
+        1 => (1u8..6).prop_map(Step::See),
+        1 => Just(Step::Supersede),
+        1 => (1u8..5).prop_map(Step::LateRenewal),
     ]
 }
 
@@ -445,6 +469,47 @@ fn take(life: &mut Life, step: &Step) {
         }
         Step::Alarm => {
             life.try_(Command::RaiseAlarm { code: AlarmCode::EvidenceBroken, detail: "drill".into() })
+        }
+        Step::Secret(n) => {
+            let by = by(3);
+            let expires = now.plus_seconds(3_600);
+            let secret = SecretId::from_random([*n; 5]);
+            life.try_as(by.id, Command::IssueSecret { by: &by, secret, expires, statement: signed() })
+        }
+        Step::UseSecret(n, key) => life.try_(Command::UseSecret {
+            secret: SecretId::from_random([*n; 5]),
+            spki_sha256: Digest([*key; 32]),
+        }),
+        Step::MakerKey(n) => life.try_(Command::BindMakerKey {
+            format: "idevid".into(),
+            key: MakerIdentity { key_sha256: Digest([*n; 32]), grade: None },
+            certificate_sha256: Digest([1; 32]),
+            endorsement_sha256: Digest([2; 32]),
+        }),
+        Step::IntendOn(n, basis) => {
+            let mut command = intend(*n);
+            if let Command::IntendIssuance { basis: on, .. } = &mut command {
+                *on = *basis;
+            }
+            life.try_(command)
+        }
+        Step::Revoke(n) => {
+            life.try_(Command::Revoke { by: &by(*n), reason: RevocationReason::Lost, statement: signed() })
+        }
+        Step::RevokeOne(n) => life.try_(Command::RevokeCertificates {
+            by: &by(3),
+            serials: vec![format!("{n:02x}")],
+            reason: RevocationReason::Compromised,
+            statement: signed(),
+        }),
+        Step::See(n) => life.try_(Command::SeeCertificate { serial: format!("{n:02x}") }),
+        Step::Supersede => {
+            let serials = life.device.certificates.iter().map(|c| c.serial.clone()).collect();
+            life.try_(Command::Supersede { serials })
+        }
+        Step::LateRenewal(n) => {
+            let until = now.plus_seconds(3_600);
+            life.try_(Command::AllowLateRenewal { by: &by(*n), until, statement: signed() })
         }
         Step::Withdraw => {
             life.releases = releases(ReleaseState::Withdrawn);
@@ -494,6 +559,7 @@ fn check_invariants(life: &Life, retired: &mut bool) -> Result<(), TestCaseError
         .iter()
         .filter_map(|e| match e {
             Event::IdentityBound { ek_sha256, .. } => Some(*ek_sha256),
+            Event::MakerKeyBound { key_sha256, .. } => Some(*key_sha256),
             _ => None,
         })
         .collect();
@@ -516,7 +582,8 @@ fn check_invariants(life: &Life, retired: &mut bool) -> Result<(), TestCaseError
         let evidence = life.device.evidence.as_ref().unwrap();
         prop_assert!(evidence.appraisal != Appraisal::Contraindicated);
         prop_assert!(life.now <= evidence.at.plus_seconds(Tier::Critical.rules().fresh_seconds));
-        prop_assert!(life.device.identity.is_some() && life.device.has_valid_certificate(life.now));
+        let tpm = life.device.identity.as_ref().and_then(Identity::tpm);
+        prop_assert!(tpm.is_some() && life.device.has_valid_certificate(life.now));
         prop_assert_eq!(life.releases[&release_id()].state, ReleaseState::Approved);
     }
     // What the chain says is what holds: a reader never has to compute trust.
@@ -524,6 +591,9 @@ fn check_invariants(life: &Life, retired: &mut bool) -> Result<(), TestCaseError
         let stale = trust.verdict != life.device.recorded;
         prop_assert!(!stale, "chain says {:?}, {:?} holds", life.device.recorded, trust.verdict);
     }
+    // R49: who is revoked as a whole holds nothing.
+    prop_assert!(life.device.barred.is_none() || life.device.certificates.is_empty());
+    prop_assert!(life.device.barred.is_none() || trust.verdict == Verdict::Untrusted);
     // Retirement is terminal.
     prop_assert!(!*retired || life.device.stage == Stage::Retired);
     *retired |= life.device.stage == Stage::Retired;

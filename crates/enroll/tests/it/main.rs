@@ -1,5 +1,12 @@
-//! Integration tests over the public API: each protocol's client against its server, and OpenSSL's command line as the
-//! peer that nobody here wrote.
+//! Integration tests over the public API: each protocol's client against its server, and the peers that nobody here wrote.
 
 #[cfg(test)]
+mod cmp_client;
+#[cfg(test)]
+mod cmp_host;
+#[cfg(test)]
+mod cmp_openssl;
+#[cfg(test)]
 mod est;
+#[cfg(test)]
+mod hospital;

@@ -3,16 +3,17 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Shared;
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::any;
 use lanyard_control::authority::Issuers;
+use lanyard_control::certify::no_such_profile;
 use lanyard_enroll::est::{self, Base64Style, Credential, CsrTemplate, Incoming, Request, Wish, render};
 use lanyard_enroll::{Authentication, Outcome};
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::spki::PublicKeyKind;
 
-use super::{Shown, certify, prove_secret, reply};
+use super::{Shown, certify, prove_secret, reply, text};
 use crate::state::State;
 
 /// The forms of RFC 7030 3.2.2, and strongSwan's, which puts its label in front.
@@ -49,6 +50,9 @@ async fn answer(
 
 async fn carry_out(state: &State, request: Request) -> Response {
     let Request { label, style, wish } = request;
+    if let Some(label) = label.as_ref().filter(|label| !state.control.authority.offers(label.as_str())) {
+        return text(StatusCode::NOT_FOUND, &no_such_profile(label.as_str()).to_string());
+    }
     match wish {
         Wish::CaCertificates => reply(ca_certificates(&state.control.authority.issuers(), style)),
         Wish::CsrAttributes => reply(render::csr_attributes(Some(&expected()), style)),

@@ -2,13 +2,18 @@
 
 use axum::Json;
 use axum::extract::{Query, State as Shared};
-use lanyard_api::pki::{AuthorityLine, InventoryLine, RevokedLine};
+use lanyard_api::pki::{
+    ApplicationLine, AuthorityLine, InventoryLine, LateLine, ProfileLine, RenewalReport, RevokedLine,
+};
 use lanyard_control::authority::thumbprint;
+use lanyard_control::digest::sha256;
 use lanyard_control::inventory::{Entry, Status};
-use lanyard_control::world::{KnownAuthority, World};
+use lanyard_control::renewals::Late;
+use lanyard_control::world::{KnownAuthority, KnownProfile, World};
+use lanyard_domain::application::Application;
 use lanyard_domain::authority::AuthorityState;
 use lanyard_domain::event::StreamKind;
-use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId};
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::serial::Serial;
@@ -100,6 +105,18 @@ fn line(world: &World, issuers: &[Named], serial: &Serial, entry: &Entry) -> Inv
     if entry.subject_kind == StreamKind::Device as u8 {
         let id = DeviceId::from(entry.subject);
         of_device(world, id, &mut line);
+    } else if entry.subject_kind == StreamKind::Application as u8 {
+        let id = ApplicationId::from(entry.subject);
+        line.kind = "application".to_owned();
+        line.subject = id.to_string();
+        if let Some(application) = world.applications.get(&id) {
+            line.name = application.record.name.clone();
+            line.site = application.record.site.clone();
+            line.owner = application.record.owner.clone();
+            let current = application.certificates.iter().find(|c| c.serial == line.serial);
+            line.profile = current.map(|c| c.profile.to_string()).unwrap_or_default();
+            line.effect = format!("{}: clients refuse to talk to it", application.record.purpose);
+        }
     } else if entry.subject_kind == StreamKind::Gateway as u8 {
         let id = GatewayId::from(entry.subject);
         line.kind = "gateway".to_owned();
@@ -144,6 +161,57 @@ fn issuers(world: &World) -> Vec<Named> {
         Some(Named { name: known.name.clone(), index })
     };
     world.authorities.iter().filter_map(named).collect()
+}
+
+/// `GET /v1/profiles`.
+pub async fn profiles(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<ProfileLine>> {
+    let world = state.control.world();
+    let line = |(name, known): (&String, &KnownProfile)| ProfileLine {
+        name: name.clone(),
+        active: known.active.clone(),
+        proposed: known.proposed.as_ref().map(|(text, _)| text.clone()),
+        proposed_sha256: known.proposed.as_ref().map(|(text, _)| sha256(text.as_bytes())),
+        proposer: known.proposed.as_ref().map(|(_, by)| *by),
+    };
+    Json(world.profiles.iter().map(line).collect())
+}
+
+/// `GET /v1/applications`.
+pub async fn applications(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<ApplicationLine>> {
+    let world = state.control.world();
+    let line = |a: &Application| ApplicationLine {
+        application: a.id,
+        record: a.record.clone(),
+        stage: a.stage.name().to_owned(),
+        certificates: a.certificates.iter().map(|c| c.serial.clone()).collect(),
+    };
+    let mut lines: Vec<ApplicationLine> = world.applications.values().map(line).collect();
+    lines.sort_unstable_by(|a, b| (&a.record.name, a.application).cmp(&(&b.record.name, b.application)));
+    Json(lines)
+}
+
+/// `GET /v1/renewals`.
+pub async fn renewals(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<RenewalReport> {
+    let found = state.control.renewals(state.clock.now());
+    let world = state.control.world();
+    let named = |late: Late| {
+        let record = &world.devices.get(&late.device)?.record;
+        Some(LateLine {
+            device: late.device,
+            name: format!("{} {} {}", record.vendor, record.model, record.serial),
+            site: record.site.clone(),
+            owner: record.owner.clone(),
+            serial: late.serial,
+            not_after: late.not_after,
+            ended: late.ended,
+        })
+    };
+    Json(RenewalReport {
+        watched: found.watched,
+        on_time: found.on_time,
+        due: found.due,
+        late: found.late.into_iter().filter_map(named).collect(),
+    })
 }
 
 /// `GET /v1/authorities`.

@@ -1,9 +1,10 @@
-//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, the end of replaced certificates, our own certificate. One file each;
+//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, the end of replaced certificates, our own certificate. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
 mod drift;
 mod heartbeat;
+mod renewal;
 mod retirement;
 mod rotation;
 mod seal;
@@ -24,6 +25,7 @@ pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &S
     tasks.spawn(seal::run(state.clone(), shutdown.clone()));
     tasks.spawn(heartbeat::run(state.clone(), shutdown.clone()));
     tasks.spawn(drift::run(state.clone(), shutdown.clone()));
+    tasks.spawn(renewal::run(state.clone(), shutdown.clone()));
     tasks.spawn(rotation::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));

@@ -111,6 +111,8 @@ fn one_of_each() -> BTreeMap<String, u16> {
             site: None,
             statement: statement.clone(),
         },
+        Event::ProfileProposed { name: String::new(), text: String::new(), statement: statement.clone() },
+        Event::ProfileApproved { name: String::new(), text_sha256: digest, statement: statement.clone() },
         Event::AuthorityActivated { name: String::new(), statement: statement.clone() },
         Event::AuthorityRetired { name: String::new(), statement: statement.clone() },
         Event::GatewayCertified {

@@ -169,6 +169,11 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
         ) => (name, purpose, site) == (n, p, s),
         (Event::AuthorityActivated { name, .. }, Action::ActivateAuthority { name: n })
         | (Event::AuthorityRetired { name, .. }, Action::RetireAuthority { name: n }) => name == n,
+        (Event::ProfileProposed { text, .. }, Action::ProposeProfile { text: t }) => text == t,
+        (
+            Event::ProfileApproved { name, text_sha256, .. },
+            Action::ApproveProfile { name: n, text_sha256: t },
+        ) => (name, text_sha256) == (n, t),
         (
             Event::EvidenceExported { claim_sha256, .. },
             Action::ExportEvidence { device: id, claim_sha256: claim },
@@ -208,7 +213,8 @@ fn needed(event: &Event) -> &[Role] {
         | Event::ReleaseProposed { .. }
         | Event::EnrollmentSecretIssued { .. } => &[Role::Registrar, Role::Security, Role::Biomedical],
         Event::ApplicationRegistered { .. } => &[Role::Registrar, Role::Security, Role::Admin],
-        Event::ApplicationApproved { .. } => &[Role::Security],
+        Event::ProfileProposed { .. } => &[Role::Registrar, Role::Security, Role::Admin],
+        Event::ApplicationApproved { .. } | Event::ProfileApproved { .. } => &[Role::Security],
         Event::ApplicationRemoved { .. } => &[Role::Security, Role::Admin],
         Event::DeviceApproved { role, .. } => std::slice::from_ref(role),
         Event::OperatorAdded { .. }

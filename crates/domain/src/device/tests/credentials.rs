@@ -70,6 +70,21 @@ fn a_secret_is_good_once_for_one_key_and_ends() {
     assert_eq!(life.try_(use_secret(2, 3)), Err("secret_expired"));
 }
 
+// R36, R49: what was revoked does not come back by the secret that gave it.
+#[test]
+fn a_secret_gives_no_second_certificate() {
+    let mut life = by_secret(Tier::Low);
+    assert_eq!(life.try_(use_secret(1, 1)), Err("secret_used"));
+    give_secret(&mut life, 2, DAY).unwrap();
+    life.try_(use_secret(2, 1)).unwrap();
+    life.try_(on(Basis::Credential, 2)).unwrap();
+    assert_eq!(
+        life.try_(use_secret(2, 1)),
+        Ok(()),
+        "intended is not issued: a crash in between costs no secret"
+    );
+}
+
 #[test]
 fn a_secret_is_made_by_the_right_people_for_a_bounded_time() {
     let mut life = approved(Tier::Low);

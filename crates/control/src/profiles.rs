@@ -1,0 +1,188 @@
+//! The certificate profiles in force: templates that two people put into the ledger, compiled for this installation, and the
+//! built-in ones for what no template covers. The same at every site (R47): the ledger has them, no site's files do.
+
+use std::collections::HashMap;
+
+use lanyard_domain::device::Device;
+use lanyard_domain::tier::Tier;
+use lanyard_pki::name::Naming;
+use lanyard_pki::profile::template::{Catalogue, CatalogueError, NoRevocationUris, SubjectKind, Template};
+use lanyard_pki::profile::{Profile, ProfileName, RevocationUris};
+
+use crate::plane::ControlError;
+
+/// What applications get when nobody wrote a template for them: a week, no lists needed, names as registered.
+const APPLICATION: &str = r#"
+name = "application"
+description = "Servers of the hospital, without a template of their own"
+subject = "application"
+[key]
+types = ["p256", "p384", "rsa2048+"]
+[names]
+subject = "common-name"
+alternative = ["uri-id", "machine-dns", "dns", "ip"]
+[usage]
+purposes = ["serverAuth", "clientAuth"]
+[validity]
+default = "7d"
+longest = "7d"
+[revocation]
+mode = "short-lived"
+[enrollment]
+label = "application"
+"#;
+
+/// Why templates cannot be put in force together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProfilesError {
+    /// A text is no template.
+    #[error("profile: {0}")]
+    Template(String),
+    /// Two that do not go together.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// One needs lists, and none are served.
+    #[error(transparent)]
+    NoRevocation(#[from] NoRevocationUris),
+}
+
+/// What an installation compiles profiles with.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// Organisation and domain in names.
+    pub naming: Naming,
+    /// Where revocation is served, if it is.
+    pub revocation: Option<RevocationUris>,
+}
+
+/// All profiles.
+pub struct Profiles {
+    catalogue: Catalogue,
+    compiled: HashMap<(String, Option<Tier>), Profile>,
+    device: Profile,
+    pub(crate) gateway: Profile,
+    pub(crate) control: Profile,
+    application: Profile,
+}
+
+impl Profiles {
+    /// From the templates in force.
+    pub fn new<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        installation: &Installation,
+    ) -> Result<Self, ProfilesError> {
+        let templates: Vec<Template> = texts.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let catalogue = Catalogue::new(templates)?;
+        let naming = || installation.naming.clone();
+        let uris = installation.revocation.as_ref();
+        let mut compiled = HashMap::new();
+        for template in catalogue.templates() {
+            for tier in Tier::ALL.into_iter().map(Some).chain([None]) {
+                let profile = template.profile(tier, naming(), uris)?;
+                compiled.insert((template.name().to_owned(), tier), profile);
+            }
+        }
+        let application = parse(APPLICATION)?.profile(None, naming(), uris)?;
+        Ok(Self {
+            catalogue,
+            compiled,
+            device: Profile::new(ProfileName::DeviceLdevid, naming()),
+            gateway: Profile::new(ProfileName::GatewayServer, naming()),
+            control: Profile::new(ProfileName::ControlServer, naming()),
+            application,
+        })
+    }
+
+    /// The templates.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Whether some device could be given this profile by asking for it.
+    pub fn offers_devices(&self, label: &str) -> bool {
+        label == ProfileName::DeviceLdevid.as_str()
+            || self.catalogue.labelled(label).is_some_and(|t| t.subject() == SubjectKind::Device)
+    }
+
+    /// The profile for a device: the one that it asks for by label, if it may have that; else its class's; else the
+    /// built-in one.
+    pub fn for_device(&self, device: &Device, label: Option<&str>) -> Result<&Profile, ControlError> {
+        let (class, tier) = (device.record.class.as_str(), device.record.tier);
+        let fitting = self.catalogue.for_class(class);
+        let template = match label {
+            None => fitting.first().copied(),
+            Some(label) if label == ProfileName::DeviceLdevid.as_str() => None,
+            Some(label) => {
+                let found = fitting.iter().find(|t| t.label() == label);
+                Some(*found.ok_or_else(|| {
+                    ControlError::refused(
+                        "profile_unknown",
+                        format!(
+                            "there is no profile `{label}` for devices of class `{class}`: leave it out, or have one approved"
+                        ),
+                    )
+                })?)
+            }
+        };
+        Ok(template
+            .and_then(|t| self.compiled.get(&(t.name().to_owned(), Some(tier))))
+            .unwrap_or(&self.device))
+    }
+
+    /// The profile for applications.
+    pub fn for_application(&self, label: Option<&str>) -> Result<&Profile, ControlError> {
+        let of_applications =
+            || self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Application);
+        let template = match label {
+            None => of_applications().next(),
+            Some(label) => Some(of_applications().find(|t| t.label() == label).ok_or_else(|| {
+                ControlError::refused(
+                    "profile_unknown",
+                    format!(
+                        "there is no profile `{label}` for applications: leave it out, or have one approved"
+                    ),
+                )
+            })?),
+        };
+        Ok(template
+            .and_then(|t| self.compiled.get(&(t.name().to_owned(), None)))
+            .unwrap_or(&self.application))
+    }
+}
+
+/// Reads a template; the error has every problem with line, column and clause.
+pub fn parse(text: &str) -> Result<Template, ProfilesError> {
+    Template::parse(text).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        ProfilesError::Template(lines.join("; "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_profiles_compile_without_lists() {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let installation = Installation { naming, revocation: None };
+        let profiles = Profiles::new([], &installation).unwrap();
+        assert_eq!(profiles.for_application(None).unwrap().name(), "application");
+        assert!(profiles.for_application(Some("nobody's")).is_err());
+    }
+
+    // R47
+    #[test]
+    fn a_profile_that_needs_lists_is_refused_where_none_are_served() {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let text = include_str!("../../../docs/profiles/imaging-modality.toml");
+        let without = Installation { naming: naming.clone(), revocation: None };
+        assert!(matches!(Profiles::new([text], &without), Err(ProfilesError::NoRevocation(_))));
+        let base = "http://pki.hospital.example";
+        let uris = RevocationUris::new(base, base, base, 8).unwrap();
+        let with = Installation { naming, revocation: Some(uris) };
+        assert!(Profiles::new([text], &with).is_ok());
+        assert!(matches!(Profiles::new([text, text], &with), Err(ProfilesError::Catalogue(_))));
+        assert!(matches!(Profiles::new(["name = 3"], &with), Err(ProfilesError::Template(_))));
+    }
+}
