@@ -11,9 +11,10 @@ use x509_cert::request::CertReqInfo;
 
 use crate::oid;
 use crate::spki::{KeyRefused, PublicKey, PublicKeyKind, SignatureRefused};
+use crate::tbs;
 use crate::write;
 
-/// A P-256 request has about 300 bytes, an RSA-8192 one with long names about 3 KiB.
+/// A P-256 request has about 300 bytes, an RSA-8192 one with long names about 3 KiB, an ML-DSA-65 one about 6 KiB.
 pub const MAX_CSR_BYTES: usize = 16 * 1024;
 
 /// Why a request was refused.
@@ -161,7 +162,8 @@ pub enum BuildCsrError<E: std::error::Error> {
 }
 
 /// Builds a request for a key that may live elsewhere (TPM, key store): `sign` gets the bytes to sign and returns
-/// the signature as it stands in X.509 (DER for ECDSA), over SHA-256 for P-256 and RSA, SHA-384 for P-384.
+/// the signature as it stands in X.509 (DER for ECDSA), over SHA-256 for P-256 and RSA, SHA-384 for P-384, and over the
+/// bytes themselves for Ed25519 and ML-DSA.
 ///
 /// The result is verified before it is returned, so that a wrong signer is seen here and not at the server.
 pub fn build<E: std::error::Error>(
@@ -195,21 +197,15 @@ pub fn build<E: std::error::Error>(
 }
 
 /// Writes the AlgorithmIdentifier of the signatures that our software keys make: SHA-256 for P-256 and RSA, SHA-384 for
-/// P-384.
+/// P-384, the key's own for the others.
 pub fn signature_algorithm(out: &mut Vec<u8>, kind: PublicKeyKind) {
-    let (id, null): (ObjectIdentifier, bool) = match kind {
-        PublicKeyKind::P256 => (oid::ECDSA_WITH_SHA256, false),
-        PublicKeyKind::P384 => (oid::ECDSA_WITH_SHA384, false),
-        PublicKeyKind::Ed25519 => (oid::ED25519, false),
-        // RFC 4055 5: the RSA identifiers carry NULL, those of ECDSA and Ed25519 nothing.
-        PublicKeyKind::Rsa(_) => (oid::SHA256_WITH_RSA, true),
-    };
-    write::tlv(out, write::SEQUENCE, |o| {
-        write::oid(o, &id);
-        if null {
-            o.extend_from_slice(&[5, 0]);
-        }
-    });
+    out.extend(tbs::algorithm_identifier(&match kind {
+        PublicKeyKind::P256 => oid::ECDSA_WITH_SHA256,
+        PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
+        PublicKeyKind::Ed25519 => oid::ED25519,
+        PublicKeyKind::Rsa(_) => oid::SHA256_WITH_RSA,
+        PublicKeyKind::MlDsa65 => oid::ML_DSA_65,
+    }));
 }
 
 #[cfg(test)]
@@ -226,9 +222,9 @@ mod tests {
 
     #[test]
     fn what_is_built_verifies() {
-        for (kind, expected) in [(KeyKind::P256, PublicKeyKind::P256), (KeyKind::P384, PublicKeyKind::P384)] {
+        for kind in KeyKind::ALL {
             let csr = verify(&good(kind)).unwrap();
-            assert_eq!(csr.key_kind(), expected);
+            assert_eq!(csr.key_kind(), kind.public());
             assert_eq!(csr.spki_sha256(), crate::spki::sha256(csr.spki_der()));
         }
     }

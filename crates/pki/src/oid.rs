@@ -81,3 +81,8 @@ oids! {
     // RFC 9881 2
     ML_DSA_65 = "2.16.840.1.101.3.4.3.18";
 }
+
+/// Whether it is one of the RSA PKCS#1 v1.5 signature algorithms, whose parameters are NULL (RFC 4055 5).
+pub(crate) fn is_rsa_signature(id: &ObjectIdentifier) -> bool {
+    [SHA256_WITH_RSA, SHA384_WITH_RSA, SHA512_WITH_RSA].contains(id)
+}
