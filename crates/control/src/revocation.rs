@@ -165,7 +165,9 @@ const fn reason(reason: RevocationReason) -> Reason {
         RevocationReason::IssuerCompromised => Reason::CaCompromise,
         RevocationReason::Transferred => Reason::AffiliationChanged,
         RevocationReason::Superseded => Reason::Superseded,
-        RevocationReason::Retired | RevocationReason::Recalled => Reason::CessationOfOperation,
+        RevocationReason::Retired | RevocationReason::Recalled | RevocationReason::GivenUp => {
+            Reason::CessationOfOperation
+        }
     }
 }
 

@@ -160,6 +160,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         serves_revocation: config.enroll.http_listen.is_some(),
         revocation: Arc::default(),
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
+        cmp: Arc::default(),
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;

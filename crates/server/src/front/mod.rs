@@ -7,6 +7,7 @@
 //! In scope: routes, bodies within limits, who the TLS peer is. Out of scope: wire formats (`lanyard-enroll`), rules
 //! (`control::certify`). To add a protocol: a file with its routes, merged in [`tls_router`] or [`plain_router`].
 
+mod cmp;
 mod est;
 pub(crate) mod revocation;
 
@@ -24,6 +25,8 @@ use lanyard_control::certify::{Certified, outcome};
 use lanyard_enroll::secret::{SecretProven, id_of};
 use lanyard_enroll::{EnrollmentRequest, Outcome, Reply};
 
+pub(crate) use cmp::{Desk as CmpDesk, record as record_settled};
+
 use crate::state::State;
 
 /// The largest request is a CMP message with a chain of four certificates of 16 KiB, base64 in SCEP's query: 128 KiB.
@@ -33,12 +36,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is served with TLS.
 pub fn tls_router(state: State) -> Router {
-    bounded(est::routes(), state)
+    bounded(est::routes().merge(cmp::routes()), state)
 }
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(revocation::routes(), state)
+    bounded(cmp::routes().merge(revocation::routes()), state)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {

@@ -1,7 +1,9 @@
-//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, the end of replaced certificates, our own certificate. One file each;
+//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, the end of
+//! replaced certificates and of those that CMP clients never confirmed, our own certificate. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
+mod cmp;
 mod drift;
 mod heartbeat;
 mod renewal;
@@ -32,6 +34,7 @@ pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &S
     }
     tasks.spawn(renewal::run(state.clone(), shutdown.clone()));
     tasks.spawn(rotation::run(state.clone(), shutdown.clone()));
+    tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
 }
