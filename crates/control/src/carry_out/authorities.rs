@@ -248,7 +248,9 @@ pub(crate) fn live(world: &World, known: &KnownAuthority, now: Timestamp) -> usi
 const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
     match purpose {
         AuthorityPurpose::Root => KeyKind::P384,
-        AuthorityPurpose::Devices | AuthorityPurpose::Legacy => KeyKind::P256,
+        AuthorityPurpose::Devices => KeyKind::P256,
+        // SCEP clients read nothing else (RFC 8894 2.9).
+        AuthorityPurpose::Legacy => KeyKind::Rsa3072,
     }
 }
 

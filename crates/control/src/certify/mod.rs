@@ -68,12 +68,25 @@ impl<J: Journal> Control<J> {
         request: EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
+        self.certify_by(request, None, now).await
+    }
+
+    /// The same, by this authority and no other (SCEP, whose address names it).
+    pub async fn certify_by(
+        &self,
+        request: EnrollmentRequest,
+        authority: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Certified, ControlError> {
         if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
             return Err(no_such_profile(profile));
         }
         let key = Digest(request.csr.spki_sha256());
         let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
         let id = recognised.device;
+        if matches!(request.protocol, Protocol::Scep) {
+            self.check_scep(id, &request, authority)?;
+        }
         self.paces.admit(id.into(), Act::Proof, now)?;
         if let Some(again) = self.answered_before(&recognised, &key, now).await? {
             return Ok(again);
