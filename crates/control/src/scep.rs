@@ -63,8 +63,9 @@ impl<J: Journal> Control<J> {
         let ca = on(issuers.issuing(), authority)?;
         let mut recorded = self.world().ras.get(authority).cloned().unwrap_or_default();
         let Some(newest) = recorded.pop() else { return Ok(None) };
-        let certificate = Certificate::parse(&newest)
-            .map_err(|e| ControlError::Bug(format!("the recorded RA of `{authority}` cannot be read: {e}")))?;
+        let certificate = Certificate::parse(&newest).map_err(|e| {
+            ControlError::Bug(format!("the recorded RA of `{authority}` cannot be read: {e}"))
+        })?;
         if now >= certificate.not_after() {
             return Ok(None);
         }
@@ -81,11 +82,6 @@ impl<J: Journal> Control<J> {
             label: label(authority)?,
             keys: Arc::clone(&self.authority.keys),
         }))
-    }
-
-    /// Whether the RA of an authority has no certificate, or one that is to be renewed.
-    pub fn is_ra_due(&self, authority: &str, now: Timestamp) -> Result<bool, ControlError> {
-        Ok(self.ra(authority, now)?.is_none_or(|ra| now >= ra.certificate.renew_at()))
     }
 
     /// Certifies the RA's key, which is made when there is none: intent, signature, record (I3).

@@ -43,6 +43,10 @@ impl<J: Journal> Control<J> {
                 "must not start with `root`: that word is the roots'",
             ));
         }
+        // Labels of our other keys: an authority of that name would sign with one of them.
+        if let Some(taken) = ["ocsp-", "scep-", "control-"].iter().find(|taken| name.starts_with(**taken)) {
+            return Err(ControlError::malformed("name", format!("must not start with `{taken}`")));
+        }
         if purpose == AuthorityPurpose::Root {
             return Err(ControlError::refused(
                 "root_not_created_here",

@@ -62,10 +62,7 @@ pub(super) fn read<'a>(
     Ok(Envelope { cipher, iv, wrapped_key, cipher_text: cipher_text.octets(ENVELOPE)? })
 }
 
-fn wrapped_key<'a>(
-    recipients: &Element<'a>,
-    is_ours: impl Fn(&[u8]) -> bool,
-) -> Result<&'a [u8], Refusal> {
+fn wrapped_key<'a>(recipients: &Element<'a>, is_ours: impl Fn(&[u8]) -> bool) -> Result<&'a [u8], Refusal> {
     for recipient in recipients.tagged(write::SET, RECIPIENT)?.parts(RECIPIENT)? {
         // RFC 5652 6.2: key transport has no tag of its own; the other kinds are not for us.
         if recipient.tag != write::SEQUENCE {

@@ -10,6 +10,7 @@
 mod cmp;
 mod est;
 pub(crate) mod revocation;
+pub(crate) mod scep;
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub fn tls_router(state: State) -> Router {
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(cmp::routes().merge(revocation::routes()), state)
+    bounded(cmp::routes().merge(revocation::routes()).merge(scep::routes()), state)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {
@@ -99,8 +100,13 @@ impl<S: Sync> FromRequestParts<S> for Shown {
 
 /// Carries a request out.
 async fn certify(state: &State, request: EnrollmentRequest) -> Outcome {
+    certify_by(state, request, None).await
+}
+
+/// The same, by this authority and no other.
+async fn certify_by(state: &State, request: EnrollmentRequest, authority: Option<&str>) -> Outcome {
     let protocol = request.protocol.as_str();
-    let certified = state.control.certify(request, state.clock.now()).await;
+    let certified = state.control.certify_by(request, authority, state.clock.now()).await;
     match &certified {
         Ok(Certified::Issued { device, chain }) => {
             let serial = chain.first().map(|c| c.serial().to_string()).unwrap_or_default();
