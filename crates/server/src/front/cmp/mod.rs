@@ -147,7 +147,7 @@ fn no(who: &Authentication, error: ControlError) -> (FailInfo, String) {
         (Outcome::Refused { code, why }, Authentication::Certificate(_)) => {
             (FailInfo::SignerNotTrusted, format!("{code}: {why}"))
         }
-        (Outcome::Refused { code, why }, Authentication::Secret(_)) => {
+        (Outcome::Refused { code, why }, Authentication::Secret(_) | Authentication::Order(_)) => {
             (FailInfo::NotAuthorized, format!("{code}: {why}"))
         }
         (Outcome::Unavailable { why } | Outcome::Pending { why, .. }, _) => (FailInfo::SystemUnavail, why),
