@@ -15,10 +15,10 @@ use crate::Target;
 
 /// The targets of this area.
 pub const TARGETS: &[Target] = &[
-    Target { name: "pki_crl", run: list, seeds: lists },
     Target { name: "pki_ocsp_get", run: get, seeds: paths },
     Target { name: "pki_ocsp_request", run: request, seeds: requests },
     Target { name: "pki_ocsp_response", run: response, seeds: responses },
+    Target { name: "pki_crl", run: list, seeds: lists },
 ];
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_305_600);

@@ -33,6 +33,7 @@ static SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
     webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256,
     webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA384,
     webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA512,
+    webpki::aws_lc_rs::ML_DSA_65,
 ];
 
 /// The end entity and six CAs: where webpki ends (its limit of sub CAs), and more than any maker's hierarchy has.

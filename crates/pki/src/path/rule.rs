@@ -59,7 +59,7 @@ pub enum Rule {
     UnknownCritical,
     /// Certificate policies are demanded, critical or not, and we do not process them (RFC 5280 4.2.1.11, 4.2.1.14).
     PoliciesDemanded,
-    /// More CAs below the anchor than its own pathLenConstraint allows (RFC 5937 3.2).
+    /// More CAs below the anchor than its own pathLenConstraint allows (RFC 5937).
     AnchorPathLength,
     /// Its keyUsage has no cRLSign, and a list of it is needed (RFC 5280 6.3.3 f).
     AnchorSignsNoLists,
