@@ -46,6 +46,20 @@ pub enum Certified {
     },
 }
 
+/// What the protocol says of a request beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Where the key was made.
+    pub key: KeyOrigin,
+    /// By this authority and no other (SCEP, whose address names it).
+    pub authority: Option<&'a str>,
+}
+
+impl Circumstances<'_> {
+    /// A key of the device's own, by whichever authority issues for it.
+    pub const USUAL: Circumstances<'static> = Circumstances { key: KeyOrigin::Device, authority: None };
+}
+
 impl<J: Journal> Control<J> {
     /// The one-time secret of this id, for an engine that checks what a sender made with it. `None` when there is none
     /// that could still be used.
@@ -68,14 +82,14 @@ impl<J: Journal> Control<J> {
         request: EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
-        self.certify_key(request, KeyOrigin::Device, now).await
+        self.certify_with(request, Circumstances::USUAL, now).await
     }
 
-    /// The same, for a key that was made here or in the device.
-    pub async fn certify_key(
+    /// The same under other circumstances.
+    pub async fn certify_with(
         &self,
         request: EnrollmentRequest,
-        key_origin: KeyOrigin,
+        how: Circumstances<'_>,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
         if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
@@ -84,11 +98,14 @@ impl<J: Journal> Control<J> {
         let key = Digest(request.csr.spki_sha256());
         let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
         let id = recognised.device;
+        if matches!(request.protocol, Protocol::Scep) {
+            self.check_scep(id, &request, how.authority)?;
+        }
         self.paces.admit(id.into(), Act::Proof, now)?;
         if let Some(again) = self.answered_before(&recognised, &key, now).await? {
             return Ok(again);
         }
-        match self.issue_to(recognised, request, key_origin, now).await {
+        match self.issue_to(recognised, request, how.key, now).await {
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
             }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::any;
 use lanyard_control::authority::{Issuers, KeyOrigin};
-use lanyard_control::certify::no_such_profile;
+use lanyard_control::certify::{Circumstances, no_such_profile};
 use lanyard_enroll::est::keygen::{self, MadeKey, ServerKeygen};
 use lanyard_enroll::est::{
     self, Base64Style, Credential, CsrTemplate, Incoming, Label, Request, Wish, render,
@@ -19,8 +19,11 @@ use lanyard_pki::profile::template::{Base64Style as ProfileStyle, Template};
 use lanyard_pki::profile::{CsrExpectation, KeyType};
 use lanyard_pki::spki::PublicKeyKind;
 
-use super::{Shown, certify, certify_key, prove_secret, reply, text};
+use super::{Shown, certify, certify_with, prove_secret, reply, text};
 use crate::state::State;
+
+/// A key that the server made.
+const MADE_HERE: Circumstances<'static> = Circumstances { key: KeyOrigin::Server, authority: None };
 
 /// The forms of RFC 7030 3.2.2, and strongSwan's, which puts its label in front.
 pub(super) fn routes() -> Router<State> {
@@ -99,7 +102,7 @@ async fn make_key(state: &State, wish: &ServerKeygen, label: Option<&Label>, sty
             return reply(render::outcome(&Outcome::Unavailable { why: error.to_string() }, style));
         }
     };
-    let outcome = certify_key(state, key.request(label, authentication), KeyOrigin::Server).await;
+    let outcome = certify_with(state, key.request(label, authentication), MADE_HERE).await;
     reply(keygen::reply(&outcome, &key, style))
 }
 
