@@ -14,12 +14,19 @@ use crate::shell;
 
 /// Debian 12 packages.
 const PACKAGES: &[&str] = &[
+    "acme-tiny",
+    "certbot",
+    "certmonger",
     "curl",
+    "dbus-daemon",
+    "dehydrated",
     "faketime",
     "fiu-utils",
     "gnutls-bin",
+    "lego",
     "libfiu-dev",
     "libnss3-tools",
+    "libstrongswan-extra-plugins",
     "libtss2-dev",
     "libtss2-tcti-swtpm0",
     "nginx-light",
@@ -29,7 +36,9 @@ const PACKAGES: &[&str] = &[
     "p11-kit-modules",
     "pkg-config",
     "python3-venv",
+    "scep",
     "softhsm2",
+    "strongswan-pki",
     "swtpm",
     "swtpm-tools",
     "tpm2-tools",
@@ -52,6 +61,13 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("wrk", "wrk", "HTTP load"),
     ("libfiu", "libfiu-dev", "failing fsync and writes"),
     ("curl", "curl", "HTTP client"),
+    ("lego", "lego", "ACME client (Go)"),
+    ("certbot", "certbot", "ACME client (Python)"),
+    ("acme-tiny", "acme-tiny", "ACME client (Python, RSA accounts)"),
+    ("dehydrated", "dehydrated", "ACME client (shell)"),
+    ("strongSwan pki", "strongswan-pki", "SCEP and EST client"),
+    ("micromdm scep", "scep", "SCEP client"),
+    ("certmonger", "certmonger", "SCEP client with a renewal daemon"),
 ];
 
 /// What must be in the Python environment; the whole file is installed, so the versions are always these.
@@ -69,11 +85,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     ensure()?;
     for (name, package, purpose) in VERSIONS {
         let version = installed(package).unwrap_or_default();
-        println!("{name:<12} {version:<26} {purpose}");
+        println!("{name:<14} {version:<26} {purpose}");
     }
     for name in ["sekmet-fhir", "cryptography", "requests", "pkilint"] {
         let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
-        println!("{name:<12} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
+        println!("{name:<14} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ pub mod evidence;
 pub mod freshness;
 pub mod tcg;
 pub mod tpm;
+pub mod webauthn;
 pub mod wire;
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl<J: Journal> Control<J> {
         Ok(certificate)
     }
 
-    async fn on_system(&self, event: Event, now: Timestamp) -> Result<(), ControlError> {
+    pub(crate) async fn on_system(&self, event: Event, now: Timestamp) -> Result<(), ControlError> {
         self.record(now, |world| {
             let entry = Entry {
                 stream: StreamId::SYSTEM,

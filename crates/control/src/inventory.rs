@@ -3,7 +3,7 @@
 //!
 //! In scope: serial numbers and their state. Out of scope: the certificates' bytes (they are in the log, at `pos`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::StreamId;
@@ -13,6 +13,9 @@ use lanyard_pki::serial::Serial;
 /// RFC 5280 3.3: a revoked certificate stays on the list until one list after its end has been issued; a day is longer
 /// than any list of ours lives.
 const KEEP_AFTER_END_SECONDS: i64 = 86_400;
+
+/// Revocations that those who keep answers can catch up with one by one; beyond, they forget all.
+const MOST_RECENT: usize = 4_096;
 
 /// An authority, by the digest of its subject name: what a certificate says of its issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +68,8 @@ pub struct Inventory {
     revoked: BTreeMap<(IssuerIndex, Serial), Revoked>,
     /// Grows whenever something is revoked: whoever keeps lists knows when theirs is old.
     revocations: u64,
+    /// The last of them, newest last.
+    recent: VecDeque<(IssuerIndex, Serial)>,
     sweep_at: usize,
 }
 
@@ -103,6 +108,10 @@ impl Inventory {
         let Ok(serial) = serial.parse::<Serial>() else { return };
         let Some(entry) = self.entries.get(&serial) else { return };
         self.revocations += 1;
+        if self.recent.len() == MOST_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((entry.issuer, serial));
         // The first reason stands: a second order cannot make an earlier theft a routine replacement.
         self.revoked.entry((entry.issuer, serial)).or_insert(Revoked {
             at,
@@ -155,6 +164,17 @@ impl Inventory {
                 && !self.revoked.contains_key(&(issuer, **serial))
         };
         self.entries.iter().filter(live).count()
+    }
+
+    /// What was revoked after the first `seen` revocations: issuer's name (DER) and serial number. `None` when that is longer
+    /// ago than is remembered: then everything that was kept may be wrong.
+    pub fn revoked_since(&self, seen: u64) -> Option<Vec<(Vec<u8>, Serial)>> {
+        let missed = usize::try_from(self.revocations.checked_sub(seen)?).ok()?;
+        if missed > self.recent.len() {
+            return None;
+        }
+        let name = |index: &IssuerIndex| self.issuers.get(usize::from(index.0)).cloned().unwrap_or_default();
+        Some(self.recent.iter().rev().take(missed).map(|(index, serial)| (name(index), *serial)).collect())
     }
 
     /// How often something was revoked so far.

@@ -19,6 +19,7 @@ mod pace;
 pub mod plane;
 pub mod profiles;
 pub mod renewals;
+pub mod revocation;
 pub mod rotation;
 pub mod token;
 pub mod upkeep;

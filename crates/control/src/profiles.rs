@@ -11,7 +11,8 @@ use lanyard_pki::profile::{Profile, ProfileName, RevocationUris};
 
 use crate::plane::ControlError;
 
-/// What applications get when nobody wrote a template for them: a week, no lists needed, names as registered.
+/// What applications get when nobody wrote a template for them: a week, no lists needed, names as registered under the
+/// installation's domain, which is written behind it.
 const APPLICATION: &str = r#"
 name = "application"
 description = "Servers of the hospital, without a template of their own"
@@ -30,7 +31,8 @@ longest = "7d"
 mode = "short-lived"
 [enrollment]
 label = "application"
-"#;
+[convention]
+dns_suffixes = "#;
 
 /// Why templates cannot be put in force together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +84,9 @@ impl Profiles {
                 compiled.insert((template.name().to_owned(), tier), profile);
             }
         }
-        let application = parse(APPLICATION)?.profile(None, naming(), uris)?;
+        // A DNS name needs no escapes.
+        let application = format!("{APPLICATION}[\"{}\"]\n", installation.naming.domain);
+        let application = parse(&application)?.profile(None, naming(), uris)?;
         Ok(Self {
             catalogue,
             compiled,

@@ -416,7 +416,10 @@ impl World {
         self.system_seq += 1;
         match event {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
-            Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {
+            Some(
+                Event::ServerCertified { certificate, serial, not_after, .. }
+                | Event::ResponderCertified { certificate, serial, not_after, .. },
+            ) => {
                 self.into_inventory(origin, &certificate.0, serial, (origin.time, *not_after));
             }
             Some(Event::ProfileProposed { name, text, .. }) => {

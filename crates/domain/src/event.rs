@@ -80,11 +80,13 @@ pub enum RevocationReason {
     Stolen,
     /// keyCompromise of the issuing CA.
     IssuerCompromised,
+    /// cessationOfOperation: its holder gave this certificate up, or never took it.
+    GivenUp,
 }
 
 impl RevocationReason {
     /// All, in the order in which they are listed to people.
-    pub const ALL: [RevocationReason; 8] = [
+    pub const ALL: [RevocationReason; 9] = [
         RevocationReason::Retired,
         RevocationReason::Transferred,
         RevocationReason::Recalled,
@@ -93,7 +95,21 @@ impl RevocationReason {
         RevocationReason::Compromised,
         RevocationReason::Superseded,
         RevocationReason::IssuerCompromised,
+        RevocationReason::GivenUp,
     ];
+
+    /// From the CRLReason that a certificate's own holder gives. `None` for what is not a holder's to say: that an authority
+    /// is compromised (2, 10), and that it is for a while only (6, 8), because no revocation is taken back here.
+    pub const fn by_holder(crl_reason: u8) -> Option<Self> {
+        match crl_reason {
+            1 => Some(RevocationReason::Compromised),
+            3 => Some(RevocationReason::Transferred),
+            4 => Some(RevocationReason::Superseded),
+            // unspecified, cessationOfOperation, privilegeWithdrawn
+            0 | 5 | 9 => Some(RevocationReason::GivenUp),
+            _ => None,
+        }
+    }
 
     /// CRLReason, RFC 5280 5.3.1.
     pub const fn crl_reason(self) -> u8 {
@@ -102,7 +118,7 @@ impl RevocationReason {
             RevocationReason::IssuerCompromised => 2,
             RevocationReason::Transferred => 3,
             RevocationReason::Superseded => 4,
-            RevocationReason::Retired | RevocationReason::Recalled => 5,
+            RevocationReason::Retired | RevocationReason::Recalled | RevocationReason::GivenUp => 5,
         }
     }
 
@@ -117,6 +133,7 @@ impl RevocationReason {
             RevocationReason::Lost => "lost",
             RevocationReason::Stolen => "stolen",
             RevocationReason::IssuerCompromised => "issuer_compromised",
+            RevocationReason::GivenUp => "given_up",
         }
     }
 }
@@ -339,6 +356,15 @@ pub enum Event {
         certificate_sha256: Digest,
         not_after: Timestamp,
     },
+    /// The certificate of an authority's OCSP responder; its intent stands before it.
+    ResponderCertified {
+        issuance: IssuanceId,
+        authority: String,
+        serial: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        not_after: Timestamp,
+    },
     /// A person ordered a new authority; its certificate follows.
     AuthorityPlanned {
         name: String,
@@ -491,6 +517,7 @@ impl Event {
             Event::AuthorityRetired { .. } => 109,
             Event::ProfileProposed { .. } => 110,
             Event::ProfileApproved { .. } => 111,
+            Event::ResponderCertified { .. } => 112,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }

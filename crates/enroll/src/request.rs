@@ -2,6 +2,7 @@
 
 use lanyard_pki::csr::VerifiedCsr;
 
+use crate::acme::ProvenOrder;
 use crate::secret::SecretProven;
 
 /// How the request came; stands in the issuance's event.
@@ -54,6 +55,9 @@ pub enum Authentication {
     Secret(SecretProven),
     /// By a certificate, in the TLS handshake or over the message: DER, leaf first. The sender holds the leaf's key.
     Certificate(Vec<Vec<u8>>),
+    /// By an ACME order: an account's key signed for it, each of its identifiers was proven, and a key that a maker
+    /// attested is the key of the request.
+    Order(Box<ProvenOrder>),
 }
 
 /// What became of a request, for the engine to render.

@@ -13,10 +13,11 @@ pub use lanyard_domain::id::{BadSecretId, SecretId};
 use lanyard_domain::time::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// 160 bits of a MAC: no one guesses it, and it still fits a line that a person types.
-const MAC_BYTES: usize = 20;
-/// Longest text that can be a secret: 8 + 1 + 32 characters.
-pub const SECRET_CHARS: usize = 41;
+/// 192 bits of a MAC: no one guesses it, it still fits a line that a person types, and the whole text is a multiple of 16
+/// octets, without which dehydrated breaks keys of external account binding.
+const MAC_BYTES: usize = 24;
+/// Longest text that can be a secret: 8 + 1 + 39 characters.
+pub const SECRET_CHARS: usize = 48;
 
 /// The sealed key that all secrets are derived from.
 #[derive(Zeroize, ZeroizeOnDrop)]

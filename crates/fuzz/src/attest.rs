@@ -9,6 +9,11 @@ use lanyard_attest::tpm::structures::{
     Attest, Body, ClockInfo, HashAlg, PcrSelection, Public, Signature, spki_der,
 };
 
+use lanyard_attest::webauthn::{
+    Anchor, AttestationObject, Expected, Format, OnUnknown, Revocation, Trust, encode, verify,
+};
+use lanyard_domain::time::Timestamp;
+
 use crate::Target;
 
 /// The targets of this area.
@@ -20,6 +25,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "attest_credential", run: credential, seeds: credentials },
     Target { name: "attest_evidence", run: evidence, seeds: evidences },
     Target { name: "attest_tcg_log", run: tcg_log, seeds: tcg_logs },
+    Target { name: "attest_statement", run: statement, seeds: statements },
+    Target { name: "attest_crl", run: crl, seeds: crls },
 ];
 
 fn public(data: &[u8]) {
@@ -137,4 +144,54 @@ fn tcg_logs() -> Vec<Vec<u8>> {
         .model("triage 2.0", [6; 32])
         .finish();
     vec![log]
+}
+
+/// Recordings of the attestation crate: root, attestation object.
+const STATEMENTS: [(Format, &str); 5] = [
+    (Format::Tpm, include_str!("../../attest/src/webauthn/vectors/w3c-tpm.txt")),
+    (Format::Packed, include_str!("../../attest/src/webauthn/vectors/w3c-packed.txt")),
+    (Format::Apple, include_str!("../../attest/src/webauthn/vectors/w3c-apple.txt")),
+    (Format::AndroidKey, include_str!("../../attest/src/webauthn/vectors/w3c-android-key.txt")),
+    (Format::Apple, include_str!("../../attest/src/webauthn/vectors/apple-2021.txt")),
+];
+
+fn field(text: &str, wanted: &str) -> Vec<u8> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let value = lines.find(|(key, _)| *key == wanted).map(|(_, value)| value).unwrap_or_default();
+    data_encoding::BASE64URL_NOPAD.decode(value.as_bytes()).unwrap_or_default()
+}
+
+fn statement(data: &[u8]) {
+    let Ok(object) = AttestationObject::parse(data) else { return };
+    let again = encode(object.format(), object.statement(), object.auth_data());
+    let parsed = AttestationObject::parse(&again);
+    assert!(
+        parsed.is_ok_and(|p| p.statement() == object.statement() && p.format() == object.format()),
+        "what was read is written so that it is read the same"
+    );
+    let anchor = |(format, text): &(Format, &str)| Anchor {
+        name: "recorded".to_owned(),
+        format: *format,
+        certificate: field(text, "root"),
+    };
+    let trust = Trust::new(STATEMENTS.iter().map(anchor).collect(), Revocation::new(OnUnknown::Accept));
+    // 2021-09-01: all recorded chains but Android's are valid.
+    let now = Timestamp::from_seconds(1_630_454_400);
+    let outcome = verify(&object, &Expected::acme("token", "token.thumbprint"), &trust, now);
+    assert!(outcome.is_err(), "nobody attested for this challenge");
+}
+
+fn statements() -> Vec<Vec<u8>> {
+    STATEMENTS.iter().map(|(_, text)| field(text, "attestation")).collect()
+}
+
+fn crl(data: &[u8]) {
+    let mut revocation = Revocation::new(OnUnknown::Refuse);
+    // Each list is good or refused; neither panics.
+    let _outcome = revocation.add_crl(data);
+}
+
+/// An empty list, and one with an entry, of version 2 with number and key identifier; signed by nobody.
+fn crls() -> Vec<Vec<u8>> {
+    vec![include_bytes!("../seeds/empty.crl").to_vec(), include_bytes!("../seeds/one.crl").to_vec()]
 }

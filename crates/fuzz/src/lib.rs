@@ -1,4 +1,5 @@
-//! Fuzz targets: every parser of foreign bytes as a function of bytes, with seeds made by code (I12).
+//! Fuzz targets: every parser of foreign bytes as a function of bytes, with seeds made by code (I12); those few that
+//! another tool made, or that were recorded, are files in `seeds/` and beside the parser's own tests.
 //!
 //! The same functions run in two ways: `cargo xtask fuzz-smoke` (stable Rust, in the gate, [`smoke`]) and
 //! libFuzzer with coverage guidance (nightly, the `fuzz/` workspace). A target must not panic, and checks what
@@ -8,6 +9,7 @@
 //! To add a target: a function and a line in the `TARGETS` list of its area's module, and
 //! `fuzz/fuzz_targets/<name>.rs`; a test here holds the two lists together.
 
+pub mod acme;
 pub mod attest;
 pub mod cmp;
 pub mod domain;
@@ -17,6 +19,7 @@ pub mod ledger;
 pub mod mutate;
 pub mod pki;
 pub mod revocation;
+pub mod scep;
 pub mod smoke;
 
 /// One entry point.
@@ -40,6 +43,8 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         domain::TARGETS,
         est::TARGETS,
         cmp::TARGETS,
+        acme::TARGETS,
+        scep::TARGETS,
     ]
     .into_iter()
     .flatten()

@@ -173,7 +173,7 @@ impl PublicKey {
     }
 
     /// The content of subjectPublicKey: what RFC 6960 4.1.1 hashes as the issuer's key.
-    pub(crate) fn bits(&self) -> &[u8] {
+    pub fn bits(&self) -> &[u8] {
         &self.bits
     }
 
@@ -197,6 +197,31 @@ impl PublicKey {
             (PublicKeyKind::MlDsa65, oid::ML_DSA_65) => &signature::ML_DSA_65,
             _ => return Err(SignatureRefused::Algorithm),
         };
+        self.check(with, message, signature)
+    }
+
+    /// The same, and RSA with SHA-1 too: for what devices sign that know nothing else, in messages and requests that
+    /// prove no more than that the sender has the key now. Never for certificates.
+    pub fn verify_legacy(
+        &self,
+        algorithm: &ObjectIdentifier,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureRefused> {
+        match (self.kind, *algorithm) {
+            (PublicKeyKind::Rsa(_), oid::SHA1_WITH_RSA) => {
+                self.check(&signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, message, signature)
+            }
+            _ => self.verify(algorithm, message, signature),
+        }
+    }
+
+    fn check(
+        &self,
+        with: &'static dyn signature::VerificationAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureRefused> {
         signature::UnparsedPublicKey::new(with, &self.bits)
             .verify(message, signature)
             .map_err(|_| SignatureRefused::Invalid)

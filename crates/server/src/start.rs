@@ -157,7 +157,10 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         tokens: Arc::new(keys.token),
         log_vkey: log_vkey.as_str().into(),
         nonces: Arc::default(),
+        serves_revocation: config.enroll.http_listen.is_some(),
+        revocation: Arc::default(),
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
+        cmp: Arc::default(),
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;
@@ -202,6 +205,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     }
     let mut http_address = None;
     if let Some(listen) = config.enroll.http_listen {
+        worker::certify_responders(&state).await;
         let listener = bind(listen).await?;
         http_address = Some(listener.local_addr()?);
         let service = TowerToHyperService::new(front::plain_router(state.clone()));

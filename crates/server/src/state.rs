@@ -8,6 +8,8 @@ use lanyard_pki::tls::Peers;
 
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
+use crate::front::CmpDesk;
+use crate::front::revocation::Desk;
 use crate::http::nonces::Nonces;
 use crate::journal::LedgerJournal;
 use crate::token::TokenKey;
@@ -32,6 +34,12 @@ pub struct State {
     pub nonces: Arc<Nonces>,
     /// The first operator's secret, until used.
     pub bootstrap: Arc<Mutex<Option<BootstrapSecret>>>,
+    /// Whether anybody can ask for it.
+    pub(crate) serves_revocation: bool,
+    /// What relying parties are told.
+    pub(crate) revocation: Arc<Desk>,
+    /// CMP's transactions and signer.
+    pub(crate) cmp: Arc<CmpDesk>,
     /// Clock.
     pub clock: Clock,
 }

@@ -3,7 +3,7 @@
 import re
 
 from harness import check, refusal, run, same
-from peers import certificates_in, request, request_with_challenge
+from peers import certificates_in, request, request_with_challenge, serial_of
 from scene import suite
 
 
@@ -89,6 +89,7 @@ def a_wrong_secret_is_refused_and_changes_nothing(s):
     # Another device's is that device's: what comes of it is not ours.
     answer = device.by_secret(key, other)
     pem = s.file("others.pem", certificates_in(answer.body)[0])
+    s.given.add(serial_of(pem))
     text = run("openssl", "x509", "-in", pem, "-noout", "-ext", "subjectAltName").out
     check(device.id not in text, f"a secret of another device gave a certificate of this one: {text}")
     device.takes(device.by_secret(device.new_key("second"), new), device.folder / "second.key")

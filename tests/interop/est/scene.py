@@ -62,7 +62,7 @@ class Device:
         """This certificate is for that key and this device, and the ledger has it; it is the device's from now on."""
         s = self.scene
         run("openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", s.hospital.anchors,
-            "-untrusted", s.issuing, certificate)
+            "-untrusted", s.issuing, certificate, env=s.hospital.env)
         same_keys(certificate, key)
         text = run("openssl", "x509", "-in", certificate, "-noout", "-text").out
         for expected in (f"URI:urn:uuid:{self.id}", f"DNS:{self.id}.device.interop.example",
@@ -73,6 +73,7 @@ class Device:
         same([(line["kind"], line["subject"], line["owner"], line["site"], line["revoked"]) for line in lines],
              [("device", self.id, "biomed", s.hospital.SITE, None)], f"inventory of {number}")
         self.recorded(number, key)
+        s.given.add(number)
         self.certificate, self.key = certificate, key
         self.chain = certificate.with_suffix(".chain.pem")
         self.chain.write_text(certificate.read_text() + s.issuer_of(certificate).read_text())
@@ -118,6 +119,7 @@ class Scene:
         self.folder, self.processes = folder, processes
         self.hospital = Hospital(folder, processes, enroll={})
         self.curl = Curl(folder, self.hospital.anchors)
+        self.given = set()
         self.find()
         self.maker, self.stranger = Maker(folder / "maker"), Maker(folder / "stranger", "Other Medical")
         self.hospital.endorse(self.maker.root)
@@ -126,6 +128,13 @@ class Scene:
         self.hasty = Device(self, "hasty").approved()
         self.hasty.give_secret("1m")
         self.hasty_until = time.monotonic() + 61
+
+    def later(self, offset):
+        """Everything starts again at another time: server, people, curl and OpenSSL; `+2d`."""
+        preload = run("faketime", "-f", offset, "printenv", "LD_PRELOAD").out.strip()
+        self.hospital.restart({"LD_PRELOAD": preload, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+        self.curl.env = self.hospital.env
+        self.find()
 
     def find(self):
         """Where EST is, and who issues: also after a restart."""

@@ -6,6 +6,7 @@
 //! In scope: one request. Out of scope: wire formats (`lanyard-enroll`), sockets.
 //! To add a way to authenticate: a variant of `lanyard_enroll::Authentication`, its arm in [`recognise`].
 
+mod give_up;
 mod recognise;
 
 use lanyard_domain::authority::AuthorityPurpose;
@@ -22,6 +23,7 @@ use crate::authority::{IssuancePermit, PreparedIssuance, Wish};
 use crate::journal::{Claim, Journal, Space};
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
+pub use give_up::{GivenUp, NotTaken};
 use recognise::{Proven, Recognised};
 
 /// A person looks at a queue a few times an hour; a thousand waiting devices then ask three times a second.
@@ -50,6 +52,13 @@ impl<J: Journal> Control<J> {
     pub fn enrollment_secret(&self, id: SecretId, now: Timestamp) -> Option<Secret> {
         let world = self.world();
         let (subject, open) = world.by_secret(id).filter(|(_, open)| now <= open.expires)?;
+        Some(self.secrets.derive(id, subject.into(), open.expires))
+    }
+
+    /// The same whether it has expired or not: for a message that goes on with what was begun in time.
+    pub fn enrollment_secret_expired_too(&self, id: SecretId) -> Option<Secret> {
+        let world = self.world();
+        let (subject, open) = world.by_secret(id)?;
         Some(self.secrets.derive(id, subject.into(), open.expires))
     }
 

@@ -78,6 +78,8 @@ pub enum Command<'a> {
         reason: RevocationReason,
         statement: SignedStatement,
     },
+    /// Revoke one of its own certificates without a person: its holder gave it up, or never took it.
+    RevokeOwn { serial: String, reason: RevocationReason },
     /// Let it renew although its last certificate has ended.
     AllowLateRenewal { by: &'a Operator, until: Timestamp, statement: SignedStatement },
     /// A certificate was used. Nothing to record but the first time.
@@ -316,6 +318,7 @@ impl Device {
             Command::RevokeCertificates { by, serials, reason, statement } => {
                 self.revoke_certificates(by, serials, reason, statement)
             }
+            Command::RevokeOwn { serial, reason } => self.revoke_own(serial, reason),
             Command::AllowLateRenewal { by, until, statement } => {
                 self.allow_late_renewal(by, until, statement, now)
             }

@@ -1,6 +1,8 @@
 //! Integration tests over the public API: each protocol's client against its server, and the peers that nobody here wrote.
 
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod cmp_client;
 #[cfg(test)]
 mod cmp_host;
@@ -10,3 +12,5 @@ mod cmp_openssl;
 mod est;
 #[cfg(test)]
 mod hospital;
+#[cfg(test)]
+mod scep;

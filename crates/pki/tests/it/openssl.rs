@@ -8,7 +8,7 @@ use lanyard_pki::certificate::{Certificate, PeerIdentity};
 use lanyard_pki::csr::{self, CsrError};
 use lanyard_pki::key::{KeyBackend, KeyKind, MemoryKeys};
 use lanyard_pki::path::{Anchors, Purpose, validate};
-use lanyard_pki::spki::PublicKeyKind;
+use lanyard_pki::spki::{PublicKeyKind, SignatureRefused};
 
 use crate::installation::{Installation, NOW};
 
@@ -191,6 +191,32 @@ fn openssl_accepts_what_authorities_of_each_kind_issue() {
         let rsa = matches!(kind.public(), PublicKeyKind::Rsa(_));
         assert_eq!(nulls, if rsa { 2 } else { 0 }, "{kind}: {text}");
     }
+}
+
+// R36: old devices sign with SHA-1; only who asks for it reads that, and MD5 nobody.
+#[test]
+fn requests_signed_with_sha1_are_read_only_as_legacy() {
+    let dir = tempfile::tempdir().unwrap();
+    let request = |more: &str| {
+        let (ok, text) = openssl(
+            dir.path(),
+            &format!("req -new -nodes -keyout key.pem -outform DER -out csr.der -subj /CN=pump {more}"),
+        );
+        assert!(ok, "{more}: {text}");
+        fs::read(dir.path().join("csr.der")).unwrap()
+    };
+    let wrong_algorithm = Err(CsrError::Possession(SignatureRefused::Algorithm));
+    let sha1 = request("-newkey rsa:2048 -sha1");
+    assert_eq!(csr::verify(&sha1), wrong_algorithm);
+    assert_eq!(csr::verify_legacy(&sha1).unwrap().key_kind(), PublicKeyKind::Rsa(2048));
+    let mut changed = sha1;
+    *changed.last_mut().unwrap() ^= 1;
+    assert_eq!(csr::verify_legacy(&changed), Err(CsrError::Possession(SignatureRefused::Invalid)));
+    for more in ["-newkey rsa:2048 -md5", "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha1"] {
+        assert_eq!(csr::verify_legacy(&request(more)), wrong_algorithm, "{more}");
+    }
+    assert!(csr::verify_legacy(&request("-newkey rsa:2048 -sha256")).is_ok());
+    assert!(matches!(csr::verify_legacy(&request("-newkey rsa:1024 -sha1")), Err(CsrError::Key(_))));
 }
 
 #[test]

@@ -7,7 +7,9 @@
 //! In scope: routes, bodies within limits, who the TLS peer is. Out of scope: wire formats (`lanyard-enroll`), rules
 //! (`control::certify`). To add a protocol: a file with its routes, merged in [`tls_router`] or [`plain_router`].
 
+mod cmp;
 mod est;
+pub(crate) mod revocation;
 
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use lanyard_control::certify::{Certified, outcome};
 use lanyard_enroll::secret::{SecretProven, id_of};
 use lanyard_enroll::{EnrollmentRequest, Outcome, Reply};
 
+pub(crate) use cmp::{Desk as CmpDesk, record as record_settled};
+
 use crate::state::State;
 
 /// The largest request is a CMP message with a chain of four certificates of 16 KiB, base64 in SCEP's query: 128 KiB.
@@ -32,12 +36,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is served with TLS.
 pub fn tls_router(state: State) -> Router {
-    bounded(est::routes(), state)
+    bounded(est::routes().merge(cmp::routes()), state)
 }
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(Router::new(), state)
+    bounded(cmp::routes().merge(revocation::routes()), state)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {
@@ -117,9 +121,12 @@ fn prove_secret(state: &State, presented: &str) -> Option<SecretProven> {
 /// An engine's reply as axum sends it.
 fn reply(reply: Reply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, reply.body).into_response();
+    with_headers((status, reply.body).into_response(), reply.headers)
+}
+
+fn with_headers(mut response: Response, headers: Vec<(&'static str, String)>) -> Response {
     response.headers_mut().remove(header::CONTENT_TYPE);
-    for (name, value) in reply.headers {
+    for (name, value) in headers {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => {
                 response.headers_mut().append(name, value);

@@ -1,10 +1,13 @@
-//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, the end of replaced certificates, our own certificate. One file each;
+//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, the end of
+//! replaced certificates and of those that CMP clients never confirmed, our own certificate. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
+mod cmp;
 mod drift;
 mod heartbeat;
 mod renewal;
+mod responder;
 mod retirement;
 mod rotation;
 mod seal;
@@ -16,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use certificate::{OwnCertificate, certify_self};
+pub(crate) use responder::certify_responders;
 pub(crate) use seal::seal_once;
 
 use crate::state::State;
@@ -25,8 +29,12 @@ pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &S
     tasks.spawn(seal::run(state.clone(), shutdown.clone()));
     tasks.spawn(heartbeat::run(state.clone(), shutdown.clone()));
     tasks.spawn(drift::run(state.clone(), shutdown.clone()));
+    if state.serves_revocation {
+        tasks.spawn(responder::run(state.clone(), shutdown.clone()));
+    }
     tasks.spawn(renewal::run(state.clone(), shutdown.clone()));
     tasks.spawn(rotation::run(state.clone(), shutdown.clone()));
+    tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
 }

@@ -1,0 +1,185 @@
+//! What relying parties are told about revocation: lists, the standing of a serial number, and responders' certificates.
+//!
+//! All of it is read from the inventory, which is folded from the log: a revocation that is recorded is in the next answer.
+//! In scope: what is said. Out of scope: how it is asked and kept ready (the server).
+
+use lanyard_domain::authority::AuthorityState;
+use lanyard_domain::event::{Event, RevocationReason};
+use lanyard_domain::id::IssuanceId;
+use lanyard_domain::text::{Blob, Digest};
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::crl::shard::Place;
+use lanyard_pki::crl::{self, Contents, Kind, Scope, SignedCrl};
+use lanyard_pki::key::{KeyError, KeyKind, KeyLabel};
+use lanyard_pki::ocsp::{Policy, Responder, Standing, prepare_responder};
+use lanyard_pki::profile::ProfileName;
+use lanyard_pki::revocation::{Reason, Revocation};
+use lanyard_pki::serial::Serial;
+
+use crate::authority::thumbprint;
+use crate::digest::random;
+use crate::inventory::{Revoked, Status};
+use crate::journal::Journal;
+use crate::plane::{Control, ControlError};
+
+/// From thisUpdate to nextUpdate: a relying party that cannot reach us for a night goes on with the list it has.
+const LIST_SECONDS: i64 = 24 * 3_600;
+/// Before now, for relying parties whose clocks are late; as certificates.
+const BACKDATE_SECONDS: i64 = 300;
+
+impl<J: Journal> Control<J> {
+    /// The list at this place as of now, signed. `None`: no such authority, or we serve no lists.
+    pub fn revocation_list(&self, place: &Place, now: Timestamp) -> Result<Option<SignedCrl>, ControlError> {
+        let issuers = self.authority.issuers();
+        let ca = issuers
+            .issuing()
+            .iter()
+            .find(|i| i.issuer.certificate().subject_key_id() == Some(place.ca_key_id()));
+        let (Some(ca), Some(uris)) = (ca, self.authority.installation.revocation.as_ref()) else {
+            return Ok(None);
+        };
+        let bug = |e: String| ControlError::Bug(format!("a revocation list of `{}`: {e}", ca.name));
+        let entries = {
+            let world = self.world();
+            let index = world.inventory.issuer(ca.issuer.certificate().subject_der());
+            let of_it = index.map(|index| world.inventory.revoked_by(index));
+            let entry = |(serial, revoked): (&Serial, &Revoked)| crl::Entry {
+                serial: *serial,
+                revocation: said(revoked),
+            };
+            of_it
+                .into_iter()
+                .flatten()
+                .filter(|(serial, _)| place.holds(serial))
+                .map(entry)
+                .collect::<Vec<_>>()
+        };
+        // Whole seconds stand in the list; the number must grow with each list, also within one second.
+        let scope = Scope::Users(uris.crl(place).map_err(|e| bug(e.to_string()))?);
+        let this_update = Timestamp::from_seconds(now.as_seconds() - BACKDATE_SECONDS);
+        let contents = Contents {
+            number: u64::try_from(now.as_micros()).unwrap_or_default(),
+            scope: &scope,
+            kind: &Kind::Complete { freshest: None },
+            this_update,
+            next_update: this_update.plus_seconds(LIST_SECONDS),
+            entries: &entries,
+        };
+        let prepared = crl::prepare(&ca.issuer, &contents).map_err(|e| bug(e.to_string()))?;
+        prepared
+            .sign(self.authority.keys.as_ref())
+            .map(Some)
+            .map_err(|e| ControlError::Unavailable(format!("the signing key of `{}`: {e}", ca.name)))
+    }
+
+    /// What is known of a serial number of the authority with this subject name (DER).
+    pub fn standing_of(&self, issuer_der: &[u8], serial: &Serial) -> Standing {
+        let world = self.world();
+        let Some(index) = world.inventory.issuer(issuer_der) else { return Standing::NeverIssued };
+        match world.inventory.status(index, serial) {
+            Status::Good(_) => Standing::Good,
+            Status::Revoked(revoked) => Standing::Revoked(said(&revoked)),
+            Status::Unknown => Standing::NeverIssued,
+        }
+    }
+
+    /// Names of the authorities that somebody may ask about.
+    pub fn answerable(&self) -> Vec<String> {
+        let issuers = self.authority.issuers();
+        let asked = issuers.issuing().iter().filter(|i| i.state != AuthorityState::Created);
+        asked.map(|i| i.name.clone()).collect()
+    }
+
+    /// A responder for an authority, with a certificate of its own: intent, signature, record (I3).
+    pub async fn certify_responder(
+        &self,
+        authority: &str,
+        now: Timestamp,
+    ) -> Result<Responder, ControlError> {
+        let issuers = self.authority.issuers();
+        let ca = issuers
+            .issuing()
+            .iter()
+            .find(|i| i.name == authority)
+            .ok_or_else(|| ControlError::NotFound { what: "authority", id: authority.to_owned() })?;
+        let keys = self.authority.keys.as_ref();
+        let unavailable = |e: KeyError| ControlError::Unavailable(e.to_string());
+        // Slugs end at 63 characters, labels at 64.
+        let label: KeyLabel = format!("ocsp-{authority}")
+            .chars()
+            .take(64)
+            .collect::<String>()
+            .parse()
+            .map_err(|e| ControlError::malformed("authority", e))?;
+        match keys.public_spki(&label) {
+            Ok(_) => {}
+            Err(KeyError::NotFound(_)) => {
+                keys.generate(&label, KeyKind::P256).map_err(unavailable)?;
+            }
+            Err(error) => return Err(unavailable(error)),
+        }
+        let serial = Serial::from_random(random()?);
+        let naming = &self.authority.installation.naming;
+        let prepared = prepare_responder(naming, &label, &ca.issuer, serial, keys, now)
+            .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
+        let issuance = IssuanceId::from_random(random()?);
+        let intended = Event::IssuanceIntended {
+            issuance,
+            protocol: "self".to_owned(),
+            profile: ProfileName::OcspResponder.as_str().to_owned(),
+            serial: serial.to_string(),
+            spki_sha256: Digest(prepared.spki_sha256()),
+            tbs_sha256: Digest(prepared.tbs_sha256()),
+            evidence_sha256: Digest::default(),
+        };
+        self.on_system(intended, now).await?;
+        let certificate = self.authority.sign(prepared)?;
+        let issued = Event::ResponderCertified {
+            issuance,
+            authority: authority.to_owned(),
+            serial: certificate.serial().to_string(),
+            certificate: Blob(certificate.der().to_vec()),
+            certificate_sha256: thumbprint(&certificate),
+            not_after: certificate.not_after(),
+        };
+        self.on_system(issued, now).await?;
+        Responder::new(certificate, ca.issuer.certificate(), label, keys, Policy::DEFAULT)
+            .map_err(|e| ControlError::Bug(format!("the responder of `{authority}`: {e}")))
+    }
+
+    /// Signs with the authority's key store; for responders.
+    pub fn keys(&self) -> &dyn lanyard_pki::key::KeyBackend {
+        self.authority.keys.as_ref()
+    }
+}
+
+fn said(revoked: &Revoked) -> Revocation {
+    Revocation { at: revoked.at, reason: reason(revoked.reason) }
+}
+
+const fn reason(reason: RevocationReason) -> Reason {
+    match reason {
+        RevocationReason::Compromised | RevocationReason::Lost | RevocationReason::Stolen => {
+            Reason::KeyCompromise
+        }
+        RevocationReason::IssuerCompromised => Reason::CaCompromise,
+        RevocationReason::Transferred => Reason::AffiliationChanged,
+        RevocationReason::Superseded => Reason::Superseded,
+        RevocationReason::Retired | RevocationReason::Recalled | RevocationReason::GivenUp => {
+            Reason::CessationOfOperation
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 5280 5.3.1: the event's reason and the list's have one number.
+    #[test]
+    fn reasons_of_events_and_of_lists_have_one_number() {
+        for known in RevocationReason::ALL {
+            assert_eq!(reason(known).code(), known.crl_reason(), "{known}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! OCSP responders: each authority that issued something has one, whose certificate is renewed in time; answers that are asked
+//! for again are signed before somebody waits.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::next_round;
+use crate::front::revocation::refresh;
+use crate::state::State;
+
+pub(super) async fn run(state: State, shutdown: CancellationToken) {
+    while next_round(&shutdown, Duration::from_secs(60)).await {
+        certify_responders(&state).await;
+        refresh(&state);
+    }
+}
+
+/// Makes the responders that are missing or due.
+pub(crate) async fn certify_responders(state: &State) {
+    let serving = state.revocation.responders();
+    for authority in state.control.answerable() {
+        let now = state.clock.now();
+        let current = serving.iter().find(|s| s.authority == authority);
+        if current.is_some_and(|s| now < s.responder.certificate().renew_at()) {
+            continue;
+        }
+        match state.control.certify_responder(&authority, now).await {
+            Ok(responder) => state.revocation.install(&authority, responder),
+            Err(error) => {
+                tracing::error!(%error, %authority, "an OCSP responder could not be certified; trying again in a minute");
+            }
+        }
+    }
+}
