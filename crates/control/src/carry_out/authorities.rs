@@ -248,7 +248,9 @@ pub(crate) fn live(world: &World, known: &KnownAuthority, now: Timestamp) -> usi
 const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
     match purpose {
         AuthorityPurpose::Root => KeyKind::P384,
-        AuthorityPurpose::Devices | AuthorityPurpose::Legacy => KeyKind::P256,
+        AuthorityPurpose::Devices => KeyKind::P256,
+        // What old devices verify (RFC 8894 2.1.1). It signs only: what they encrypt, they encrypt to a key of its own.
+        AuthorityPurpose::Legacy => KeyKind::Rsa3072,
     }
 }
 
