@@ -365,6 +365,15 @@ pub enum Event {
         certificate_sha256: Digest,
         not_after: Timestamp,
     },
+    /// The certificate of the RA that answers SCEP for a legacy authority; its intent stands before it.
+    RaCertified {
+        issuance: IssuanceId,
+        authority: String,
+        serial: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        not_after: Timestamp,
+    },
     /// A person ordered a new authority; its certificate follows.
     AuthorityPlanned {
         name: String,
@@ -518,6 +527,7 @@ impl Event {
             Event::ProfileProposed { .. } => 110,
             Event::ProfileApproved { .. } => 111,
             Event::ResponderCertified { .. } => 112,
+            Event::RaCertified { .. } => 113,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }

@@ -186,6 +186,24 @@ pub fn prepare_issuing(
     Ok(issue::assemble(&profile, &key, &facts, &root.side(), Lifetime::Default, generation.serial, now)?)
 }
 
+/// Makes the certificate of a SCEP RA below `issuer` ready to be signed; its key is under `label`.
+pub fn prepare_ra(
+    naming: &Naming,
+    label: &KeyLabel,
+    issuer: &Issuer,
+    serial: Serial,
+    backend: &dyn KeyBackend,
+    now: Timestamp,
+) -> Result<Prepared, AuthorityError> {
+    let key = PublicKey::parse(&backend.public_spki(label)?)?;
+    let side = issuer.side();
+    if key.sha256() == side.key.sha256() {
+        return Err(PrepareError::IssuersOwnKey.into());
+    }
+    let profile = Profile::new(ProfileName::ScepRa, naming.clone());
+    Ok(issue::assemble(&profile, &key, &SubjectFacts::ScepRa, &side, Lifetime::Default, serial, now)?)
+}
+
 /// Root and issuing CA of one generation.
 #[derive(Debug, Clone)]
 pub struct Authority {

@@ -42,6 +42,7 @@ pub enum CsrError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCsr {
     key: PublicKey,
+    subject: Vec<String>,
 }
 
 impl VerifiedCsr {
@@ -60,6 +61,11 @@ impl VerifiedCsr {
     /// The key.
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+    /// The texts of the request's subject: whom the key's holder says it is for. Never copied into a certificate; for
+    /// protocols that do not bind a request to its sender otherwise. Empty for [`possession`].
+    pub fn subject(&self) -> &[String] {
+        &self.subject
     }
 }
 
@@ -82,13 +88,14 @@ fn read(der: &[u8], check: Check) -> Result<VerifiedCsr, CsrError> {
     }
     let parts = split(der).map_err(|e| CsrError::Malformed(e.to_string()))?;
     // Read as a whole, so that nothing malformed passes beside the key.
-    CertReqInfo::from_der(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
+    let info = CertReqInfo::from_der(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
     let spki = spki_of(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
     let key = PublicKey::parse(spki)?;
     let signature =
         parts.signature.as_bytes().ok_or_else(|| CsrError::Malformed("signature has unused bits".into()))?;
     check(&key, &parts.algorithm.oid, parts.info, signature)?;
-    Ok(VerifiedCsr { key })
+    let texts = info.subject.iter().filter_map(|a| std::str::from_utf8(a.value.value()).ok());
+    Ok(VerifiedCsr { key, subject: texts.map(str::to_owned).collect() })
 }
 
 /// The key that signed a statement of another protocol in which it stands itself, CRMF's CertRequest (RFC 4211 4.1).
@@ -110,7 +117,7 @@ pub fn possession(
         return Err(CsrError::KeyNotSigned);
     }
     key.verify(algorithm, signed, signature)?;
-    Ok(VerifiedCsr { key })
+    Ok(VerifiedCsr { key, subject: Vec::new() })
 }
 
 struct Parts<'a> {

@@ -133,6 +133,15 @@ impl Installation {
         self.issue(ProfileName::OcspResponder, &SubjectFacts::OcspResponder)
     }
 
+    pub(crate) fn scep_ra(&self) -> Issued {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        self.keys.generate_to_decrypt(&label, KeyKind::Rsa2048).unwrap();
+        let issuer = &self.authority.issuing;
+        let prepared =
+            authority::prepare_ra(&self.naming, &label, issuer, random_serial(), &*self.keys, NOW).unwrap();
+        Issued { certificate: prepared.sign(&*self.keys).unwrap(), label }
+    }
+
     /// A device certificate with whatever `edit` breaks, really signed by the issuing CA.
     pub(crate) fn forge(&self, edit: impl FnOnce(&mut Draft)) -> Issued {
         let (label, csr) = self.csr();

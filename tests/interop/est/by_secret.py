@@ -39,7 +39,7 @@ def a_secret_gives_one_certificate_and_the_same_again(s):
     given = s.hospital.as_("anna", "device", "secret", device.id, "--reason", "unpacked")
     # In the forms that the other protocols want: reference and EAB key.
     secret = given["secret"]
-    same((given["device"], given["reference"]), (device.id, secret.split("-")[0]), "device and reference")
+    same((given["subject"], given["reference"]), (device.id, secret.split("-")[0]), "device and reference")
     check(re.fullmatch(r"[a-z2-7]{8}-[a-z2-7]{32}", secret), secret)
     check("secret" not in given["recorded"], f"the secret is shown twice: {given}")
     eab = run("openssl", "base64", "-A", stdin=secret.encode()).out.translate(str.maketrans("+/", "-_", "="))

@@ -19,7 +19,7 @@ use lanyard_enroll::secret::Secret;
 use lanyard_enroll::{EnrollmentRequest, Outcome, Protocol};
 use lanyard_pki::certificate::Certificate;
 
-use crate::authority::{IssuancePermit, PreparedIssuance, Wish};
+use crate::authority::{IssuancePermit, KeyOrigin, PreparedIssuance, Wish};
 use crate::journal::{Claim, Journal, Space};
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
@@ -46,6 +46,20 @@ pub enum Certified {
     },
 }
 
+/// What the protocol says of a request beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Where the key was made.
+    pub key: KeyOrigin,
+    /// By this authority and no other (SCEP, whose address names it).
+    pub authority: Option<&'a str>,
+}
+
+impl Circumstances<'_> {
+    /// A key of the device's own, by whichever authority issues for it.
+    pub const USUAL: Circumstances<'static> = Circumstances { key: KeyOrigin::Device, authority: None };
+}
+
 impl<J: Journal> Control<J> {
     /// The one-time secret of this id, for an engine that checks what a sender made with it. `None` when there is none
     /// that could still be used.
@@ -68,17 +82,30 @@ impl<J: Journal> Control<J> {
         request: EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
+        self.certify_with(request, Circumstances::USUAL, now).await
+    }
+
+    /// The same under other circumstances.
+    pub async fn certify_with(
+        &self,
+        request: EnrollmentRequest,
+        how: Circumstances<'_>,
+        now: Timestamp,
+    ) -> Result<Certified, ControlError> {
         if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
             return Err(no_such_profile(profile));
         }
         let key = Digest(request.csr.spki_sha256());
         let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
         let id = recognised.device;
+        if matches!(request.protocol, Protocol::Scep) {
+            self.check_scep(id, &request, how.authority)?;
+        }
         self.paces.admit(id.into(), Act::Proof, now)?;
         if let Some(again) = self.answered_before(&recognised, &key, now).await? {
             return Ok(again);
         }
-        match self.issue_to(recognised, request, now).await {
+        match self.issue_to(recognised, request, how.key, now).await {
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
             }
@@ -122,6 +149,7 @@ impl<J: Journal> Control<J> {
         &self,
         recognised: Recognised,
         request: EnrollmentRequest,
+        key: KeyOrigin,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
         let id = recognised.device;
@@ -135,6 +163,7 @@ impl<J: Journal> Control<J> {
                 Protocol::Scep => AuthorityPurpose::Legacy,
                 _ => AuthorityPurpose::Devices,
             },
+            key,
         };
         let ready = {
             let world = self.world();

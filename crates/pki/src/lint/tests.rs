@@ -91,6 +91,7 @@ fn what_we_issue_has_no_finding() {
         Case::built_in(&a, ProfileName::GatewayServer, &a.gateway().certificate, Some(gateway)),
         Case::built_in(&a, ProfileName::ControlServer, &a.control().certificate, Some(PeerIdentity::Control)),
         Case::built_in(&a, ProfileName::OcspResponder, &a.ocsp_responder().certificate, None),
+        Case::built_in(&a, ProfileName::ScepRa, &a.scep_ra().certificate, None),
         Case::built_in(&a, ProfileName::IssuingCa, a.authority.issuing.certificate(), None),
     ] {
         assert_eq!(case.findings(&case.facts), Vec::<&str>::new(), "{}", case.profile.name());

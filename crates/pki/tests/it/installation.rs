@@ -104,6 +104,16 @@ impl Installation {
         (label, prepared.sign(&self.keys).unwrap())
     }
 
+    pub fn scep_ra(&self) -> Certificate {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        self.keys.generate_to_decrypt(&label, KeyKind::Rsa2048).unwrap();
+        let issuer = &self.authority.issuing;
+        authority::prepare_ra(&self.naming, &label, issuer, random_serial(), &self.keys, NOW)
+            .unwrap()
+            .sign(&self.keys)
+            .unwrap()
+    }
+
     pub fn device(&self) -> Certificate {
         let (profile, subject) = Self::subjects()[0].clone();
         self.issue(profile, &subject, &self.csr())

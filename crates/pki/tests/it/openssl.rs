@@ -168,31 +168,6 @@ fn weak_and_unknown_requests_made_by_openssl_are_refused() {
     assert!(matches!(refused, Err(CsrError::Possession(_))), "{refused:?}");
 }
 
-/// The kinds that OpenSSL 3.0 knows; ML-DSA came with 3.5.
-const KNOWN: [KeyKind; 6] =
-    [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa2048, KeyKind::Rsa3072, KeyKind::Rsa4096];
-
-// R42
-#[test]
-fn openssl_accepts_what_authorities_of_each_kind_issue() {
-    for kind in KNOWN {
-        let a = Installation::of_kinds(kind, kind);
-        let dir = tempfile::tempdir().unwrap();
-        let d = dir.path();
-        write(d, "root.pem", a.authority.root.certificate());
-        write(d, "issuing.pem", a.authority.issuing.certificate());
-        write(d, "leaf.pem", &a.device());
-        let (ok, text) = verify(d, "sslclient", NOW.as_seconds(), "leaf.pem");
-        assert!(ok, "{kind}: {text}");
-        let (ok, text) = openssl(d, "asn1parse -in leaf.pem");
-        // RFC 4055 5: the NULL stands in both algorithm fields of an RSA signature, and in no other's.
-        let nulls = text.lines().filter(|l| l.contains("NULL")).count();
-        assert!(ok, "{text}");
-        let rsa = matches!(kind.public(), PublicKeyKind::Rsa(_));
-        assert_eq!(nulls, if rsa { 2 } else { 0 }, "{kind}: {text}");
-    }
-}
-
 // R36: old devices sign with SHA-1; only who asks for it reads that, and MD5 nobody.
 #[test]
 fn requests_signed_with_sha1_are_read_only_as_legacy() {
@@ -217,6 +192,31 @@ fn requests_signed_with_sha1_are_read_only_as_legacy() {
     }
     assert!(csr::verify_legacy(&request("-newkey rsa:2048 -sha256")).is_ok());
     assert!(matches!(csr::verify_legacy(&request("-newkey rsa:1024 -sha1")), Err(CsrError::Key(_))));
+}
+
+/// The kinds that OpenSSL 3.0 knows; ML-DSA came with 3.5.
+const KNOWN: [KeyKind; 6] =
+    [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa2048, KeyKind::Rsa3072, KeyKind::Rsa4096];
+
+// R42
+#[test]
+fn openssl_accepts_what_authorities_of_each_kind_issue() {
+    for kind in KNOWN {
+        let a = Installation::of_kinds(kind, kind);
+        let dir = tempfile::tempdir().unwrap();
+        let d = dir.path();
+        write(d, "root.pem", a.authority.root.certificate());
+        write(d, "issuing.pem", a.authority.issuing.certificate());
+        write(d, "leaf.pem", &a.device());
+        let (ok, text) = verify(d, "sslclient", NOW.as_seconds(), "leaf.pem");
+        assert!(ok, "{kind}: {text}");
+        let (ok, text) = openssl(d, "asn1parse -in leaf.pem");
+        // RFC 4055 5: the NULL stands in both algorithm fields of an RSA signature, and in no other's.
+        let nulls = text.lines().filter(|l| l.contains("NULL")).count();
+        assert!(ok, "{text}");
+        let rsa = matches!(kind.public(), PublicKeyKind::Rsa(_));
+        assert_eq!(nulls, if rsa { 2 } else { 0 }, "{kind}: {text}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod cmp;
 mod est;
 pub(crate) mod revocation;
+pub(crate) mod scep;
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use lanyard_api::listen::{BodyError, Peer, read_body};
-use lanyard_control::certify::{Certified, outcome};
+use lanyard_control::certify::{Certified, Circumstances, outcome};
 use lanyard_enroll::secret::{SecretProven, id_of};
 use lanyard_enroll::{EnrollmentRequest, Outcome, Reply};
 
@@ -41,7 +42,7 @@ pub fn tls_router(state: State) -> Router {
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(cmp::routes().merge(revocation::routes()), state)
+    bounded(cmp::routes().merge(revocation::routes()).merge(scep::routes()), state)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {
@@ -99,8 +100,13 @@ impl<S: Sync> FromRequestParts<S> for Shown {
 
 /// Carries a request out.
 async fn certify(state: &State, request: EnrollmentRequest) -> Outcome {
+    certify_with(state, request, Circumstances::USUAL).await
+}
+
+/// The same under other circumstances.
+async fn certify_with(state: &State, request: EnrollmentRequest, how: Circumstances<'_>) -> Outcome {
     let protocol = request.protocol.as_str();
-    let certified = state.control.certify(request, state.clock.now()).await;
+    let certified = state.control.certify_with(request, how, state.clock.now()).await;
     match &certified {
         Ok(Certified::Issued { device, chain }) => {
             let serial = chain.first().map(|c| c.serial().to_string()).unwrap_or_default();

@@ -31,6 +31,7 @@ fn certificates(a: &Installation) -> Samples {
             ProfileName::RootCa => a.authority.root.certificate().clone(),
             ProfileName::IssuingCa => a.authority.issuing.certificate().clone(),
             ProfileName::OcspResponder => a.ocsp_responder().1,
+            ProfileName::ScepRa => a.scep_ra(),
             other => subject(*other).unwrap_or_else(|| panic!("no sample of profile `{other}`")),
         };
         (format!("cert-{profile}"), certificate.der().to_vec())
