@@ -170,8 +170,8 @@ impl<J: Journal> Control<J> {
             }
             Action::ApproveRelease { release } => self.approve_release(accepted, release, now).await,
             Action::WithdrawRelease { release } => self.withdraw_release(accepted, release, now).await,
-            Action::AddEndorsement { certificate, grade } => {
-                self.add_endorsement(accepted, certificate.0, grade, now).await
+            Action::AddEndorsement { certificate, grade, uses } => {
+                self.add_endorsement(accepted, certificate.0, (grade, uses), now).await
             }
             Action::AddGateway { gateway, site, spki_sha256, vkey, names } => {
                 let facts = NewGateway { id: gateway, site, spki_sha256, vkey, names };

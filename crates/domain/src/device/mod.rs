@@ -11,6 +11,7 @@ mod tests;
 pub use credentials::{
     Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, LONGEST_SECRET_SECONDS, WAITS_FOR_A_PERSON,
 };
+pub(crate) use credentials::replaced_account;
 pub(crate) use decide::require;
 pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
 
