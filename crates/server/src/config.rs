@@ -22,7 +22,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 22] = [
     "listen",
     "names",
     "organization",
@@ -34,6 +34,8 @@ pub const KEYS: [&str; 20] = [
     "enroll.http_listen",
     "enroll.names",
     "enroll.http_url",
+    "enroll.acme_challenges",
+    "enroll.http01_port",
     "gateway.site",
     "gateway.listen",
     "gateway.names",
@@ -110,11 +112,24 @@ pub struct EnrollSettings {
     /// The address of `http_listen` as relying parties reach it; it stands in certificates.
     #[serde(deserialize_with = "http_url")]
     pub http_url: Option<String>,
+    /// Challenges of ACME that are offered.
+    #[serde(deserialize_with = "challenges")]
+    pub acme_challenges: Vec<String>,
+    /// Where http-01 looks.
+    #[serde(deserialize_with = "port")]
+    pub http01_port: u16,
 }
 
 impl Default for EnrollSettings {
     fn default() -> Self {
-        Self { listen: None, http_listen: None, names: local_names(), http_url: None }
+        Self {
+            listen: None,
+            http_listen: None,
+            names: local_names(),
+            http_url: None,
+            acme_challenges: vec!["device-attest-01".to_owned()],
+            http01_port: 80,
+        }
     }
 }
 
@@ -209,6 +224,8 @@ impl Settings {
                 http_listen: self.enroll.http_listen,
                 names: self.enroll.names.clone(),
                 http_url: self.enroll.http_url.clone(),
+                acme_challenges: self.enroll.acme_challenges.clone(),
+                http01_port: self.enroll.http01_port,
             },
             names: self.names.clone(),
             organization: self.organization.clone(),
@@ -240,6 +257,23 @@ fn names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
             .map_err(|e| D::Error::custom(format!("`{name}` is no address and no name: {e}")))?;
     }
     Ok(names)
+}
+
+/// Those that are carried out here. dns-01 would need a resolver, tls-alpn-01 a TLS client that checks no chain.
+fn challenges<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let named = Vec::<String>::deserialize(d)?;
+    let known = ["device-attest-01", "http-01"];
+    match named.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(named),
+        Some(other) => Err(D::Error::custom(format!("must be of {}; found `{other}`", known.join(", ")))),
+    }
+}
+
+fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
+    match u16::deserialize(d)? {
+        0 => Err(D::Error::custom("must be 1 to 65535")),
+        port => Ok(port),
+    }
 }
 
 /// Up to a device's own patience: after 60 s it has given up and sends again.
@@ -382,6 +416,8 @@ mod tests {
             ("[gateway]\nupstream_timeout_seconds = 61", "line 2, column 28", "1 to 60"),
             ("[enroll]\nhttp_url = 'https://x'", "line 2, column 12", "http address"),
             ("[enroll]\nlisten = 5", "line 2, column 10", ""),
+            ("[enroll]\nacme_challenges = ['dns-01']", "line 2, column 19", "device-attest-01, http-01"),
+            ("[enroll]\nhttp01_port = 0", "line 2, column 15", "1 to 65535"),
             ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
             ("listen = ", "line 1, column 10", ""),
         ] {

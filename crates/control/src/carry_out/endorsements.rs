@@ -29,7 +29,10 @@ impl<J: Journal> Control<J> {
         if uses.windows(2).any(|two| matches!(two, [a, b] if a >= b)) {
             return Err(ControlError::malformed(
                 "uses",
-                format!("must be sorted, each once: {}", EndorsementUse::ALL.map(EndorsementUse::as_str).join(", ")),
+                format!(
+                    "must be sorted, each once: {}",
+                    EndorsementUse::ALL.map(EndorsementUse::as_str).join(", ")
+                ),
             ));
         }
         let digest = sha256(&certificate);

@@ -385,7 +385,8 @@ impl Story {
         }
         let maker = Blob(pki.authority.root.certificate().der().to_vec());
         let grade = Some(GRADE.to_owned());
-        let action = Action::AddEndorsement { certificate: maker.clone(), grade: grade.clone(), uses: Vec::new() };
+        let action =
+            Action::AddEndorsement { certificate: maker.clone(), grade: grade.clone(), uses: Vec::new() };
         let statement = people.sam.sign(self.now, action);
         let certificate_sha256 = sha256(&maker.0);
         let added = Event::EndorsementAdded {

@@ -255,11 +255,7 @@ impl Device {
         ])
     }
 
-    pub(super) fn revoke_own(
-        &self,
-        serial: String,
-        reason: RevocationReason,
-    ) -> Result<Vec<Event>, Refusal> {
+    pub(super) fn revoke_own(&self, serial: String, reason: RevocationReason) -> Result<Vec<Event>, Refusal> {
         if self.certificates.iter().any(|c| c.serial == serial) {
             return Ok(vec![Event::CertificateRevoked { serial, reason }]);
         }
