@@ -267,3 +267,34 @@ fn reasons_of_revocation_have_their_codes_and_names() {
     }
     assert!("expired".parse::<RevocationReason>().is_err());
 }
+
+// R36: an account is bound by a secret that nothing else was given for; it is no identity.
+#[test]
+fn a_secret_binds_one_account_and_no_key() {
+    let mut life = approved(Tier::Standard);
+    give_secret(&mut life, 1, DAY).unwrap();
+    let bind =
+        |n| Command::BindAccount { secret: secret(1), account_sha256: Digest([n; 32]), jwk: "{}".into() };
+    life.try_(bind(7)).unwrap();
+    assert_eq!(life.device.identity, None);
+    assert_eq!(life.try_(bind(8)), Err("secret_used"));
+    assert_eq!(life.try_(use_secret(1, 1)), Err("secret_used"));
+    assert_eq!(life.try_(on(Basis::HardwareKey, 1)), Err("no_identity"));
+    let mut other = by_secret(Tier::Low);
+    assert_eq!(other.try_(bind(1)), Err("secret_used"), "it gave a certificate for another key");
+}
+
+// R49
+#[test]
+fn only_its_own_current_certificate_is_revoked_at_its_holders_request() {
+    let mut life = by_secret(Tier::Low);
+    let serial = life.device.certificates[0].serial.clone();
+    let revoke = |serial: &str| Command::RevokeOwn {
+        serial: serial.to_owned(),
+        reason: RevocationReason::Compromised,
+    };
+    assert_eq!(life.try_(revoke("00ff")), Err("certificate_not_current"));
+    life.try_(revoke(&serial)).unwrap();
+    assert!(life.device.certificates.is_empty());
+    assert_eq!(life.try_(revoke(&serial)), Err("certificate_not_current"));
+}
