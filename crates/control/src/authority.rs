@@ -199,6 +199,16 @@ impl Authority {
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
         let profile = issuers.profiles().for_device(device, wish.profile)?;
+        // I10: a key that the server makes has been outside of the device.
+        if wish.key == KeyOrigin::Server && !profile.csr_expectation().server_generated {
+            return Err(ControlError::refused(
+                "server_keygen_off",
+                format!(
+                    "profile `{}` does not let the server make keys: make it on the device, and use simpleenroll",
+                    profile.name()
+                ),
+            ));
+        }
         // Names of the hardware are written only where the template asks for them.
         let names = HardwareNames::new(Some(&device.record.serial), None).unwrap_or_default();
         let subject = SubjectFacts::DeviceHardware { id: permit.device, names };
@@ -259,11 +269,23 @@ pub(crate) struct Wish<'a> {
     pub(crate) profile: Option<&'a str>,
     /// By which kind of authority.
     pub(crate) purpose: AuthorityPurpose,
+    /// For whose key.
+    pub(crate) key: KeyOrigin,
 }
 
 impl Wish<'_> {
     /// Nothing special.
-    pub(crate) const USUAL: Wish<'static> = Wish { profile: None, purpose: AuthorityPurpose::Devices };
+    pub(crate) const USUAL: Wish<'static> =
+        Wish { profile: None, purpose: AuthorityPurpose::Devices, key: KeyOrigin::Device };
+}
+
+/// Where a key was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// In the device.
+    Device,
+    /// Here, for a device that cannot (RFC 7030 4.4).
+    Server,
 }
 
 /// Which authority signs.

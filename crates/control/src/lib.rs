@@ -22,6 +22,7 @@ pub mod profiles;
 pub mod renewals;
 pub mod revocation;
 pub mod rotation;
+pub mod scep;
 pub mod token;
 pub mod upkeep;
 pub mod world;

@@ -7,13 +7,13 @@ use lanyard_domain::device::Device;
 use lanyard_domain::tier::Tier;
 use lanyard_pki::name::Naming;
 use lanyard_pki::profile::template::{Catalogue, CatalogueError, NoRevocationUris, SubjectKind, Template};
-use lanyard_pki::profile::{Profile, ProfileName, RevocationUris};
+use lanyard_pki::profile::{CsrExpectation, Profile, ProfileName, RevocationUris};
 
 use crate::plane::ControlError;
 
 /// What applications get when nobody wrote a template for them: a week, no lists needed, the names that were ordered and no
 /// other. A machine name of ours would be asked for at renewal (lego orders every name of the certificate before), and no
-/// web server answers for it.
+/// web server answers for it. The installation's domain is written behind it.
 const APPLICATION: &str = r#"
 name = "application"
 description = "Servers of the hospital, without a template of their own"
@@ -32,7 +32,8 @@ longest = "7d"
 mode = "short-lived"
 [enrollment]
 label = "application"
-"#;
+[convention]
+dns_suffixes = "#;
 
 /// The label of that.
 const BUILT_IN_APPLICATION: &str = "application";
@@ -87,7 +88,9 @@ impl Profiles {
                 compiled.insert((template.name().to_owned(), tier), profile);
             }
         }
-        let application = parse(APPLICATION)?.profile(None, naming(), uris)?;
+        // A DNS name needs no escapes.
+        let application = format!("{APPLICATION}[\"{}\"]\n", installation.naming.domain);
+        let application = parse(&application)?.profile(None, naming(), uris)?;
         Ok(Self {
             catalogue,
             compiled,
@@ -105,8 +108,40 @@ impl Profiles {
 
     /// Whether some device could be given this profile by asking for it.
     pub fn offers_devices(&self, label: &str) -> bool {
-        label == ProfileName::DeviceLdevid.as_str()
-            || self.catalogue.labelled(label).is_some_and(|t| t.subject() == SubjectKind::Device)
+        label == ProfileName::DeviceLdevid.as_str() || self.labelled(label).is_some()
+    }
+
+    /// The template for devices under this label.
+    pub fn labelled(&self, label: &str) -> Option<&Template> {
+        self.catalogue.labelled(label).filter(|t| t.subject() == SubjectKind::Device)
+    }
+
+    /// What a request should hold that is sent under this label. Without a label it depends on the device's class, and is
+    /// known only where there are no templates.
+    pub fn expected(&self, label: Option<&str>) -> Option<CsrExpectation> {
+        let built_in = || Some(self.device.csr_expectation());
+        match label {
+            Some(label) => match self.labelled(label) {
+                Some(template) => {
+                    self.compiled.get(&(template.name().to_owned(), None)).map(Profile::csr_expectation)
+                }
+                None => self.offers_devices(label).then(built_in).flatten(),
+            },
+            None if self.device_templates().next().is_none() => built_in(),
+            None => None,
+        }
+    }
+
+    /// Whether the server may make a device's key under this label; without one, whether there is any that lets it.
+    pub fn makes_keys(&self, label: Option<&str>) -> bool {
+        match label {
+            Some(label) => self.labelled(label).is_some_and(Template::server_generated),
+            None => self.device_templates().any(Template::server_generated),
+        }
+    }
+
+    fn device_templates(&self) -> impl Iterator<Item = &Template> {
+        self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Device)
     }
 
     /// What clients of ACME may ask for: label and sentence.
@@ -207,5 +242,28 @@ mod tests {
         assert!(Profiles::new([text], &with).is_ok());
         assert!(matches!(Profiles::new([text, text], &with), Err(ProfilesError::Catalogue(_))));
         assert!(matches!(Profiles::new(["name = 3"], &with), Err(ProfilesError::Template(_))));
+    }
+
+    // R47
+    #[test]
+    fn what_a_request_should_hold_follows_the_label() {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let installation = Installation { naming, revocation: None };
+        let none = Profiles::new([], &installation).unwrap();
+        let built_in = none.expected(None).unwrap();
+        assert_eq!(none.expected(Some("device_ldevid")), Some(built_in.clone()));
+        assert_eq!(none.expected(Some("patient-monitor")), None);
+        assert!(!none.makes_keys(None) && !none.makes_keys(Some("device_ldevid")));
+
+        let monitor = include_str!("../../../docs/profiles/patient-monitor.toml");
+        let made_here = monitor
+            .replace("name = \"patient-monitor\"", "name = \"old-monitor\"")
+            .replace("[key]", "[key]\nserver_generated = true");
+        let some = Profiles::new([monitor, &made_here], &installation).unwrap();
+        assert_eq!(some.expected(None), None, "it depends on the device's class");
+        assert_eq!(some.expected(Some("device_ldevid")), Some(built_in));
+        assert_eq!(some.expected(Some("patient-monitor")).unwrap().key_types.len(), 2);
+        assert!(some.makes_keys(None) && some.makes_keys(Some("old-monitor")));
+        assert!(!some.makes_keys(Some("patient-monitor")) && !some.makes_keys(Some("nobody's")));
     }
 }

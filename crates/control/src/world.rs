@@ -135,6 +135,9 @@ pub struct Account {
     pub ended: bool,
 }
 
+/// An RA's certificate is renewed every five days; clients that kept one for a month are still understood.
+pub const MOST_RAS: usize = 7;
+
 /// Everything that events fold to.
 #[derive(Debug, Default)]
 pub struct World {
@@ -165,6 +168,8 @@ pub struct World {
     pub gateways: HashMap<GatewayId, Gateway>,
     /// Our authorities, newest last.
     pub authorities: Vec<KnownAuthority>,
+    /// Certificates of the RAs that answer SCEP, by authority, newest last; at most [`MOST_RAS`] of each.
+    pub ras: HashMap<String, Vec<Vec<u8>>>,
     /// Certificate profiles by name.
     pub profiles: BTreeMap<String, KnownProfile>,
     /// Certificates that have not ended.
@@ -473,6 +478,14 @@ impl World {
                 | Event::ResponderCertified { certificate, serial, not_after, .. },
             ) => {
                 self.into_inventory(origin, &certificate.0, serial, (origin.time, *not_after));
+            }
+            Some(Event::RaCertified { authority, certificate, serial, not_after, .. }) => {
+                self.into_inventory(origin, &certificate.0, serial, (origin.time, *not_after));
+                let of_it = self.ras.entry(authority.clone()).or_default();
+                of_it.push(certificate.0.clone());
+                if of_it.len() > MOST_RAS {
+                    of_it.remove(0);
+                }
             }
             Some(Event::ProfileProposed { name, text, .. }) => {
                 self.profiles.entry(name.clone()).or_default().proposed = Some((text.clone(), origin.actor));

@@ -81,11 +81,13 @@ pub enum RevocationReason {
     Stolen,
     /// keyCompromise of the issuing CA.
     IssuerCompromised,
+    /// cessationOfOperation: its holder gave this certificate up, or never took it.
+    GivenUp,
 }
 
 impl RevocationReason {
     /// All, in the order in which they are listed to people.
-    pub const ALL: [RevocationReason; 8] = [
+    pub const ALL: [RevocationReason; 9] = [
         RevocationReason::Retired,
         RevocationReason::Transferred,
         RevocationReason::Recalled,
@@ -94,7 +96,21 @@ impl RevocationReason {
         RevocationReason::Compromised,
         RevocationReason::Superseded,
         RevocationReason::IssuerCompromised,
+        RevocationReason::GivenUp,
     ];
+
+    /// From the CRLReason that a certificate's own holder gives. `None` for what is not a holder's to say: that an authority
+    /// is compromised (2, 10), and that it is for a while only (6, 8), because no revocation is taken back here.
+    pub const fn by_holder(crl_reason: u8) -> Option<Self> {
+        match crl_reason {
+            1 => Some(RevocationReason::Compromised),
+            3 => Some(RevocationReason::Transferred),
+            4 => Some(RevocationReason::Superseded),
+            // unspecified, cessationOfOperation, privilegeWithdrawn
+            0 | 5 | 9 => Some(RevocationReason::GivenUp),
+            _ => None,
+        }
+    }
 
     /// CRLReason, RFC 5280 5.3.1.
     pub const fn crl_reason(self) -> u8 {
@@ -103,7 +119,7 @@ impl RevocationReason {
             RevocationReason::IssuerCompromised => 2,
             RevocationReason::Transferred => 3,
             RevocationReason::Superseded => 4,
-            RevocationReason::Retired | RevocationReason::Recalled => 5,
+            RevocationReason::Retired | RevocationReason::Recalled | RevocationReason::GivenUp => 5,
         }
     }
 
@@ -118,6 +134,7 @@ impl RevocationReason {
             RevocationReason::Lost => "lost",
             RevocationReason::Stolen => "stolen",
             RevocationReason::IssuerCompromised => "issuer_compromised",
+            RevocationReason::GivenUp => "given_up",
         }
     }
 }
@@ -351,6 +368,15 @@ pub enum Event {
         certificate_sha256: Digest,
         not_after: Timestamp,
     },
+    /// The certificate of the RA that answers SCEP for a legacy authority; its intent stands before it.
+    RaCertified {
+        issuance: IssuanceId,
+        authority: String,
+        serial: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        not_after: Timestamp,
+    },
     /// A person ordered a new authority; its certificate follows.
     AuthorityPlanned {
         name: String,
@@ -508,6 +534,7 @@ impl Event {
             Event::ProfileProposed { .. } => 110,
             Event::ProfileApproved { .. } => 111,
             Event::ResponderCertified { .. } => 112,
+            Event::RaCertified { .. } => 113,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use lanyard_domain::text::check_slug;
+use lanyard_enroll::scep::Algorithms;
 use lanyard_pki::name::{DnsName, Organization};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -22,7 +23,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 22] = [
+pub const KEYS: [&str; 23] = [
     "listen",
     "names",
     "organization",
@@ -36,6 +37,7 @@ pub const KEYS: [&str; 22] = [
     "enroll.http_url",
     "enroll.acme_challenges",
     "enroll.http01_port",
+    "enroll.scep_algorithms",
     "gateway.site",
     "gateway.listen",
     "gateway.names",
@@ -118,6 +120,9 @@ pub struct EnrollSettings {
     /// Where http-01 looks.
     #[serde(deserialize_with = "port")]
     pub http01_port: u16,
+    /// Whether SCEP reads SHA-1 and DES.
+    #[serde(deserialize_with = "scep_algorithms")]
+    pub scep_algorithms: Algorithms,
 }
 
 impl Default for EnrollSettings {
@@ -129,6 +134,7 @@ impl Default for EnrollSettings {
             http_url: None,
             acme_challenges: vec!["device-attest-01".to_owned()],
             http01_port: 80,
+            scep_algorithms: Algorithms::Current,
         }
     }
 }
@@ -226,6 +232,7 @@ impl Settings {
                 http_url: self.enroll.http_url.clone(),
                 acme_challenges: self.enroll.acme_challenges.clone(),
                 http01_port: self.enroll.http01_port,
+                scep_algorithms: self.enroll.scep_algorithms,
             },
             names: self.names.clone(),
             organization: self.organization.clone(),
@@ -310,6 +317,14 @@ fn log_filter<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
         return Ok(text);
     }
     Err(D::Error::custom(format!("must be one of {}; found `{text}`", known.join(", "))))
+}
+
+fn scep_algorithms<'de, D: Deserializer<'de>>(d: D) -> Result<Algorithms, D::Error> {
+    match String::deserialize(d)?.as_str() {
+        "current" => Ok(Algorithms::Current),
+        "legacy" => Ok(Algorithms::Legacy),
+        other => Err(D::Error::custom(format!("must be `current` or `legacy`; found `{other}`"))),
+    }
 }
 
 /// RFC 5280 4.2.1.13: relying parties fetch lists by plain http; an https address would need a certificate whose state
@@ -415,6 +430,7 @@ mod tests {
             ("[gateway]\nupstrem = 'x'", "line 2, column 1", "unknown field `upstrem`"),
             ("[gateway]\nupstream_timeout_seconds = 61", "line 2, column 28", "1 to 60"),
             ("[enroll]\nhttp_url = 'https://x'", "line 2, column 12", "http address"),
+            ("[enroll]\nscep_algorithms = 'md5'", "line 2, column 19", "`current` or `legacy`"),
             ("[enroll]\nlisten = 5", "line 2, column 10", ""),
             ("[enroll]\nacme_challenges = ['dns-01']", "line 2, column 19", "device-attest-01, http-01"),
             ("[enroll]\nhttp01_port = 0", "line 2, column 15", "1 to 65535"),

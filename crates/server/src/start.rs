@@ -18,6 +18,7 @@ use lanyard_control::world::{Touched, World};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::text::Blob;
+use lanyard_enroll::scep::Algorithms;
 use lanyard_pki::authority::{Authority as Hierarchy, Generation, Issuer};
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::key::{KeyBackend, KeyKind};
@@ -76,6 +77,8 @@ pub struct Enroll {
     pub acme_challenges: Vec<String>,
     /// Where http-01 looks.
     pub http01_port: u16,
+    /// What SCEP clients may be so old as to use.
+    pub scep_algorithms: Algorithms,
 }
 
 /// Why the control plane did not start.
@@ -163,7 +166,9 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         nonces: Arc::default(),
         serves_revocation: config.enroll.http_listen.is_some(),
         revocation: Arc::default(),
+        scep: Arc::new(front::scep::Desk::new(config.enroll.scep_algorithms)),
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
+        cmp: Arc::default(),
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;
@@ -244,9 +249,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}; is another process using it?"))
 }
 
-/// Sixteen lists for each authority: of five million certificates, one in a hundred revoked, some three thousand entries
-/// (100 kB) each.
-const SHARDS: u32 = 16;
+/// 32 lists for each authority: of five million certificates, one in a hundred revoked, some 1,600 entries (60 kB) each.
+const SHARDS: u32 = 32;
 
 /// Where certificates say that their revocation is served.
 fn revocation_uris(enroll: &Enroll) -> anyhow::Result<Option<RevocationUris>> {

@@ -8,6 +8,7 @@ use lanyard_pki::tls::Peers;
 
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
+use crate::front::CmpDesk;
 use crate::front::revocation::Desk;
 use crate::http::nonces::Nonces;
 use crate::journal::LedgerJournal;
@@ -37,6 +38,10 @@ pub struct State {
     pub(crate) serves_revocation: bool,
     /// What relying parties are told.
     pub(crate) revocation: Arc<Desk>,
+    /// CMP's transactions and signer.
+    pub(crate) cmp: Arc<CmpDesk>,
+    /// What lasts between SCEP messages.
+    pub(crate) scep: Arc<crate::front::scep::Desk>,
     /// Clock.
     pub clock: Clock,
 }

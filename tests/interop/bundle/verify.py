@@ -562,6 +562,7 @@ KINDS = {
     110: "profile_proposed name text statement",
     111: "profile_approved name text_sha256 statement",
     112: "responder_certified issuance authority serial certificate certificate_sha256 not_after",
+    113: "ra_certified issuance authority serial certificate certificate_sha256 not_after",
     120: "access_decided decision gateway device certificate_sha256 path interaction allowed verdict "
          "reasons policy evidence_pos evidence_sha256 firmware model heard_pos request_sha256 "
          "forwarded_sha256",
@@ -610,7 +611,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 28, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (100, 112, SYSTEM), (120, 121, DEVICE)):
+                                (100, 113, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None

@@ -3,7 +3,7 @@
 import re
 
 from harness import check, refusal, run, same
-from peers import certificates_in, request, request_with_challenge
+from peers import certificates_in, request, request_with_challenge, serial_of
 from scene import suite
 
 
@@ -39,7 +39,7 @@ def a_secret_gives_one_certificate_and_the_same_again(s):
     given = s.hospital.as_("anna", "device", "secret", device.id, "--reason", "unpacked")
     # In the forms that the other protocols want: reference and EAB key.
     secret = given["secret"]
-    same((given["device"], given["reference"]), (device.id, secret.split("-")[0]), "device and reference")
+    same((given["subject"], given["reference"]), (device.id, secret.split("-")[0]), "device and reference")
     check(re.fullmatch(r"[a-z2-7]{8}-[a-z2-7]{32}", secret), secret)
     check("secret" not in given["recorded"], f"the secret is shown twice: {given}")
     eab = run("openssl", "base64", "-A", stdin=secret.encode()).out.translate(str.maketrans("+/", "-_", "="))
@@ -89,6 +89,7 @@ def a_wrong_secret_is_refused_and_changes_nothing(s):
     # Another device's is that device's: what comes of it is not ours.
     answer = device.by_secret(key, other)
     pem = s.file("others.pem", certificates_in(answer.body)[0])
+    s.given.add(serial_of(pem))
     text = run("openssl", "x509", "-in", pem, "-noout", "-ext", "subjectAltName").out
     check(device.id not in text, f"a secret of another device gave a certificate of this one: {text}")
     device.takes(device.by_secret(device.new_key("second"), new), device.folder / "second.key")

@@ -7,6 +7,7 @@
 //! To add a way to authenticate: a variant of `lanyard_enroll::Authentication`, its arm in [`recognise`].
 
 mod application;
+mod give_up;
 mod recognise;
 
 use lanyard_attest::webauthn::AttestedKey;
@@ -20,13 +21,14 @@ use lanyard_enroll::secret::Secret;
 use lanyard_enroll::{Authentication, EnrollmentRequest, Outcome, Protocol};
 use lanyard_pki::certificate::Certificate;
 
-use crate::authority::{IssuancePermit, PreparedIssuance, Wish};
+use crate::authority::{IssuancePermit, KeyOrigin, PreparedIssuance, Wish};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, Space};
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
 use crate::world::Subject;
 pub use application::all_registered;
+pub use give_up::{GivenUp, NotTaken};
 use recognise::{Proven, Recognised};
 
 /// A person looks at a queue a few times an hour; a thousand waiting devices then ask three times a second.
@@ -49,6 +51,20 @@ pub enum Certified {
     },
 }
 
+/// What the protocol says of a request beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Where the key was made.
+    pub key: KeyOrigin,
+    /// By this authority and no other (SCEP, whose address names it).
+    pub authority: Option<&'a str>,
+}
+
+impl Circumstances<'_> {
+    /// A key of the device's own, by whichever authority issues for it.
+    pub const USUAL: Circumstances<'static> = Circumstances { key: KeyOrigin::Device, authority: None };
+}
+
 impl<J: Journal> Control<J> {
     /// The one-time secret of this id, for an engine that checks what a sender made with it. `None` when there is none
     /// that could still be used.
@@ -58,10 +74,27 @@ impl<J: Journal> Control<J> {
         Some(self.secrets.derive(id, subject.into(), open.expires))
     }
 
+    /// The same whether it has expired or not: for a message that goes on with what was begun in time.
+    pub fn enrollment_secret_expired_too(&self, id: SecretId) -> Option<Secret> {
+        let world = self.world();
+        let (subject, open) = world.by_secret(id)?;
+        Some(self.secrets.derive(id, subject.into(), open.expires))
+    }
+
     /// Carries one request out.
     pub async fn certify(
         &self,
         request: EnrollmentRequest,
+        now: Timestamp,
+    ) -> Result<Certified, ControlError> {
+        self.certify_with(request, Circumstances::USUAL, now).await
+    }
+
+    /// The same under other circumstances.
+    pub async fn certify_with(
+        &self,
+        request: EnrollmentRequest,
+        how: Circumstances<'_>,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
         if let Authentication::Order(order) = &request.authentication
@@ -75,11 +108,14 @@ impl<J: Journal> Control<J> {
         let key = Digest(request.csr.spki_sha256());
         let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
         let id = recognised.device;
+        if matches!(request.protocol, Protocol::Scep) {
+            self.check_scep(id, &request, how.authority)?;
+        }
         self.paces.admit(id.into(), Act::Proof, now)?;
         if let Some(again) = self.answered_before(&recognised, &key, now).await? {
             return Ok(again);
         }
-        match self.issue_to(recognised, request, now).await {
+        match self.issue_to(recognised, request, how.key, now).await {
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
             }
@@ -124,6 +160,7 @@ impl<J: Journal> Control<J> {
         &self,
         recognised: Recognised,
         request: EnrollmentRequest,
+        key: KeyOrigin,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
         let id = recognised.device;
@@ -137,6 +174,7 @@ impl<J: Journal> Control<J> {
                 Protocol::Scep => AuthorityPurpose::Legacy,
                 _ => AuthorityPurpose::Devices,
             },
+            key,
         };
         let ready = {
             let world = self.world();

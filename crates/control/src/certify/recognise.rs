@@ -65,20 +65,35 @@ impl<J: Journal> Control<J> {
         }
     }
 
+    /// Whether whoever showed this is anyone, before anything is kept for them: a self-made certificate proves its own key
+    /// to an engine, and nothing else.
+    pub async fn knows(&self, authentication: &Authentication, now: Timestamp) -> Result<(), ControlError> {
+        match authentication {
+            Authentication::Secret(proven) => match self.world().by_secret(proven.id()) {
+                Some((Subject::Device(_), _)) => Ok(()),
+                _ => Err(no_such_secret()),
+            },
+            Authentication::Certificate(chain) => self.by_certificate(chain, now).await.map(|_| ()),
+            // ACME orders are kept for accounts, which are somebody.
+            Authentication::Order(_) => Ok(()),
+        }
+    }
+
     fn by_secret(&self, secret: SecretId, key: &Digest, now: Timestamp) -> Result<Recognised, ControlError> {
         let world = self.world();
         let Some((Subject::Device(device), _)) = world.by_secret(secret) else {
-            return Err(ControlError::refused(
-                "secret_unknown",
-                "this enrollment secret is not, or no longer, one of a device; have a new one made",
-            ));
+            return Err(no_such_secret());
         };
         let device = find(&world, device)?;
         device.secret_for(secret, key, now)?;
         Ok(Recognised { device: device.id, proven: Proven::Secret(secret) })
     }
 
-    async fn by_certificate(&self, chain: &[Vec<u8>], now: Timestamp) -> Result<Recognised, ControlError> {
+    pub(super) async fn by_certificate(
+        &self,
+        chain: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<Recognised, ControlError> {
         let leaf = chain
             .first()
             .ok_or_else(|| ControlError::refused("certificate_needed", "the request shows no certificate"))?;
@@ -214,6 +229,13 @@ impl<J: Journal> Control<J> {
         self.alarm(id, AlarmCode::RevokedCertificateUsed, &refused, now).await;
         Err(refused.into())
     }
+}
+
+fn no_such_secret() -> ControlError {
+    ControlError::refused(
+        "secret_unknown",
+        "this enrollment secret is not, or no longer, one of a device; have a new one made",
+    )
 }
 
 /// The key that an accepted maker's certificate is for, as far as its chain is good.

@@ -325,18 +325,28 @@ impl Device {
         statement: SignedStatement,
     ) -> Result<Vec<Event>, Refusal> {
         require(by, &[Role::Security, Role::Biomedical], "revoke certificates")?;
-        let unknown = serials.iter().find(|s| !self.certificates.iter().any(|c| c.serial == **s));
-        if let Some(serial) = unknown {
-            return Err(Refusal::new(
-                "certificate_not_current",
-                format!("`{serial}` is not the serial number of a current certificate of this device"),
-            ));
-        }
+        serials.iter().try_for_each(|serial| self.is_current(serial))?;
         if serials.is_empty() {
             return Err(Refusal::new("no_certificate_named", "name at least one serial number"));
         }
         let events: Vec<Event> = serials.iter().map(|s| revoked(s, reason)).collect();
         Ok(std::iter::once(Event::RevocationOrdered { reason, serials, statement }).chain(events).collect())
+    }
+
+    /// A holder needs nobody's leave to have less; and the bar of a whole device is for people.
+    pub(super) fn revoke_own(&self, serial: String, reason: RevocationReason) -> Result<Vec<Event>, Refusal> {
+        self.is_current(&serial)?;
+        Ok(vec![revoked(&serial, reason)])
+    }
+
+    fn is_current(&self, serial: &str) -> Result<(), Refusal> {
+        if self.certificates.iter().any(|c| c.serial == serial) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "certificate_not_current",
+            format!("`{serial}` is not the serial number of a current certificate of this device"),
+        ))
     }
 
     pub(super) fn allow_late_renewal(

@@ -78,6 +78,8 @@ pub enum Command<'a> {
         reason: RevocationReason,
         statement: SignedStatement,
     },
+    /// Revoke one of its own certificates without a person: its holder gave it up, or never took it.
+    RevokeOwn { serial: String, reason: RevocationReason },
     /// Let it renew although its last certificate has ended.
     AllowLateRenewal { by: &'a Operator, until: Timestamp, statement: SignedStatement },
     /// Bind an ACME account by a secret (RFC 8555 7.3.4).
@@ -86,8 +88,6 @@ pub enum Command<'a> {
     ReplaceAccount { account_sha256: Digest, by_sha256: Digest, jwk: String },
     /// End its account.
     EndAccount { account_sha256: Digest },
-    /// Revoke one at the request of who holds its account or key (RFC 8555 7.6).
-    RevokeOwn { serial: String, reason: RevocationReason },
     /// A certificate was used. Nothing to record but the first time.
     SeeCertificate { serial: String },
     /// Revoke those of these certificates that a newer one in use has taken the place of.

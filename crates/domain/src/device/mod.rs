@@ -358,11 +358,19 @@ impl Device {
                     self.stage = Stage::Enrolled;
                 }
             }
-            Event::CertificateRevoked { serial, .. } => {
-                let (gone, kept) = self.certificates.drain(..).partition(|c| &c.serial == serial);
+            Event::CertificateRevoked { serial, reason } => {
+                let (gone, kept): (Vec<Certificate>, _) =
+                    self.certificates.drain(..).partition(|c| &c.serial == serial);
                 self.certificates = kept;
+                // One that nobody took was no answer: its secret is good for that key still.
+                let untaken = |c: &Certificate| *reason == RevocationReason::GivenUp && c.seen_at.is_none();
+                if let Some(open) = self.secret.as_mut()
+                    && gone.iter().any(|c| untaken(c) && open.used_for == Some(c.spki_sha256))
+                {
+                    open.answered = false;
+                }
                 self.former.retain(|c| c.not_after > recorded.time);
-                self.former.extend::<Vec<Certificate>>(gone);
+                self.former.extend(gone);
             }
             Event::EvidenceAppraised {
                 appraisal,

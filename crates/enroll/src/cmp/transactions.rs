@@ -314,11 +314,63 @@ impl Transactions {
     /// The transaction is over; its number is not taken again for a while. `how` is told if it had a certificate.
     pub(super) fn end(&mut self, id: &TransactionId, how: Settlement, now: Timestamp) {
         let Some(entry) = self.remove(id) else { return };
-        if let State::Unconfirmed(certificate) = entry.state {
-            let (transaction, sender) = (id.clone(), entry.sender);
-            self.settled.push(Settled { transaction, sender, certificate: *certificate, how });
-        }
         self.ended(id, now);
+        if let State::Unconfirmed(certificate) = entry.state {
+            self.settle(
+                Settled { transaction: id.clone(), sender: entry.sender, certificate: *certificate, how },
+                now,
+            );
+        }
+    }
+
+    /// The client asked for it to count as confirmed at once.
+    pub(super) fn end_confirmed(
+        &mut self,
+        id: &TransactionId,
+        sender: Sender,
+        certificate: &Certificate,
+        now: Timestamp,
+    ) {
+        self.end(id, Settlement::Confirmed, now);
+        if let Some(other) = self.holding(sender, certificate).first() {
+            self.end(other, Settlement::Confirmed, now);
+        }
+    }
+
+    /// Whoever lost an answer and asks again with the same secret and key is given the same certificate, in another
+    /// transaction. What the client says of it in one of them holds for all; silence in one says nothing while another is open.
+    fn settle(&mut self, settled: Settled, now: Timestamp) {
+        let others = self.holding(settled.sender, &settled.certificate);
+        match settled.how {
+            Settlement::TimedOut | Settlement::Displaced => {
+                if !others.is_empty() || self.is_working_for(settled.sender) {
+                    return;
+                }
+            }
+            Settlement::Confirmed | Settlement::Rejected(_) | Settlement::OtherCertificate => {
+                for other in &others {
+                    self.remove(other);
+                    self.ended(other, now);
+                }
+            }
+        }
+        self.settled.push(settled);
+    }
+
+    /// The transactions in which `sender` was given this certificate and has said nothing yet.
+    fn holding(&self, sender: Sender, certificate: &Certificate) -> Vec<TransactionId> {
+        let holds = |id: &&TransactionId| {
+            let state = self.open.get(*id).map(|entry| &entry.state);
+            matches!(state, Some(State::Unconfirmed(held)) if **held == *certificate)
+        };
+        self.by_sender.get(&sender).into_iter().flatten().filter(holds).cloned().collect()
+    }
+
+    /// Whether an answer to `sender` is being made, with a certificate that it may have been given before.
+    fn is_working_for(&self, sender: Sender) -> bool {
+        let working =
+            |id: &TransactionId| self.open.get(id).is_some_and(|entry| matches!(entry.state, State::Working));
+        self.by_sender.get(&sender).is_some_and(|ids| ids.iter().any(working))
     }
 
     /// Nothing came of it: it is dropped, and its number too. Else strangers, whose requests are all refused, could push

@@ -8,8 +8,10 @@
 //! (`control::certify`). To add a protocol: a file with its routes, merged in [`tls_router`] or [`plain_router`].
 
 pub(crate) mod acme;
+mod cmp;
 mod est;
 pub(crate) mod revocation;
+pub(crate) mod scep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +24,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use lanyard_api::listen::{BodyError, Peer, read_body};
-use lanyard_control::certify::{Certified, outcome};
+use lanyard_control::certify::{Certified, Circumstances, outcome};
 use lanyard_domain::id::StreamId;
 use lanyard_enroll::secret::{SecretProven, id_of};
 use lanyard_enroll::{EnrollmentRequest, Outcome, Reply};
+
+pub(crate) use cmp::{Desk as CmpDesk, record as record_settled};
 
 use crate::state::State;
 
@@ -36,16 +40,17 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is served with TLS.
 pub(crate) fn tls_router(state: State, acme: Option<Arc<acme::Acme>>) -> Router {
+    let routes = est::routes().merge(cmp::routes());
     let routes = match acme {
-        Some(acme) => est::routes().merge(acme::routes().layer(Extension(acme))),
-        None => est::routes(),
+        Some(acme) => routes.merge(acme::routes().layer(Extension(acme))),
+        None => routes,
     };
     bounded(routes, state)
 }
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(revocation::routes(), state)
+    bounded(cmp::routes().merge(revocation::routes()).merge(scep::routes()), state)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {
@@ -103,8 +108,13 @@ impl<S: Sync> FromRequestParts<S> for Shown {
 
 /// Carries a request out.
 async fn certify(state: &State, request: EnrollmentRequest) -> Outcome {
+    certify_with(state, request, Circumstances::USUAL).await
+}
+
+/// The same under other circumstances.
+async fn certify_with(state: &State, request: EnrollmentRequest, how: Circumstances<'_>) -> Outcome {
     let protocol = request.protocol.as_str();
-    let certified = state.control.certify(request, state.clock.now()).await;
+    let certified = state.control.certify_with(request, how, state.clock.now()).await;
     match &certified {
         Ok(Certified::Issued { subject, chain }) => {
             let serial = chain.first().map(|c| c.serial().to_string()).unwrap_or_default();

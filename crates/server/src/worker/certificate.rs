@@ -34,7 +34,9 @@ pub(crate) async fn certify_self(
     let certificate = state.control.certify_self(&request, names, now).await?;
     let chain = chain_from_pem(state.control.authority.chain_pem(&certificate).as_bytes())?;
     let backend: Arc<dyn KeyBackend> = Arc::clone(keys) as Arc<dyn KeyBackend>;
-    identity.replace(&chain, backend, label)?;
+    identity.replace(&chain, Arc::clone(&backend), label.clone())?;
+    // CMP signs its answers with it.
+    state.cmp.install(chain, backend, label);
     Ok(certificate.renew_at().seconds_since(now).max(1))
 }
 

@@ -85,6 +85,23 @@ fn a_secret_gives_no_second_certificate() {
     );
 }
 
+// R36: a device that lost its power between the answer and its confirmation needs nobody to come by.
+#[test]
+fn a_secret_whose_certificate_was_never_taken_gives_the_same_key_another() {
+    let give_up = |reason| Command::RevokeOwn { serial: "01".into(), reason };
+    let mut untaken = by_secret(Tier::Low);
+    untaken.try_(give_up(RevocationReason::GivenUp)).unwrap();
+    assert_eq!(untaken.try_(use_secret(1, 2)), Err("secret_used"), "another key");
+    assert_eq!(untaken.try_(use_secret(1, 1)), Ok(()));
+    let mut stolen = by_secret(Tier::Low);
+    stolen.try_(give_up(RevocationReason::Compromised)).unwrap();
+    assert_eq!(stolen.try_(use_secret(1, 1)), Err("secret_used"));
+    let mut used = by_secret(Tier::Low);
+    used.try_(Command::SeeCertificate { serial: "01".into() }).unwrap();
+    used.try_(give_up(RevocationReason::GivenUp)).unwrap();
+    assert_eq!(used.try_(use_secret(1, 1)), Err("secret_used"));
+}
+
 #[test]
 fn a_secret_is_made_by_the_right_people_for_a_bounded_time() {
     let mut life = approved(Tier::Low);
@@ -210,6 +227,24 @@ fn single_certificates_are_revoked_and_the_device_may_have_others() {
     assert_eq!(life.try_(on(Basis::Credential, 2)), Ok(()));
 }
 
+// R49: what a device gives up needs no person, and only what it has can be given up.
+#[test]
+fn a_device_gives_one_of_its_certificates_up_and_keeps_its_identity() {
+    let mut life = by_secret(Tier::Low);
+    life.try_(on(Basis::Credential, 2)).unwrap();
+    let now = life.now;
+    life.try_(certify(2, now)).unwrap();
+    let give_up =
+        |serial: &str| Command::RevokeOwn { serial: serial.into(), reason: RevocationReason::GivenUp };
+    assert_eq!(life.try_(give_up("99")), Err("certificate_not_current"));
+    life.try_(give_up("02")).unwrap();
+    assert_eq!(life.try_(give_up("02")), Err("certificate_not_current"), "once");
+    let kept: Vec<&str> = life.device.certificates.iter().map(|c| c.serial.as_str()).collect();
+    assert_eq!(kept, ["01"]);
+    assert_eq!(life.device.barred, None);
+    assert_eq!(life.try_(on(Basis::Credential, 2)), Ok(()), "it may have another");
+}
+
 // R43, R51: a device that was switched off comes back, by tier with a person's word.
 #[test]
 fn renewal_after_the_end_needs_a_person_for_the_upper_tiers() {
@@ -297,4 +332,18 @@ fn only_its_own_current_certificate_is_revoked_at_its_holders_request() {
     life.try_(revoke(&serial)).unwrap();
     assert!(life.device.certificates.is_empty());
     assert_eq!(life.try_(revoke(&serial)), Err("certificate_not_current"));
+}
+
+// RFC 5280 5.3.1: a holder speaks of its own key, not of authorities, and nothing is revoked for a while.
+#[test]
+fn a_holder_gives_reasons_that_are_a_holders() {
+    let by_holder = |code| RevocationReason::by_holder(code).map(RevocationReason::as_str);
+    for (code, reason) in
+        [(0, "given_up"), (1, "compromised"), (3, "transferred"), (4, "superseded"), (9, "given_up")]
+    {
+        assert_eq!(by_holder(code), Some(reason), "{code}");
+    }
+    for code in [2, 6, 7, 8, 10, 255] {
+        assert_eq!(by_holder(code), None, "{code}");
+    }
 }

@@ -126,6 +126,11 @@ impl Verified {
         &self.transaction
     }
 
+    /// Whether [`Self::accept`] would open a transaction for it: ir, cr, p10cr and kur do.
+    pub fn opens_a_transaction(&self) -> bool {
+        matches!(self.content, Content::Enroll(..))
+    }
+
     /// An error: who sent it is nobody who is known, say. Before [`Self::accept`], so that strangers open no transactions.
     pub fn refuse(self, fail: FailInfo, why: &str, fresh: Fresh, now: Timestamp) -> Draft {
         Draft::error(self.exchange, fail, why, fresh, now)

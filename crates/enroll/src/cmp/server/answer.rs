@@ -12,7 +12,7 @@ use crate::cmp::message::{Kind, Unprotected};
 use crate::cmp::name::same;
 use crate::cmp::poll::NotYet;
 use crate::cmp::status::{FailInfo, Status, StatusInfo};
-use crate::cmp::transactions::{Settlement, Transactions, Waiting};
+use crate::cmp::transactions::{Transactions, Waiting};
 use crate::cmp::{CONTENT_TYPE, Fresh, revocation};
 use crate::secret::Secret;
 use crate::{Outcome, Reply};
@@ -216,7 +216,7 @@ impl Enroll {
         draft.issuers = chain.iter().skip(1).cloned().collect();
         if self.waiting.implicit_confirm {
             draft.implicit_confirm = true;
-            transactions.end(&self.transaction, Settlement::Confirmed, now);
+            transactions.end_confirmed(&self.transaction, self.sender, &leaf, now);
         } else {
             // RFC 9810 5.1.1.2: until when a certConf is waited for.
             draft.confirm_by = Some(transactions.confirm_by(now));

@@ -16,7 +16,7 @@ use crate::cmp::revocation::{self, RevocationReason};
 use crate::cmp::status::{FailInfo, Status, StatusInfo};
 use crate::cmp::testing::{Hospital, Letter, NOW, ask, fresh, secret};
 use crate::cmp::tlv::only;
-use crate::cmp::transactions::{Settlement, TransactionLimits, Transactions};
+use crate::cmp::transactions::{Settlement, TransactionId, TransactionLimits, Transactions};
 use crate::cmp::{CONTENT_TYPE, EnrollKind, Question, Sender, oid, poll};
 use crate::{Authentication, Outcome};
 

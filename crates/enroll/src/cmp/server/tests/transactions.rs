@@ -275,3 +275,43 @@ fn an_open_transactions_number_is_not_taken_by_another_message() {
     assert!(received.continues_a_transaction());
     assert_eq!(refusal_of(bench.ask(&poll)), Refusal::NotNow);
 }
+
+// Whoever lost an answer asks again with the same secret and key, and is given the same certificate: it must not be revoked
+// because the first answer was never confirmed.
+#[test]
+fn a_certificate_that_was_given_twice_is_settled_once_by_what_its_client_says() {
+    let mut bench = Bench::new();
+    let request = bench.hospital.cert_req(None);
+    let mut issued: Option<Vec<Vec<u8>>> = None;
+    let mut again = |bench: &mut Bench, implicit: bool| {
+        let letter = Letter::new(Kind::Ir, request.clone());
+        let message = letter.edit(|h| h.implicit_confirm = implicit).mac(&secret(1));
+        let Ok(Request::Enroll(enroll)) = bench.ask(&message) else { panic!("served") };
+        let chain = issued.get_or_insert_with(|| bench.hospital.chain(&enroll.request.csr)).clone();
+        let outcome = Outcome::Issued { chain };
+        let draft = enroll.answer(&bench.server, &outcome, &mut bench.transactions, fresh(), NOW);
+        let reply = bench.hospital.finish(&bench.server, draft);
+        Parts::of(&reply.body).unwrap().header().unwrap()
+    };
+    let first = again(&mut bench, false);
+    // Silence in one while the other is open is no silence.
+    let second = again(&mut bench, false);
+    let ended = TransactionId(first.transaction.clone().unwrap());
+    bench.transactions.end(&ended, Settlement::TimedOut, NOW);
+    assert_eq!((bench.transactions.open(), bench.settled()), (1, vec![]));
+    // What is said in one of them holds for both.
+    again(&mut bench, false);
+    let nothing = Letter::after(&second, Kind::CertConf, vec![0x30, 0]).mac(&secret(1));
+    assert!(bench.ask(&nothing).is_ok());
+    assert_eq!((bench.transactions.open(), bench.settled()), (0, vec![Settlement::Rejected(String::new())]));
+    // Also if it is said beforehand.
+    again(&mut bench, false);
+    again(&mut bench, false);
+    again(&mut bench, true);
+    assert_eq!((bench.transactions.open(), bench.settled()), (0, vec![Settlement::Confirmed]));
+    // The last one that nothing is said in tells of the silence.
+    again(&mut bench, false);
+    again(&mut bench, false);
+    bench.transactions.expire(NOW.plus_seconds(601));
+    assert_eq!(bench.settled(), [Settlement::TimedOut]);
+}
