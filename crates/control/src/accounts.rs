@@ -149,14 +149,16 @@ impl<J: Journal> Control<J> {
     }
 
     /// Revokes a certificate at the request of its key's holder, or of an account bound to its record (`account`).
-    pub async fn revoke_own(
+    pub async fn revoke_for(
         &self,
         certificate: &Certificate,
         by: RevokedBy,
         reason: u8,
         now: Timestamp,
     ) -> Result<RevocationOutcome, ControlError> {
-        let reason = reason_of(reason);
+        let reason = RevocationReason::by_holder(reason).ok_or_else(|| {
+            ControlError::malformed("reason", "must be one that a holder can give (RFC 5280 5.3.1)")
+        })?;
         let sha256 = crate::authority::thumbprint(certificate);
         let serial = certificate.serial().to_string();
         let (entry, subject) = {
@@ -282,33 +284,4 @@ fn is_of(world: &World, entry: &Entry, account: Option<StreamId>, identifiers: &
 
 fn status(world: &World, issuer_der: &[u8], serial: &Serial) -> Option<Status> {
     world.inventory.issuer(issuer_der).map(|issuer| world.inventory.status(issuer, serial))
-}
-
-/// RFC 5280 5.3.1. What clients give when they give none (0) and what they may mean by it is that they need it no more.
-const fn reason_of(code: u8) -> RevocationReason {
-    match code {
-        1 => RevocationReason::Compromised,
-        3 => RevocationReason::Transferred,
-        4 => RevocationReason::Superseded,
-        _ => RevocationReason::Retired,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_that_a_client_may_give_is_one_of_ours() {
-        for (code, reason) in [
-            (0, RevocationReason::Retired),
-            (1, RevocationReason::Compromised),
-            (3, RevocationReason::Transferred),
-            (4, RevocationReason::Superseded),
-            (5, RevocationReason::Retired),
-            (9, RevocationReason::Retired),
-        ] {
-            assert_eq!(reason_of(code), reason);
-        }
-    }
 }

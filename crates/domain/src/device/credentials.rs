@@ -255,16 +255,6 @@ impl Device {
         ])
     }
 
-    pub(super) fn revoke_own(&self, serial: String, reason: RevocationReason) -> Result<Vec<Event>, Refusal> {
-        if self.certificates.iter().any(|c| c.serial == serial) {
-            return Ok(vec![Event::CertificateRevoked { serial, reason }]);
-        }
-        Err(Refusal::new(
-            "certificate_not_current",
-            format!("`{serial}` is not the serial number of a current certificate of this device"),
-        ))
-    }
-
     pub(super) fn bind_maker_key(
         &self,
         format: String,

@@ -319,21 +319,6 @@ fn a_secret_binds_one_account_and_no_key() {
     assert_eq!(other.try_(bind(1)), Err("secret_used"), "it gave a certificate for another key");
 }
 
-// R49
-#[test]
-fn only_its_own_current_certificate_is_revoked_at_its_holders_request() {
-    let mut life = by_secret(Tier::Low);
-    let serial = life.device.certificates[0].serial.clone();
-    let revoke = |serial: &str| Command::RevokeOwn {
-        serial: serial.to_owned(),
-        reason: RevocationReason::Compromised,
-    };
-    assert_eq!(life.try_(revoke("00ff")), Err("certificate_not_current"));
-    life.try_(revoke(&serial)).unwrap();
-    assert!(life.device.certificates.is_empty());
-    assert_eq!(life.try_(revoke(&serial)), Err("certificate_not_current"));
-}
-
 // RFC 5280 5.3.1: a holder speaks of its own key, not of authorities, and nothing is revoked for a while.
 #[test]
 fn a_holder_gives_reasons_that_are_a_holders() {

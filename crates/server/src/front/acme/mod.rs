@@ -295,7 +295,7 @@ impl Call {
             RevokedBy::Account(account) => Asked::Account(account.binding.map(|b| b.record)),
             RevokedBy::CertificateKey => Asked::Key,
         };
-        match self.state.control.revoke_own(&request.certificate, by, request.reason, self.now()).await {
+        match self.state.control.revoke_for(&request.certificate, by, request.reason, self.now()).await {
             Ok(outcome) => self.server.revoked(&self.acme.orders(), outcome, &self.seed, self.now()),
             Err(error) => self.failed(&error),
         }
