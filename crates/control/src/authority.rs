@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use lanyard_attest::tpm::certify::CertifiedKey;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::device::Device;
-use lanyard_domain::id::{DeviceId, IssuanceId};
+use lanyard_domain::id::{ApplicationId, DeviceId, IssuanceId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::authority::Issuer;
@@ -17,7 +17,7 @@ use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr::VerifiedCsr;
 use lanyard_pki::issue::{Lifetime, Prepared, prepare};
 use lanyard_pki::key::{KeyBackend, KeyLabel};
-use lanyard_pki::profile::{HardwareNames, Profile, SubjectFacts};
+use lanyard_pki::profile::{Addresses, HardwareNames, Profile, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
 use crate::digest::random;
@@ -220,14 +220,15 @@ impl Authority {
     pub(crate) fn prepare_application(
         &self,
         csr: &VerifiedCsr,
-        subject: &SubjectFacts,
+        (id, addresses): (ApplicationId, Addresses),
         site: &str,
         profile: Option<&str>,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
-        let profile = issuers.profiles().for_application(profile)?;
-        prepare_by(&issuers, profile, csr, subject, Place::of(Some(site)), now)
+        let (profile, named) = issuers.profiles().for_application(profile)?;
+        let subject = SubjectFacts::Application { id: named.then_some(id), addresses };
+        prepare_by(&issuers, profile, csr, &subject, Place::of(Some(site)), now)
     }
 
     /// Makes a gateway certificate ready.

@@ -1,7 +1,7 @@
 //! The certificate profiles in force: templates that two people put into the ledger, compiled for this installation, and the
 //! built-in ones for what no template covers. The same at every site (R47): the ledger has them, no site's files do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use lanyard_domain::device::Device;
 use lanyard_domain::tier::Tier;
@@ -11,8 +11,9 @@ use lanyard_pki::profile::{CsrExpectation, Profile, ProfileName, RevocationUris}
 
 use crate::plane::ControlError;
 
-/// What applications get when nobody wrote a template for them: a week, no lists needed, names as registered under the
-/// installation's domain, which is written behind it.
+/// What applications get when nobody wrote a template for them: a week, no lists needed, the names that were ordered and no
+/// other. A machine name of ours would be asked for at renewal (lego orders every name of the certificate before), and no
+/// web server answers for it. The installation's domain is written behind it.
 const APPLICATION: &str = r#"
 name = "application"
 description = "Servers of the hospital, without a template of their own"
@@ -21,7 +22,7 @@ subject = "application"
 types = ["p256", "p384", "rsa2048+"]
 [names]
 subject = "common-name"
-alternative = ["uri-id", "machine-dns", "dns", "ip"]
+alternative = ["dns", "ip"]
 [usage]
 purposes = ["serverAuth", "clientAuth"]
 [validity]
@@ -33,6 +34,9 @@ mode = "short-lived"
 label = "application"
 [convention]
 dns_suffixes = "#;
+
+/// The label of that.
+const BUILT_IN_APPLICATION: &str = "application";
 
 /// Why templates cannot be put in force together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -140,6 +144,21 @@ impl Profiles {
         self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Device)
     }
 
+    /// What clients of ACME may ask for: label and sentence.
+    pub fn offered(&self) -> BTreeMap<String, String> {
+        let built_in = [
+            (ProfileName::DeviceLdevid.as_str().to_owned(), "Devices, as their record says".to_owned()),
+            (BUILT_IN_APPLICATION.to_owned(), "Servers of the hospital".to_owned()),
+        ];
+        let templates = self.catalogue.templates().iter();
+        let served =
+            templates.filter(|t| matches!(t.subject(), SubjectKind::Device | SubjectKind::Application));
+        built_in
+            .into_iter()
+            .chain(served.map(|t| (t.label().to_owned(), t.description().to_owned())))
+            .collect()
+    }
+
     /// The profile for a device: the one that it asks for by label, if it may have that; else its class's; else the
     /// built-in one.
     pub fn for_device(&self, device: &Device, label: Option<&str>) -> Result<&Profile, ControlError> {
@@ -165,12 +184,15 @@ impl Profiles {
             .unwrap_or(&self.device))
     }
 
-    /// The profile for applications.
-    pub fn for_application(&self, label: Option<&str>) -> Result<&Profile, ControlError> {
+    /// The profile for applications, and whether it writes their id.
+    pub fn for_application(&self, label: Option<&str>) -> Result<(&Profile, bool), ControlError> {
         let of_applications =
             || self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Application);
         let template = match label {
             None => of_applications().next(),
+            Some(BUILT_IN_APPLICATION) if of_applications().all(|t| t.label() != BUILT_IN_APPLICATION) => {
+                None
+            }
             Some(label) => Some(of_applications().find(|t| t.label() == label).ok_or_else(|| {
                 ControlError::refused(
                     "profile_unknown",
@@ -180,9 +202,9 @@ impl Profiles {
                 )
             })?),
         };
-        Ok(template
-            .and_then(|t| self.compiled.get(&(t.name().to_owned(), None)))
-            .unwrap_or(&self.application))
+        let found = template
+            .and_then(|t| Some((self.compiled.get(&(t.name().to_owned(), None))?, t.names_its_subject())));
+        Ok(found.unwrap_or((&self.application, false)))
     }
 }
 
@@ -203,7 +225,7 @@ mod tests {
         let naming = Naming::new("General Hospital", "hospital.example").unwrap();
         let installation = Installation { naming, revocation: None };
         let profiles = Profiles::new([], &installation).unwrap();
-        assert_eq!(profiles.for_application(None).unwrap().name(), "application");
+        assert_eq!(profiles.for_application(None).unwrap().0.name(), "application");
         assert!(profiles.for_application(Some("nobody's")).is_err());
     }
 
