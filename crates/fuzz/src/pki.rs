@@ -10,6 +10,8 @@ use lanyard_pki::authority::{Authority, Generation};
 use lanyard_pki::certificate::{Certificate, chain_from_pem};
 use lanyard_pki::issue::{self, Lifetime};
 use lanyard_pki::key::MemoryKeys;
+use lanyard_pki::key::seal::{self, Sealer};
+use lanyard_pki::key::shares::{self, Share};
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::generic::{self, Policy, Strictness, Usage};
 use lanyard_pki::path::revocation::Revocation;
@@ -18,7 +20,7 @@ use lanyard_pki::pkcs7;
 use lanyard_pki::profile::template::Template;
 use lanyard_pki::profile::{HardwareNames, Profile, ProfileName, RevocationUris, SubjectFacts};
 use lanyard_pki::serial::Serial;
-use lanyard_pki::spki::PublicKey;
+use lanyard_pki::spki::{PublicKey, PublicKeyKind};
 use lanyard_pki::{csr, idevid};
 use rustls_pki_types::CertificateDer;
 
@@ -34,6 +36,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki_serial", run: serial, seeds: serials },
     Target { name: "pki_path", run: path, seeds: paths },
     Target { name: "pki_template", run: template, seeds: templates },
+    Target { name: "pki_share", run: share, seeds: shares },
+    Target { name: "pki_sealed", run: sealed, seeds: sealeds },
+    Target { name: "pki_ec_point", run: ec_point, seeds: ec_points },
 ];
 
 /// SubjectPublicKeyInfo of a P-256 key in front of its point (RFC 5480 2.1.1).
@@ -244,6 +249,63 @@ fn serial(data: &[u8]) {
 
 fn serials() -> Vec<Vec<u8>> {
     vec![Serial::from_random([0x5A; 16]).der_content(), vec![1]]
+}
+
+/// What a person typed.
+fn share(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(share) = Share::parse(text) {
+        let again = Share::parse(&share.to_text()).map(|again| *again.to_text() == *share.to_text());
+        assert_eq!(again, Ok(true), "one share, one text");
+    }
+}
+
+fn shares() -> Vec<Vec<u8>> {
+    let dealt = shares::deal(2, 3).map(|(_, dealt)| dealt).unwrap_or_default();
+    dealt.iter().map(|share| share.to_text().as_bytes().to_vec()).collect()
+}
+
+/// A key file that somebody else may have written.
+fn sealed(data: &[u8]) {
+    let _under = seal::sealed_under(data);
+}
+
+fn sealeds() -> Vec<Vec<u8>> {
+    let Ok((key, _)) = shares::deal(2, 3) else { return Vec::new() };
+    let mut seeds: Vec<Vec<u8>> =
+        Sealer::of_shares(key).seal("key p384 root-g1", b"secret").into_iter().collect();
+    // The first version: 19 MiB, 2 passes, 1 lane.
+    let cost = [0, 0, 0x4c, 0, 0, 0, 0, 2, 0, 0, 0, 1];
+    seeds.push([b"lanyard-sealed-1\n".as_slice(), &cost, &[7; 32], b"\x01x", &[7; 40]].concat());
+    seeds
+}
+
+/// What a hardware module says of a key; the first byte chooses the kind.
+fn ec_point(data: &[u8]) {
+    let Some((kind, attribute)) = data.split_first() else { return };
+    let kind = match kind % 3 {
+        0 => PublicKeyKind::P256,
+        1 => PublicKeyKind::P384,
+        _ => PublicKeyKind::Ed25519,
+    };
+    if let Ok(key) = PublicKey::from_ec_point(kind, attribute) {
+        assert_eq!(key.kind(), kind);
+        assert_eq!(PublicKey::parse(key.der()), Ok(key), "what we write we read");
+    }
+    let (modulus, exponent) = attribute.split_at(attribute.len() / 2);
+    if let Ok(key) = PublicKey::from_rsa(modulus, exponent) {
+        assert_eq!(PublicKey::parse(key.der()), Ok(key), "what we write we read");
+    }
+}
+
+fn ec_points() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for spki in spkis() {
+        let point = spki.get(P256_SPKI.len()..).unwrap_or_default();
+        seeds.push([&[0], point].concat());
+        seeds.push([&[0, 4, 65], point].concat());
+    }
+    seeds
 }
 
 #[cfg(test)]

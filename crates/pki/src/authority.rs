@@ -10,12 +10,12 @@ use lanyard_domain::time::Timestamp;
 
 use crate::certificate::Certificate;
 use crate::issue::{self, IssuerSide, Lifetime, PrepareError, Prepared};
-use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
+use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel, KeyUse};
 use crate::lint::IssuerView;
 use crate::name::Naming;
 use crate::profile::{Profile, ProfileName, SubjectFacts};
 use crate::serial::Serial;
-use crate::spki::{KeyRefused, PublicKey, PublicKeyKind};
+use crate::spki::{KeyRefused, PublicKey};
 use crate::tbs;
 
 /// Why a certificate and a key do not make an issuer.
@@ -83,12 +83,16 @@ impl Issuer {
         }
         let key_id = facts.subject_key_id.clone().ok_or(refuse("it has no subjectKeyIdentifier"))?;
         let key = facts.key.clone()?;
-        let kind = kind_of(&key).ok_or(refuse("its key is neither P-256 nor P-384"))?;
+        let kind = KeyKind::of(key.kind()).ok_or(refuse("no key backend makes keys of its kind"))?;
         if backend.public_spki(&label)? != key.der() {
             return Err(KeyError::NotTheCertifiedKey(label).into());
         }
+        // Strangers send ciphertexts to such a key; one that signs certificates is not exposed to that.
+        if backend.list()?.iter().any(|e| e.label == label && e.usage != KeyUse::Sign) {
+            return Err(refuse("its key also decrypts"));
+        }
         Ok(Self {
-            signature_algorithm: tbs::algorithm_identifier(&kind.signature_oid()),
+            signature_algorithm: kind.signature_algorithm(),
             authority_key_id: tbs::authority_key_id(&key_id),
             certificate,
             label,
@@ -146,7 +150,7 @@ pub fn prepare_root(
     now: Timestamp,
 ) -> Result<Prepared, AuthorityError> {
     let key = PublicKey::parse(&backend.public_spki(&generation.label)?)?;
-    let kind = kind_of(&key).ok_or(KeyRefused::Unsupported(format!("{:?}", key.kind())))?;
+    let kind = KeyKind::of(key.kind()).ok_or(KeyRefused::Unsupported(format!("{:?}", key.kind())))?;
     let profile = Profile::new(ProfileName::RootCa, naming.clone());
     let facts = SubjectFacts::Authority { generation: generation.number };
     let names = profile.names(&facts, &key).map_err(PrepareError::from)?;
@@ -155,7 +159,7 @@ pub fn prepare_root(
         label: &generation.label,
         kind,
         key: &key,
-        signature_algorithm: &tbs::algorithm_identifier(&kind.signature_oid()),
+        signature_algorithm: &kind.signature_algorithm(),
         authority_key_id: &tbs::authority_key_id(&key_id),
         view: IssuerView {
             subject: &names.subject,
@@ -180,6 +184,24 @@ pub fn prepare_issuing(
     let profile = Profile::new(ProfileName::IssuingCa, naming.clone());
     let facts = SubjectFacts::Authority { generation: generation.number };
     Ok(issue::assemble(&profile, &key, &facts, &root.side(), Lifetime::Default, generation.serial, now)?)
+}
+
+/// Makes the certificate of a SCEP RA below `issuer` ready to be signed; its key is under `label`.
+pub fn prepare_ra(
+    naming: &Naming,
+    label: &KeyLabel,
+    issuer: &Issuer,
+    serial: Serial,
+    backend: &dyn KeyBackend,
+    now: Timestamp,
+) -> Result<Prepared, AuthorityError> {
+    let key = PublicKey::parse(&backend.public_spki(label)?)?;
+    let side = issuer.side();
+    if key.sha256() == side.key.sha256() {
+        return Err(PrepareError::IssuersOwnKey.into());
+    }
+    let profile = Profile::new(ProfileName::ScepRa, naming.clone());
+    Ok(issue::assemble(&profile, &key, &SubjectFacts::ScepRa, &side, Lifetime::Default, serial, now)?)
 }
 
 /// Root and issuing CA of one generation.
@@ -209,14 +231,6 @@ impl Authority {
         let certificate = prepare_issuing(naming, issuing, &root, backend, now)?.sign(backend)?;
         let issuing = Issuer::new(certificate, issuing.label.clone(), backend)?;
         Ok(Self { root, issuing })
-    }
-}
-
-fn kind_of(key: &PublicKey) -> Option<KeyKind> {
-    match key.kind() {
-        PublicKeyKind::P256 => Some(KeyKind::P256),
-        PublicKeyKind::P384 => Some(KeyKind::P384),
-        PublicKeyKind::Ed25519 | PublicKeyKind::Rsa(_) => None,
     }
 }
 

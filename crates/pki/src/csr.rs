@@ -11,9 +11,10 @@ use x509_cert::request::CertReqInfo;
 
 use crate::oid;
 use crate::spki::{KeyRefused, PublicKey, PublicKeyKind, SignatureRefused};
+use crate::tbs;
 use crate::write;
 
-/// A P-256 request has about 300 bytes, an RSA-8192 one with long names about 3 KiB.
+/// A P-256 request has about 300 bytes, an RSA-8192 one with long names about 3 KiB, an ML-DSA-65 one about 6 KiB.
 pub const MAX_CSR_BYTES: usize = 16 * 1024;
 
 /// Why a request was refused.
@@ -41,6 +42,7 @@ pub enum CsrError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCsr {
     key: PublicKey,
+    subject: Vec<String>,
 }
 
 impl VerifiedCsr {
@@ -59,6 +61,11 @@ impl VerifiedCsr {
     /// The key.
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+    /// The texts of the request's subject: whom the key's holder says it is for. Never copied into a certificate; for
+    /// protocols that do not bind a request to its sender otherwise. Empty for [`possession`].
+    pub fn subject(&self) -> &[String] {
+        &self.subject
     }
 }
 
@@ -81,13 +88,14 @@ fn read(der: &[u8], check: Check) -> Result<VerifiedCsr, CsrError> {
     }
     let parts = split(der).map_err(|e| CsrError::Malformed(e.to_string()))?;
     // Read as a whole, so that nothing malformed passes beside the key.
-    CertReqInfo::from_der(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
+    let info = CertReqInfo::from_der(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
     let spki = spki_of(parts.info).map_err(|e| CsrError::Malformed(e.to_string()))?;
     let key = PublicKey::parse(spki)?;
     let signature =
         parts.signature.as_bytes().ok_or_else(|| CsrError::Malformed("signature has unused bits".into()))?;
     check(&key, &parts.algorithm.oid, parts.info, signature)?;
-    Ok(VerifiedCsr { key })
+    let texts = info.subject.iter().filter_map(|a| std::str::from_utf8(a.value.value()).ok());
+    Ok(VerifiedCsr { key, subject: texts.map(str::to_owned).collect() })
 }
 
 /// The key that signed a statement of another protocol in which it stands itself, CRMF's CertRequest (RFC 4211 4.1).
@@ -109,7 +117,7 @@ pub fn possession(
         return Err(CsrError::KeyNotSigned);
     }
     key.verify(algorithm, signed, signature)?;
-    Ok(VerifiedCsr { key })
+    Ok(VerifiedCsr { key, subject: Vec::new() })
 }
 
 struct Parts<'a> {
@@ -161,7 +169,8 @@ pub enum BuildCsrError<E: std::error::Error> {
 }
 
 /// Builds a request for a key that may live elsewhere (TPM, key store): `sign` gets the bytes to sign and returns
-/// the signature as it stands in X.509 (DER for ECDSA), over SHA-256 for P-256 and RSA, SHA-384 for P-384.
+/// the signature as it stands in X.509 (DER for ECDSA), over SHA-256 for P-256 and RSA, SHA-384 for P-384, and over the
+/// bytes themselves for Ed25519 and ML-DSA.
 ///
 /// The result is verified before it is returned, so that a wrong signer is seen here and not at the server.
 pub fn build<E: std::error::Error>(
@@ -195,21 +204,15 @@ pub fn build<E: std::error::Error>(
 }
 
 /// Writes the AlgorithmIdentifier of the signatures that our software keys make: SHA-256 for P-256 and RSA, SHA-384 for
-/// P-384.
+/// P-384, the key's own for the others.
 pub fn signature_algorithm(out: &mut Vec<u8>, kind: PublicKeyKind) {
-    let (id, null): (ObjectIdentifier, bool) = match kind {
-        PublicKeyKind::P256 => (oid::ECDSA_WITH_SHA256, false),
-        PublicKeyKind::P384 => (oid::ECDSA_WITH_SHA384, false),
-        PublicKeyKind::Ed25519 => (oid::ED25519, false),
-        // RFC 4055 5: the RSA identifiers carry NULL, those of ECDSA and Ed25519 nothing.
-        PublicKeyKind::Rsa(_) => (oid::SHA256_WITH_RSA, true),
-    };
-    write::tlv(out, write::SEQUENCE, |o| {
-        write::oid(o, &id);
-        if null {
-            o.extend_from_slice(&[5, 0]);
-        }
-    });
+    out.extend(tbs::algorithm_identifier(&match kind {
+        PublicKeyKind::P256 => oid::ECDSA_WITH_SHA256,
+        PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
+        PublicKeyKind::Ed25519 => oid::ED25519,
+        PublicKeyKind::Rsa(_) => oid::SHA256_WITH_RSA,
+        PublicKeyKind::MlDsa65 => oid::ML_DSA_65,
+    }));
 }
 
 #[cfg(test)]
@@ -226,9 +229,9 @@ mod tests {
 
     #[test]
     fn what_is_built_verifies() {
-        for (kind, expected) in [(KeyKind::P256, PublicKeyKind::P256), (KeyKind::P384, PublicKeyKind::P384)] {
+        for kind in KeyKind::ALL {
             let csr = verify(&good(kind)).unwrap();
-            assert_eq!(csr.key_kind(), expected);
+            assert_eq!(csr.key_kind(), kind.public());
             assert_eq!(csr.spki_sha256(), crate::spki::sha256(csr.spki_der()));
         }
     }

@@ -83,11 +83,20 @@ pub(crate) struct NoRevAvail {
     pub is_null: bool,
 }
 
+/// The parameters of the signature's AlgorithmIdentifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parameters {
+    Absent,
+    Null,
+    Other,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub version: u8,
     pub serial: Vec<u8>,
     pub signature_algorithm: ObjectIdentifier,
+    pub signature_parameters: Parameters,
     pub issuer: Vec<u8>,
     pub subject: Vec<u8>,
     pub subject_is_empty: bool,
@@ -126,6 +135,11 @@ impl Facts {
             version: tbs.version() as u8,
             serial: tbs.serial_number().as_bytes().to_vec(),
             signature_algorithm: tbs.signature().oid,
+            signature_parameters: match &tbs.signature().parameters {
+                None => Parameters::Absent,
+                Some(any) if any.is_null() => Parameters::Null,
+                Some(_) => Parameters::Other,
+            },
             issuer: tbs.issuer().to_der()?,
             subject: tbs.subject().to_der()?,
             subject_is_empty: tbs.subject().is_empty(),

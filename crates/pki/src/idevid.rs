@@ -45,7 +45,7 @@ pub enum IdevidError {
     /// It names no device: a certificate of the maker's for something else.
     #[error(
         "maker's certificate names no device: it needs a serialNumber in its subject, a hardwareModuleName or a \
-         permanentIdentifier (IEEE 802.1AR-2018 8.6, 8.10.4)"
+         permanentIdentifier (IEEE 802.1AR)"
     )]
     NamesNoDevice,
 }

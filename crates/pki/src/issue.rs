@@ -210,7 +210,7 @@ impl Prepared {
         let mut der = Vec::with_capacity(self.tbs.len() + signature.len() + 32);
         write::tlv(&mut der, write::SEQUENCE, |o| {
             o.extend_from_slice(&self.tbs);
-            o.extend(tbs::algorithm_identifier(&self.issuer_kind.signature_oid()));
+            o.extend(self.issuer_kind.signature_algorithm());
             write::bit_string(o, &signature);
         });
         // Parsed before signing already; what can still be wrong is a signature that is no DER.

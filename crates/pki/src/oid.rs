@@ -37,6 +37,8 @@ oids! {
     SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
     CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
     EAP_OVER_LAN = "1.3.6.1.5.5.7.3.14";
+    // RFC 6402 2.10
+    CMC_RA = "1.3.6.1.5.5.7.3.28";
     OCSP = "1.3.6.1.5.5.7.48.1";
     CA_ISSUERS = "1.3.6.1.5.5.7.48.2";
     // RFC 6960 4.2.2.2, 4.4 and appendix B
@@ -80,4 +82,9 @@ oids! {
     SHA512_WITH_RSA = "1.2.840.113549.1.1.13";
     // RFC 9881 2
     ML_DSA_65 = "2.16.840.1.101.3.4.3.18";
+}
+
+/// Whether it is one of the RSA PKCS#1 v1.5 signature algorithms, whose parameters are NULL (RFC 4055 5).
+pub(crate) fn is_rsa_signature(id: &ObjectIdentifier) -> bool {
+    [SHA256_WITH_RSA, SHA384_WITH_RSA, SHA512_WITH_RSA].contains(id)
 }

@@ -1,7 +1,8 @@
 //! Public keys as SubjectPublicKeyInfo: which kinds and strengths we accept, and signature checks with them.
 //!
 //! Accepted: P-256, P-384, Ed25519, RSA of 2048 to 8192 bits (RFC 8017 keys with an odd exponent from 65537
-//! on, as FIPS 186-5 A.1.1 asks). All else is refused with its reason. Signatures are checked by aws-lc-rs.
+//! on, as FIPS 186-5 A.1.1 asks), ML-DSA-65 (RFC 9881). All else is refused with its reason. Signatures are checked by
+//! aws-lc-rs. Also here: putting a SubjectPublicKeyInfo together from what a hardware module says of its keys.
 
 use aws_lc_rs::{digest, signature};
 use der::asn1::{ObjectIdentifier, UintRef};
@@ -9,6 +10,7 @@ use der::{Decode, Sequence};
 use spki::SubjectPublicKeyInfoRef;
 
 use crate::oid;
+use crate::write;
 
 /// The shortest RSA modulus that we accept.
 const MIN_RSA_BITS: usize = 2048;
@@ -26,6 +28,8 @@ pub enum PublicKeyKind {
     Ed25519,
     /// RSA with this many bits.
     Rsa(usize),
+    /// ML-DSA-65.
+    MlDsa65,
 }
 
 /// Why a public key is not accepted.
@@ -35,7 +39,9 @@ pub enum KeyRefused {
     #[error("public key is malformed: {0}")]
     Malformed(&'static str),
     /// An algorithm or curve that we do not use.
-    #[error("public key algorithm `{0}` is not accepted: use P-256, P-384, Ed25519 or RSA from 2048 bits")]
+    #[error(
+        "public key algorithm `{0}` is not accepted: use P-256, P-384, Ed25519, RSA from 2048 bits or ML-DSA-65"
+    )]
     Unsupported(String),
     /// Too weak, or so long that it is an attack.
     #[error("public key is too weak or out of range: {0}")]
@@ -85,6 +91,63 @@ impl PublicKey {
         Ok(Self { der: spki_der.to_vec(), bits: bits.to_vec(), kind, sha256: sha256(spki_der) })
     }
 
+    /// From the point of an EC or Ed25519 key as PKCS#11 modules give it (CKA_EC_POINT). The standard wants a DER OCTET
+    /// STRING around it (PKCS#11 3.1, 6.3.3); some modules give the bare point, and both are in use. Fuzz entry point.
+    pub fn from_ec_point(kind: PublicKeyKind, attribute: &[u8]) -> Result<Self, KeyRefused> {
+        let (curve, length) = match kind {
+            PublicKeyKind::P256 => (Some(oid::P256), 65),
+            PublicKeyKind::P384 => (Some(oid::P384), 97),
+            PublicKeyKind::Ed25519 => (None, 32),
+            PublicKeyKind::Rsa(_) | PublicKeyKind::MlDsa65 => {
+                return Err(KeyRefused::Unsupported(format!("{kind:?} has no point")));
+            }
+        };
+        // By length, not by the first byte: a bare point begins with 4 as an OCTET STRING does.
+        let point = match attribute.split_first_chunk::<2>() {
+            _ if attribute.len() == length => attribute,
+            Some(([write::OCTET_STRING, inner], point))
+                if usize::from(*inner) == length && point.len() == length =>
+            {
+                point
+            }
+            _ => return Err(KeyRefused::Malformed("not an uncompressed point, bare or in an OCTET STRING")),
+        };
+        let mut der = Vec::with_capacity(128);
+        write::tlv(&mut der, write::SEQUENCE, |o| {
+            write::tlv(o, write::SEQUENCE, |o| match curve {
+                Some(curve) => {
+                    write::oid(o, &oid::EC_PUBLIC_KEY);
+                    write::oid(o, &curve);
+                }
+                None => write::oid(o, &oid::ED25519),
+            });
+            write::bit_string(o, point);
+        });
+        Self::parse(&der)
+    }
+
+    /// From modulus and exponent as PKCS#11 modules give them: big-endian, with or without leading zeros.
+    pub fn from_rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyRefused> {
+        // Twice the longest that is accepted: what is longer is not copied.
+        if modulus.len() > MAX_RSA_BITS / 4 || exponent.len() > MAX_RSA_BITS / 4 {
+            return Err(KeyRefused::Weak("RSA key is out of range".into()));
+        }
+        let mut key = Vec::with_capacity(modulus.len() + 32);
+        write::tlv(&mut key, write::SEQUENCE, |o| {
+            write::unsigned(o, modulus);
+            write::unsigned(o, exponent);
+        });
+        let mut der = Vec::with_capacity(key.len() + 32);
+        write::tlv(&mut der, write::SEQUENCE, |o| {
+            write::tlv(o, write::SEQUENCE, |o| {
+                write::oid(o, &oid::RSA_ENCRYPTION);
+                o.extend_from_slice(&[5, 0]);
+            });
+            write::bit_string(o, &key);
+        });
+        Self::parse(&der)
+    }
+
     /// The SubjectPublicKeyInfo.
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -130,6 +193,8 @@ impl PublicKey {
             (PublicKeyKind::Rsa(_), oid::SHA256_WITH_RSA) => &signature::RSA_PKCS1_2048_8192_SHA256,
             (PublicKeyKind::Rsa(_), oid::SHA384_WITH_RSA) => &signature::RSA_PKCS1_2048_8192_SHA384,
             (PublicKeyKind::Rsa(_), oid::SHA512_WITH_RSA) => &signature::RSA_PKCS1_2048_8192_SHA512,
+            // Pure, with an empty context (RFC 9881 3): what aws-lc does when none is given.
+            (PublicKeyKind::MlDsa65, oid::ML_DSA_65) => &signature::ML_DSA_65,
             _ => return Err(SignatureRefused::Algorithm),
         };
         self.check(with, message, signature)
@@ -186,6 +251,12 @@ fn kind_of(spki: &SubjectPublicKeyInfoRef<'_>, bits: &[u8]) -> Result<PublicKeyK
         oid::ED25519 if bits.len() == 32 => Ok(PublicKeyKind::Ed25519),
         oid::ED25519 => Err(KeyRefused::Malformed("an Ed25519 key has 32 bytes (RFC 8032 5.1.5)")),
         oid::RSA_ENCRYPTION => rsa_kind(bits),
+        oid::ML_DSA_65 if spki.algorithm.parameters.is_some() => {
+            Err(KeyRefused::Malformed("an ML-DSA key has no parameters (RFC 9881 2)"))
+        }
+        // FIPS 204 table 2
+        oid::ML_DSA_65 if bits.len() == 1952 => Ok(PublicKeyKind::MlDsa65),
+        oid::ML_DSA_65 => Err(KeyRefused::Malformed("an ML-DSA-65 key has 1952 bytes (RFC 9881 4)")),
         other => Err(KeyRefused::Unsupported(other.to_string())),
     }
 }
@@ -231,7 +302,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::write;
 
     fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
         let mut key = Vec::new();
@@ -287,5 +357,86 @@ mod tests {
         assert!(matches!(PublicKey::parse(&ec_spki(&p521, &[4; 133])), Err(KeyRefused::Unsupported(_))));
         assert!(matches!(PublicKey::parse(&ec_spki(&oid::P256, &[2; 33])), Err(KeyRefused::Malformed(_))));
         assert!(matches!(PublicKey::parse(b""), Err(KeyRefused::Malformed(_))));
+    }
+
+    fn generated(kind: crate::key::KeyKind) -> PublicKey {
+        use crate::key::{KeyBackend, MemoryKeys};
+        let spki = MemoryKeys::default().generate(&"a".parse().unwrap(), kind).unwrap();
+        PublicKey::parse(&spki).unwrap()
+    }
+
+    // I12
+    #[test]
+    fn a_point_is_read_bare_and_in_an_octet_string_and_in_no_other_form() {
+        use crate::key::KeyKind;
+        for kind in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519] {
+            let key = generated(kind);
+            let bare = key.bits.clone();
+            let mut wrapped = Vec::new();
+            write::bytes(&mut wrapped, write::OCTET_STRING, &bare);
+            for form in [&bare, &wrapped] {
+                let again = PublicKey::from_ec_point(key.kind(), form).unwrap();
+                assert_eq!(again, key, "{kind}");
+                // A form cut to the length of a bare point is taken for one; the module's own signature over a test
+                // message then does not verify.
+                for at in (0..form.len()).filter(|at| *at != bare.len()) {
+                    assert!(PublicKey::from_ec_point(key.kind(), &form[..at]).is_err(), "{kind} cut at {at}");
+                }
+                let longer = [form.as_slice(), &[0]].concat();
+                assert!(PublicKey::from_ec_point(key.kind(), &longer).is_err(), "{kind}");
+            }
+            let mut twice = Vec::new();
+            write::bytes(&mut twice, write::OCTET_STRING, &wrapped);
+            let mut other_tag = wrapped.clone();
+            other_tag[0] = 3;
+            for bad in [twice, other_tag] {
+                assert!(PublicKey::from_ec_point(key.kind(), &bad).is_err(), "{kind}");
+            }
+        }
+        // A bare point whose first coordinate begins like the length of what follows.
+        let mut looks_wrapped = generated(KeyKind::P256).bits.clone();
+        looks_wrapped[1] = 63;
+        let key = PublicKey::from_ec_point(PublicKeyKind::P256, &looks_wrapped).unwrap();
+        assert_eq!(key.bits, looks_wrapped);
+        // Compressed.
+        assert!(PublicKey::from_ec_point(PublicKeyKind::P256, &[2; 33]).is_err());
+        assert!(PublicKey::from_ec_point(PublicKeyKind::Rsa(2048), &looks_wrapped).is_err());
+    }
+
+    #[test]
+    fn an_rsa_key_is_read_with_and_without_leading_zeros_and_never_weak() {
+        let key = generated(crate::key::KeyKind::Rsa2048);
+        let parsed = RsaPublicKey::from_der(&key.bits).unwrap();
+        let (modulus, exponent) = (parsed.modulus.as_bytes(), parsed.exponent.as_bytes());
+        for zeros in [0, 1, 3] {
+            let padded = [&vec![0; zeros], modulus].concat();
+            assert_eq!(PublicKey::from_rsa(&padded, exponent).unwrap(), key);
+        }
+        assert_eq!(PublicKey::from_rsa(modulus, &[0, 1, 0, 1]).unwrap(), key);
+        for (modulus, exponent) in [(&modulus[1..], exponent), (modulus, &[3]), (modulus, &[]), (&[], &[])] {
+            assert!(PublicKey::from_rsa(modulus, exponent).is_err());
+        }
+        assert!(PublicKey::from_rsa(&[0xff; 100_000], exponent).is_err());
+    }
+
+    #[test]
+    fn an_ml_dsa_key_has_its_length_and_no_parameters() {
+        let good = generated(crate::key::KeyKind::MlDsa65);
+        assert_eq!((good.kind(), good.bits.len()), (PublicKeyKind::MlDsa65, 1952));
+        let spki = |parameters: &[u8], bits: &[u8]| {
+            let mut out = Vec::new();
+            write::tlv(&mut out, write::SEQUENCE, |o| {
+                write::tlv(o, write::SEQUENCE, |o| {
+                    write::oid(o, &oid::ML_DSA_65);
+                    o.extend_from_slice(parameters);
+                });
+                write::bit_string(o, bits);
+            });
+            out
+        };
+        assert_eq!(PublicKey::parse(&spki(&[], &good.bits)), Ok(good.clone()));
+        for (parameters, bits) in [(&[5, 0][..], good.bits.as_slice()), (&[], &good.bits[1..]), (&[], &[])] {
+            assert!(matches!(PublicKey::parse(&spki(parameters, bits)), Err(KeyRefused::Malformed(_))));
+        }
     }
 }

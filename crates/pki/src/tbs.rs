@@ -125,9 +125,16 @@ pub(crate) fn ocsp_no_check() -> Vec<u8> {
     out
 }
 
+/// The AlgorithmIdentifier of a signature. Those of RSA carry NULL (RFC 4055 5), those of ECDSA, Ed25519 and ML-DSA
+/// nothing (RFC 5758 3.2, RFC 8410 3, RFC 9881 2).
 pub(crate) fn algorithm_identifier(id: &der::asn1::ObjectIdentifier) -> Vec<u8> {
     let mut out = Vec::with_capacity(16);
-    write::tlv(&mut out, write::SEQUENCE, |o| write::oid(o, id));
+    write::tlv(&mut out, write::SEQUENCE, |o| {
+        write::oid(o, id);
+        if oid::is_rsa_signature(id) {
+            o.extend_from_slice(&[5, 0]);
+        }
+    });
     out
 }
 

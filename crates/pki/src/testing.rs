@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId};
 use lanyard_domain::time::Timestamp;
 
-use crate::authority::{Authority, Generation};
+use crate::authority::{self, Authority, Generation, Issuer};
 use crate::certificate::Certificate;
 use crate::csr::{self, VerifiedCsr};
 use crate::issue::{self, Lifetime, Prepared};
@@ -48,6 +48,23 @@ impl Installation {
         Self::at(NOW)
     }
 
+    /// With authorities of these kinds, each made as a later generation is: prepared, then signed.
+    pub(crate) fn of_kinds(root: KeyKind, issuing: KeyKind) -> Self {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let keys = Arc::new(MemoryKeys::default());
+        let generation = |label: &str, kind, n| {
+            let label: KeyLabel = label.parse().unwrap();
+            keys.generate(&label, kind).unwrap();
+            Generation { number: 1, label, serial: serial(n) }
+        };
+        let (root, issuing) = (generation("root-g1", root, 1), generation("issuing-g1", issuing, 2));
+        let prepared = authority::prepare_root(&naming, &root, &*keys, NOW).unwrap();
+        let root = Issuer::new(prepared.sign(&*keys).unwrap(), root.label, &*keys).unwrap();
+        let prepared = authority::prepare_issuing(&naming, &issuing, &root, &*keys, NOW).unwrap();
+        let issuing = Issuer::new(prepared.sign(&*keys).unwrap(), issuing.label, &*keys).unwrap();
+        Self { naming, keys, authority: Authority { root, issuing } }
+    }
+
     pub(crate) fn at(now: Timestamp) -> Self {
         let naming = Naming::new("General Hospital", "hospital.example").unwrap();
         let keys = Arc::new(MemoryKeys::default());
@@ -61,8 +78,12 @@ impl Installation {
 
     /// A fresh key and a request for it.
     pub(crate) fn csr(&self) -> (KeyLabel, VerifiedCsr) {
+        self.csr_of(KeyKind::P256)
+    }
+
+    pub(crate) fn csr_of(&self, kind: KeyKind) -> (KeyLabel, VerifiedCsr) {
         let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
-        let spki = self.keys.generate(&label, KeyKind::P256).unwrap();
+        let spki = self.keys.generate(&label, kind).unwrap();
         let der = csr::build(&spki, "test", |m| self.keys.sign(&label, m)).unwrap();
         (label, csr::verify(&der).unwrap())
     }
@@ -112,6 +133,15 @@ impl Installation {
         self.issue(ProfileName::OcspResponder, &SubjectFacts::OcspResponder)
     }
 
+    pub(crate) fn scep_ra(&self) -> Issued {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        self.keys.generate_to_decrypt(&label, KeyKind::Rsa2048).unwrap();
+        let issuer = &self.authority.issuing;
+        let prepared =
+            authority::prepare_ra(&self.naming, &label, issuer, random_serial(), &*self.keys, NOW).unwrap();
+        Issued { certificate: prepared.sign(&*self.keys).unwrap(), label }
+    }
+
     /// A device certificate with whatever `edit` breaks, really signed by the issuing CA.
     pub(crate) fn forge(&self, edit: impl FnOnce(&mut Draft)) -> Issued {
         let (label, csr) = self.csr();
@@ -128,11 +158,11 @@ impl Installation {
         self.sign_draft_der(&draft, &self.authority.issuing)
     }
 
-    pub(crate) fn sign_draft(&self, draft: &Draft, issuer: &crate::authority::Issuer) -> Certificate {
+    pub(crate) fn sign_draft(&self, draft: &Draft, issuer: &Issuer) -> Certificate {
         Certificate::parse(&self.sign_draft_der(draft, issuer)).unwrap()
     }
 
-    fn sign_draft_der(&self, draft: &Draft, issuer: &crate::authority::Issuer) -> Vec<u8> {
+    fn sign_draft_der(&self, draft: &Draft, issuer: &Issuer) -> Vec<u8> {
         let kind = issuer.certificate().public_key().unwrap().kind();
         let algorithm = match kind {
             crate::spki::PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
@@ -310,18 +340,7 @@ pub(crate) fn extension(id: &str, critical: Critical, value: &[u8]) -> Vec<u8> {
 
 /// cRLDistributionPoints with one URI.
 pub(crate) fn distribution_point(uri: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    write::extension(&mut out, &oid::CRL_DISTRIBUTION_POINTS, Critical::No, |o| {
-        write::tlv(o, write::SEQUENCE, |o| write::tlv(o, write::SEQUENCE, |o| full_name(o, uri)));
-    });
-    out
-}
-
-/// distributionPoint [0] with fullName [0] (RFC 5280 4.2.1.13).
-fn full_name(out: &mut Vec<u8>, uri: &str) {
-    write::tlv(out, write::context_constructed(0), |o| {
-        write::tlv(o, write::context_constructed(0), |o| write::bytes(o, write::context(6), uri.as_bytes()));
-    });
+    tbs::crl_distribution_point(&uri.parse().unwrap())
 }
 
 /// A revocation list to be.
@@ -346,22 +365,17 @@ impl List {
     /// The same for what names `uri` as its distribution point only.
     pub(crate) fn shard(mut self, uri: &str) -> Self {
         let mut value = Vec::new();
-        write::tlv(&mut value, write::SEQUENCE, |o| full_name(o, uri));
+        write::tlv(&mut value, write::SEQUENCE, |o| tbs::full_name(o, &uri.parse().unwrap()));
         self.extensions.push(extension("2.5.29.28", Critical::Yes, &value));
         self
     }
 
-    pub(crate) fn sign(&self, keys: &MemoryKeys, issuer: &crate::authority::Issuer) -> Vec<u8> {
+    pub(crate) fn sign(&self, keys: &MemoryKeys, issuer: &Issuer) -> Vec<u8> {
         self.sign_as(keys, issuer, issuer.certificate().subject_der())
     }
 
     /// Signed by `issuer` under a name that need not be its own.
-    pub(crate) fn sign_as(
-        &self,
-        keys: &MemoryKeys,
-        issuer: &crate::authority::Issuer,
-        name: &[u8],
-    ) -> Vec<u8> {
+    pub(crate) fn sign_as(&self, keys: &MemoryKeys, issuer: &Issuer, name: &[u8]) -> Vec<u8> {
         let algorithm = match issuer.certificate().public_key().unwrap().kind() {
             crate::spki::PublicKeyKind::P384 => oid::ECDSA_WITH_SHA384,
             _ => oid::ECDSA_WITH_SHA256,

@@ -28,7 +28,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::certificate::{Certificate, MAX_CERTIFICATE_BYTES, PeerIdentity};
-use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
+use crate::key::{KeyBackend, KeyError, KeyLabel};
 use crate::path::generic::LONGEST_CHAIN;
 use crate::path::{Anchors, PathError, Purpose, VerifiedChain};
 use crate::spki::PublicKeyKind;
@@ -188,14 +188,14 @@ impl IdentityStore {
     /// and returns a DER ECDSA signature over its SHA-256 (P-256) or SHA-384 (P-384).
     pub fn replace_with_signer(&self, chain: &[Certificate], sign: Arc<SignFn>) -> Result<(), TlsError> {
         let leaf = chain.first().ok_or(TlsError::NoCertificate)?;
-        let kind = match leaf.public_key().map(|k| k.kind()) {
-            Ok(PublicKeyKind::P256) => KeyKind::P256,
-            Ok(PublicKeyKind::P384) => KeyKind::P384,
+        let scheme = match leaf.public_key().map(|k| k.kind()) {
+            Ok(PublicKeyKind::P256) => SignatureScheme::ECDSA_NISTP256_SHA256,
+            Ok(PublicKeyKind::P384) => SignatureScheme::ECDSA_NISTP384_SHA384,
             Ok(other) => return Err(TlsError::KeyKind(format!("{other:?}"))),
             Err(refused) => return Err(TlsError::KeyKind(refused.to_string())),
         };
         let der = chain.iter().map(|c| c.der().clone()).collect();
-        let key = CertifiedKey::new(der, Arc::new(RemoteKey { kind, sign }));
+        let key = CertifiedKey::new(der, Arc::new(RemoteKey { scheme, sign }));
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
         Ok(())
     }
@@ -222,28 +222,20 @@ impl ResolvesClientCert for IdentityStore {
 
 #[derive(Clone)]
 struct RemoteKey {
-    kind: KeyKind,
+    // One scheme: an EC key signs with the hash of its curve (RFC 8446 4.2.3).
+    scheme: SignatureScheme,
     sign: Arc<SignFn>,
-}
-
-impl RemoteKey {
-    fn only_scheme(&self) -> SignatureScheme {
-        match self.kind {
-            KeyKind::P256 => SignatureScheme::ECDSA_NISTP256_SHA256,
-            KeyKind::P384 => SignatureScheme::ECDSA_NISTP384_SHA384,
-        }
-    }
 }
 
 impl fmt::Debug for RemoteKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoteKey({:?}, [redacted])", self.kind)
+        write!(f, "RemoteKey({:?}, [redacted])", self.scheme)
     }
 }
 
 impl SigningKey for RemoteKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        offered.contains(&self.only_scheme()).then(|| Box::new(self.clone()) as Box<dyn Signer>)
+        offered.contains(&self.scheme).then(|| Box::new(self.clone()) as Box<dyn Signer>)
     }
     fn algorithm(&self) -> SignatureAlgorithm {
         SignatureAlgorithm::ECDSA
@@ -255,7 +247,7 @@ impl Signer for RemoteKey {
         (self.sign)(message).map_err(|e| rustls::Error::General(format!("signing the handshake: {e}")))
     }
     fn scheme(&self) -> SignatureScheme {
-        self.only_scheme()
+        self.scheme
     }
 }
 

@@ -80,6 +80,17 @@ pub fn bit_string(out: &mut Vec<u8>, content: &[u8]) {
     });
 }
 
+/// A non-negative INTEGER from big-endian bytes, in the shortest form (X.690 8.3.2).
+pub(crate) fn unsigned(out: &mut Vec<u8>, big_endian: &[u8]) {
+    tlv(out, INTEGER, |o| {
+        let significant = big_endian.iter().copied().skip_while(|b| *b == 0);
+        if significant.clone().next().is_none_or(|first| first >= 0x80) {
+            o.push(0);
+        }
+        o.extend(significant);
+    });
+}
+
 /// One certificate extension; `value` writes the DER inside the OCTET STRING.
 pub fn extension(
     out: &mut Vec<u8>,
@@ -169,6 +180,21 @@ mod tests {
         let mut out = Vec::new();
         set_of(&mut out, SET, &[&[2, 1, 9], &[1, 1, 0xff], &[2, 1, 9]]);
         assert_eq!(out, [SET, 6, 1, 1, 0xff, 2, 1, 9]);
+    }
+
+    #[test]
+    fn integers_have_the_shortest_form() {
+        for (number, der) in [
+            (&[][..], &[2u8, 1, 0][..]),
+            (&[0, 0], &[2, 1, 0]),
+            (&[0x7f], &[2, 1, 0x7f]),
+            (&[0x80], &[2, 2, 0, 0x80]),
+            (&[0, 0, 1, 0, 1], &[2, 3, 1, 0, 1]),
+        ] {
+            let mut out = Vec::new();
+            unsigned(&mut out, number);
+            assert_eq!(out, der);
+        }
     }
 
     #[test]

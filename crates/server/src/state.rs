@@ -40,6 +40,8 @@ pub struct State {
     pub(crate) revocation: Arc<Desk>,
     /// CMP's transactions and signer.
     pub(crate) cmp: Arc<CmpDesk>,
+    /// What lasts between SCEP messages.
+    pub(crate) scep: Arc<crate::front::scep::Desk>,
     /// Clock.
     pub clock: Clock,
 }

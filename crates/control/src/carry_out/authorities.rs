@@ -43,6 +43,10 @@ impl<J: Journal> Control<J> {
                 "must not start with `root`: that word is the roots'",
             ));
         }
+        // Labels of our other keys: an authority of that name would sign with one of them.
+        if let Some(taken) = ["ocsp-", "scep-", "control-"].iter().find(|taken| name.starts_with(**taken)) {
+            return Err(ControlError::malformed("name", format!("must not start with `{taken}`")));
+        }
         if purpose == AuthorityPurpose::Root {
             return Err(ControlError::refused(
                 "root_not_created_here",
@@ -248,7 +252,9 @@ pub(crate) fn live(world: &World, known: &KnownAuthority, now: Timestamp) -> usi
 const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
     match purpose {
         AuthorityPurpose::Root => KeyKind::P384,
-        AuthorityPurpose::Devices | AuthorityPurpose::Legacy => KeyKind::P256,
+        AuthorityPurpose::Devices => KeyKind::P256,
+        // SCEP clients verify nothing else (RFC 8894 2.9). It signs only: what they encrypt goes to its RA's key.
+        AuthorityPurpose::Legacy => KeyKind::Rsa3072,
     }
 }
 

@@ -214,6 +214,7 @@ fn key_algorithm(out: &mut Vec<u8>, kind: PublicKeyKind) {
         PublicKeyKind::P256 => oid::P256,
         PublicKeyKind::P384 => oid::P384,
         PublicKeyKind::Ed25519 => return write_plain_algorithm(out, &oid::ED25519),
+        PublicKeyKind::MlDsa65 => return write_plain_algorithm(out, &lanyard_pki::oid::ML_DSA_65),
         PublicKeyKind::Rsa(_) => {
             return write::tlv(out, write::SEQUENCE, |o| {
                 write::oid(o, &oid::RSA_ENCRYPTION);

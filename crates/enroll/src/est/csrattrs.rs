@@ -133,6 +133,7 @@ fn single_key(out: &mut Vec<u8>, key: PublicKeyKind) {
         }
         // No parameters, and one identifier for key and signature.
         PublicKeyKind::Ed25519 => write::oid(out, &oid::ED25519),
+        PublicKeyKind::MlDsa65 => write::oid(out, &oid::ML_DSA_65),
         PublicKeyKind::Rsa(bits) => {
             attribute(out, &oid::RSA_ENCRYPTION, |o| {
                 let be = (bits as u64).to_be_bytes();
@@ -156,6 +157,7 @@ fn key_template(out: &mut Vec<u8>, key: PublicKeyKind) {
             write::oid(o, if key == PublicKeyKind::P256 { &oid::P256 } else { &oid::P384 });
         }
         PublicKeyKind::Ed25519 => write::oid(o, &oid::ED25519),
+        PublicKeyKind::MlDsa65 => write::oid(o, &oid::ML_DSA_65),
         PublicKeyKind::Rsa(_) => {
             write::oid(o, &oid::RSA_ENCRYPTION);
             o.extend_from_slice(&[5, 0]);
@@ -223,6 +225,7 @@ fn read_single(items: &[Item<'_>]) -> Result<CsrTemplate, BadCsrAttributes> {
             }
             (oid::RSA_ENCRYPTION, None) => out.key = Some(PublicKeyKind::Rsa(DEFAULT_RSA_BITS)),
             (oid::ED25519, _) => out.key = Some(PublicKeyKind::Ed25519),
+            (oid::ML_DSA_65, _) => out.key = Some(PublicKeyKind::MlDsa65),
             (oid::EXTENSION_REQUEST, Some(extensions)) => out.extended_key_usages = usages(extensions)?,
             _ => {}
         }
@@ -291,6 +294,7 @@ fn key_kind(spki_template: &[u8]) -> Result<PublicKeyKind, BadCsrAttributes> {
             curve_kind(curve.decode_as()?)
         }
         oid::ED25519 => Ok(PublicKeyKind::Ed25519),
+        oid::ML_DSA_65 => Ok(PublicKeyKind::MlDsa65),
         oid::RSA_ENCRYPTION => match placeholder.and_then(|bits| bits.as_bytes()) {
             Some(key) => rsa_kind(modulus_bits(key)?),
             None => Ok(PublicKeyKind::Rsa(DEFAULT_RSA_BITS)),

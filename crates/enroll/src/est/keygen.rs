@@ -42,8 +42,16 @@ pub struct MadeKey {
 
 /// Why no key was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the cryptographic module failed to make a key for a device")]
-pub struct KeygenFailed;
+pub enum KeygenFailed {
+    /// The cryptographic module did not do it.
+    #[error("the cryptographic module failed to make a key for a device")]
+    Module,
+    /// A kind that is not made for devices.
+    #[error(
+        "keys of kind `{0}` are not made for devices: let the device make its own, or have the profile say p256 or p384"
+    )]
+    Kind(KeyKind),
+}
 
 impl std::fmt::Debug for MadeKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -62,15 +70,16 @@ impl MadeKey {
         let algorithm = match kind {
             KeyKind::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
             KeyKind::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
+            other => return Err(KeygenFailed::Kind(other)),
         };
-        let pair = EcdsaKeyPair::generate(algorithm).map_err(|_| KeygenFailed)?;
-        let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeygenFailed)?;
-        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeygenFailed)?;
+        let pair = EcdsaKeyPair::generate(algorithm).map_err(|_| KeygenFailed::Module)?;
+        let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeygenFailed::Module)?;
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeygenFailed::Module)?;
         let sign = |message: &[u8]| {
             pair.sign(&SystemRandom::new(), message).map(|signature| signature.as_ref().to_vec())
         };
-        let der = csr::build(spki.as_ref(), "made by the server", sign).map_err(|_| KeygenFailed)?;
-        let csr = csr::verify(&der).map_err(|_| KeygenFailed)?;
+        let der = csr::build(spki.as_ref(), "made by the server", sign).map_err(|_| KeygenFailed::Module)?;
+        let csr = csr::verify(&der).map_err(|_| KeygenFailed::Module)?;
         Ok(Self { pkcs8: Zeroizing::new(pkcs8.as_ref().to_vec()), csr })
     }
 
@@ -205,6 +214,13 @@ mod tests {
                 let bag = base64::decode(bag).unwrap();
                 assert_eq!(pkcs7::read(&bag).unwrap(), vec![&[0x30, 0]]);
             }
+        }
+    }
+
+    #[test]
+    fn no_other_kind_of_key_is_made_for_a_device() {
+        for kind in KeyKind::ALL.into_iter().filter(|kind| !matches!(kind, KeyKind::P256 | KeyKind::P384)) {
+            assert_eq!(MadeKey::generate(kind).unwrap_err(), KeygenFailed::Kind(kind));
         }
     }
 

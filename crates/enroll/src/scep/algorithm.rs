@@ -11,9 +11,10 @@ use lanyard_pki::spki::{PublicKey, SignatureRefused};
 use super::oid;
 
 /// What a responder reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Algorithms {
     /// SHA-256, SHA-384, SHA-512; AES-CBC.
+    #[default]
     Current,
     /// These, and what was broken long ago: SHA-1 in signatures, DES and triple DES in envelopes.
     Legacy,

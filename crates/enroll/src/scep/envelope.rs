@@ -33,13 +33,13 @@ pub(super) struct Envelope<'a> {
     cipher_text: Vec<u8>,
 }
 
-/// Reads one, out of DER, that has a part for the certificate with this serial number (DER of the INTEGER).
+/// Reads one, out of DER, that has a part for a certificate of ours, by its serial number (DER of the INTEGER).
 ///
 /// The serial number alone decides: some clients write our issuer's name with other string types, and a part that is
 /// for somebody else does not open.
 pub(super) fn read<'a>(
     der: &'a [u8],
-    our_serial: &[u8],
+    is_ours: impl Fn(&[u8]) -> bool,
     accepted: Algorithms,
 ) -> Result<Envelope<'a>, Refusal> {
     let fields = signed::content_info(der, &oid::ENVELOPED_DATA, ENVELOPE)?.parts(ENVELOPE)?;
@@ -48,7 +48,7 @@ pub(super) fn read<'a>(
         [_, recipients, encrypted, ..] => (recipients, encrypted),
         _ => return Err(Malformed(ENVELOPE).into()),
     };
-    let wrapped_key = wrapped_key(recipients, our_serial)?;
+    let wrapped_key = wrapped_key(recipients, is_ours)?;
     let fields = encrypted.tagged(write::SEQUENCE, ENVELOPE)?.parts(ENVELOPE)?;
     let [content_type, algorithm, cipher_text] = fields.as_slice() else {
         return Err(Malformed(ENVELOPE).into());
@@ -62,7 +62,7 @@ pub(super) fn read<'a>(
     Ok(Envelope { cipher, iv, wrapped_key, cipher_text: cipher_text.octets(ENVELOPE)? })
 }
 
-fn wrapped_key<'a>(recipients: &Element<'a>, our_serial: &[u8]) -> Result<&'a [u8], Refusal> {
+fn wrapped_key<'a>(recipients: &Element<'a>, is_ours: impl Fn(&[u8]) -> bool) -> Result<&'a [u8], Refusal> {
     for recipient in recipients.tagged(write::SET, RECIPIENT)?.parts(RECIPIENT)? {
         // RFC 5652 6.2: key transport has no tag of its own; the other kinds are not for us.
         if recipient.tag != write::SEQUENCE {
@@ -74,7 +74,7 @@ fn wrapped_key<'a>(recipients: &Element<'a>, our_serial: &[u8]) -> Result<&'a [u
             [_, serial] if id.tag == write::SEQUENCE => serial.whole,
             _ => continue,
         };
-        if serial == our_serial {
+        if is_ours(serial) {
             return match algorithm.algorithm(RECIPIENT)?.0 {
                 oid::RSA_ENCRYPTION => Ok(key.tagged(write::OCTET_STRING, RECIPIENT)?.content),
                 _ => Err(Refusal::KeyTransport),

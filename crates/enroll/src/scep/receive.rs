@@ -181,7 +181,7 @@ impl Responder {
         let message_type = MessageType::read(&head.message_type)?;
         let content = signed.content.ok_or(Malformed("the message has no content (RFC 8894 3.1)"))?;
         let content = ber::to_der(content, MAX_MESSAGE_BYTES)?;
-        let envelope = envelope::read(&content, self.serial(), accepted)?;
+        let envelope = envelope::read(&content, |serial| self.is_addressed(serial), accepted)?;
         let exchange = Exchange {
             head: head.clone(),
             recipient: Recipient {

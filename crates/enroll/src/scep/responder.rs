@@ -45,6 +45,8 @@ pub struct Responder {
     issuer: Vec<u8>,
     serial: Vec<u8>,
     next: Vec<Vec<u8>>,
+    /// Serial numbers of certificates before, DER.
+    former: Vec<Vec<u8>>,
     algorithms: Algorithms,
 }
 
@@ -97,14 +99,8 @@ impl Responder {
         if !matches!(is_rsa, Some(PublicKeyKind::Rsa(_))) {
             return Err(SetupError::NotRsa);
         }
-        let (issuer, serial) = asn1::one(certificate, write::SEQUENCE, "")
-            .and_then(|whole| peer::issuer_and_serial(&whole))
-            .map_err(|e| SetupError::Certificate {
-                number: 1,
-                error: CertificateError::Malformed(e.to_string()),
-            })?;
-        let (issuer, serial) = (issuer.to_vec(), serial.to_vec());
-        Ok(Self { certificates, issuer, serial, next: Vec::new(), algorithms })
+        let (issuer, serial) = named(certificate, 1)?;
+        Ok(Self { certificates, issuer, serial, next: Vec::new(), former: Vec::new(), algorithms })
     }
 
     /// The same with the CA certificates of the next generation, for GetNextCACert (RFC 8894 4.7).
@@ -116,12 +112,23 @@ impl Responder {
         Ok(self)
     }
 
+    /// The same, which also opens what was encrypted to these certificates of the same key before: clients keep the one
+    /// that they got for longer than it is good.
+    pub fn with_former(mut self, former: &[Vec<u8>]) -> Result<Self, SetupError> {
+        let numbered = former.iter().zip(1..);
+        self.former = numbered
+            .map(|(der, number)| named(der, number).map(|(_, serial)| serial))
+            .collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
     pub(super) fn algorithms(&self) -> Algorithms {
         self.algorithms
     }
 
-    pub(super) fn serial(&self) -> &[u8] {
-        &self.serial
+    /// Whether an envelope for this serial number (DER) is for us.
+    pub(super) fn is_addressed(&self, serial: &[u8]) -> bool {
+        self.serial == serial || self.former.iter().any(|former| former == serial)
     }
 
     pub(super) fn signer(&self) -> Signer<'_> {
@@ -164,6 +171,13 @@ impl Responder {
         let body = signed::write(&content, Vec::new(), &self.signer(), sign);
         Some(body.map(|body| Reply::new(200, "application/x-x509-next-ca-cert", body)))
     }
+}
+
+/// Issuer and serial number, DER.
+fn named(certificate: &[u8], number: usize) -> Result<(Vec<u8>, Vec<u8>), SetupError> {
+    asn1::one(certificate, write::SEQUENCE, "")
+        .and_then(|whole| peer::issuer_and_serial(&whole).map(|(i, s)| (i.to_vec(), s.to_vec())))
+        .map_err(|e| SetupError::Certificate { number, error: CertificateError::Malformed(e.to_string()) })
 }
 
 fn parse(certificates: &[Vec<u8>]) -> Result<Vec<Certificate>, SetupError> {

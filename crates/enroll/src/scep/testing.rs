@@ -175,7 +175,7 @@ impl Device {
         let (_, serial) = peer::issuer_and_serial(&own).unwrap();
         let mut cipher = None;
         let content = signed.content.filter(|content| !content.is_empty()).map(|content| {
-            let envelope = envelope::read(content, serial, Algorithms::Legacy).unwrap();
+            let envelope = envelope::read(content, |s| s == serial, Algorithms::Legacy).unwrap();
             cipher = Some(envelope.cipher);
             let text = envelope.open(|wrapped| unwrap_key(&self.pkcs8, wrapped), &[0; 32]).unwrap();
             let padding = usize::from(*text.last().unwrap());

@@ -140,3 +140,49 @@ fn authorities_that_reach_beyond_2049_are_written_in_the_other_time_form() {
     assert_eq!(root.not_before.form, crate::facts::TimeForm::Utc);
     assert_eq!(root.not_after.form, crate::facts::TimeForm::Generalized);
 }
+
+/// Root and issuing CA of each kind, a subject of each kind, and webpki (by `path`) as the second reader.
+// R42
+#[test]
+fn authorities_of_every_kind_issue_for_keys_of_every_kind() {
+    use crate::certificate::PeerIdentity;
+    use crate::path::{Anchors, Purpose, validate};
+    let text = "name = 'any'\ndescription = 'd'\nsubject = 'device'\nusage.purposes = ['clientAuth']\n\
+        key.types = ['p256', 'p384', 'ed25519', 'rsa2048+', 'ml-dsa-65']\nkey.post_quantum = true\n";
+    let profile = testing::template(text, &testing::revocation_uris());
+    for kind in KeyKind::ALL {
+        let a = Installation::of_kinds(kind, kind);
+        for subject in [KeyKind::P256, kind] {
+            let (_, csr) = a.csr_of(subject);
+            let issuer = &a.authority.issuing;
+            let certificate =
+                prepare(&profile, &csr, &device(), issuer, Lifetime::Default, testing::serial(3), NOW)
+                    .unwrap()
+                    .sign(&*a.keys)
+                    .unwrap();
+            assert_eq!(certificate.facts().signature_algorithm, kind.signature_oid(), "{kind}");
+            assert_eq!(certificate.public_key().unwrap().kind(), subject.public());
+            let anchors = Anchors::new(vec![a.authority.root.certificate().clone()]).unwrap();
+            let chain = [certificate.der().clone(), issuer.certificate().der().clone()];
+            let verified = validate(&chain, &anchors, Purpose::Client, NOW).unwrap();
+            assert_eq!(verified.identity(), PeerIdentity::Device(testing::device_id()), "{kind}");
+        }
+    }
+}
+
+// I10: who can have ciphertexts opened with a key cannot have certificates signed with it.
+#[test]
+fn a_key_that_decrypts_makes_no_authority() {
+    let a = Installation::of_kinds(KeyKind::P384, KeyKind::Rsa2048);
+    let label: KeyLabel = "scep-ra".parse().unwrap();
+    a.keys.generate_to_decrypt(&label, KeyKind::Rsa2048).unwrap();
+    let generation =
+        crate::authority::Generation { number: 2, label: label.clone(), serial: testing::serial(7) };
+    let certificate =
+        crate::authority::prepare_issuing(&a.naming, &generation, &a.authority.root, &*a.keys, NOW)
+            .unwrap()
+            .sign(&*a.keys)
+            .unwrap();
+    let refused = Issuer::new(certificate, label, &*a.keys).unwrap_err().to_string();
+    assert!(refused.contains("also decrypts"), "{refused}");
+}

@@ -1,110 +1,42 @@
 //! Keys that sign: the [`KeyBackend`] seam, and the sealed software backend behind it.
 //!
-//! A key is generated in its backend and never leaves it (I10); callers hold a [`KeyLabel`]. In scope: P-256
-//! and P-384 signing keys, sealing of other secrets at rest ([`seal`]), where the passphrase comes from
-//! ([`passphrase`]). Out of scope: which key signs what (the caller's), hardware modules (they implement
-//! [`KeyBackend`] elsewhere and run [`contract::check`]).
+//! A key is generated in its backend and never leaves it (I10); callers hold a [`KeyLabel`]. In scope: the kinds of
+//! keys ([`KeyKind`]) and their two uses ([`KeyUse`]), sealing of other secrets at rest ([`seal`]), where the
+//! passphrase comes from ([`passphrase`]) and what stands in its place for a root ([`shares`]), RSA key transport
+//! ([`transport`]). Out of scope: which key signs what (the caller's), hardware modules (they implement
+//! [`KeyBackend`] in a crate of their own and run [`contract::check`]).
 //!
-//! To add a backend: implement [`KeyBackend`], run [`contract::check`] in its tests.
+//! To add a backend: implement [`KeyBackend`], run [`contract::check`] in its tests. To add a kind: see [`KeyKind`].
 //!
 //! | state | lost | rolled back | written by an attacker |
 //! |---|---|---|---|
 //! | a sealed key file | the CA key is gone: new CA generation, renew the fleet; restore it from a backup together with the passphrase | an older file under the same label holds another key: [`crate::authority::Issuer::new`] and every signature compare it with the CA certificate and refuse | without the passphrase no file that opens can be written; any changed byte, or a file moved to another label, is refused; he can delete or restore old files, see left |
 //! | the passphrase | all sealed files are lost with it | the old passphrase opens the old files only | he can read every key of a copied directory: new CA generation |
+//! | unseal shares | fewer than the threshold lost: seal anew under new shares; more: as the passphrase | shares of an older set open the files of that set only | fewer than the threshold read: nothing; more: as the passphrase |
 
 pub mod contract;
 mod directory;
+mod kind;
+mod label;
 mod memory;
+mod pair;
 pub mod passphrase;
 pub mod seal;
+pub mod shares;
 mod software;
+pub mod transport;
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{self, EcdsaKeyPair};
-use der::asn1::ObjectIdentifier;
-
 pub use directory::SealedDirectory;
+pub use kind::{BadKind, KeyKind, KeyUse};
+pub use label::{BadLabel, KeyLabel};
 pub use memory::MemoryKeys;
+use pair::LoadedKey;
 pub use software::SoftwareKeys;
 
-use crate::oid;
 use seal::SealError;
-
-/// What kinds of keys a backend makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyKind {
-    /// ECDSA P-256, signatures over SHA-256.
-    P256,
-    /// ECDSA P-384, signatures over SHA-384.
-    P384,
-}
-
-impl KeyKind {
-    pub(crate) fn signature_oid(self) -> ObjectIdentifier {
-        match self {
-            KeyKind::P256 => oid::ECDSA_WITH_SHA256,
-            KeyKind::P384 => oid::ECDSA_WITH_SHA384,
-        }
-    }
-
-    fn signing(self) -> &'static signature::EcdsaSigningAlgorithm {
-        match self {
-            KeyKind::P256 => &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
-            KeyKind::P384 => &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            KeyKind::P256 => "p256",
-            KeyKind::P384 => "p384",
-        }
-    }
-}
-
-/// The name of a key or secret in its backend; also its file name.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyLabel(String);
-
-impl KeyLabel {
-    /// The label as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Why a text is not a label.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a key label: use 1 to 64 lower-case letters, digits and hyphens, a letter first")]
-pub struct BadLabel(String);
-
-impl FromStr for KeyLabel {
-    type Err = BadLabel;
-
-    fn from_str(text: &str) -> Result<Self, BadLabel> {
-        // No dot and no slash: a label can be a file name and cannot leave its directory.
-        let fits = (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && text.starts_with(|c: char| c.is_ascii_lowercase());
-        if fits { Ok(Self(text.to_owned())) } else { Err(BadLabel(text.chars().take(80).collect())) }
-    }
-}
-
-impl fmt::Display for KeyLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for KeyLabel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One key of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +45,8 @@ pub struct KeyEntry {
     pub label: KeyLabel,
     /// What it is.
     pub kind: KeyKind,
+    /// What it may be used for.
+    pub usage: KeyUse,
 }
 
 /// Why a backend did not do what was asked.
@@ -160,21 +94,57 @@ pub enum KeyError {
     /// The cryptographic module refused.
     #[error("the cryptographic module failed to {0}")]
     Crypto(&'static str),
+    /// The backend cannot make or use such keys.
+    #[error("the key backend cannot make keys of kind `{0}`: choose another kind or another backend")]
+    Unsupported(KeyKind),
+    /// The key was made to sign only, or its kind cannot do more.
+    #[error("key `{0}` signs only: what decrypts is an RSA key that was made to decrypt")]
+    CannotDecrypt(KeyLabel),
+    /// The ciphertext is none for this key. The same for every reason; see [`transport`].
+    #[error("the ciphertext does not decrypt with this key")]
+    NotDecrypted,
+    /// The backend will not do it, now or later: a person has to look.
+    #[error("the key backend refuses: {0}")]
+    Refused(String),
     /// The backend is not reachable now (hardware module, network).
     #[error("the key backend is unavailable: {0}")]
     Unavailable(String),
 }
 
 /// A place where signing keys live. Keys are made inside and never come out.
+///
+/// A key's use is fixed when it is made. [`generate`](Self::generate) makes one that only signs: every authority
+/// (an RSA one too), every TLS and OCSP key. [`generate_to_decrypt`](Self::generate_to_decrypt) makes an RSA key
+/// that signs and decrypts: a SCEP RA, and nothing else. A backend refuses the use that a key was not made for,
+/// so that a CA key is no decryption oracle and the key that strangers may send ciphertexts to signs no
+/// certificate.
+///
+/// Calls may block: software for some milliseconds (RSA generation for seconds), a hardware module up to the
+/// timeout it was opened with. Asynchronous callers use a thread for blocking work. A call that cannot be answered
+/// ends in [`KeyError::Unavailable`], never in a hang, and may be tried again; only a `generate` that ended so may
+/// have made its key: look with [`public_spki`](Self::public_spki) first.
 pub trait KeyBackend: Send + Sync {
-    /// Makes a key under a new label and returns its SubjectPublicKeyInfo. Durable when it returns.
+    /// Makes a key that only signs under a new label and returns its SubjectPublicKeyInfo. Durable when it returns.
     fn generate(&self, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>, KeyError>;
+
+    /// As [`generate`](Self::generate), for an RSA key that signs and decrypts.
+    fn generate_to_decrypt(&self, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>, KeyError> {
+        let _ = kind;
+        Err(KeyError::CannotDecrypt(label.clone()))
+    }
 
     /// The SubjectPublicKeyInfo of a key.
     fn public_spki(&self, label: &KeyLabel) -> Result<Vec<u8>, KeyError>;
 
-    /// A DER ECDSA signature over `message`, hashed as the key's kind says.
+    /// A signature over `message` in the form that X.509 has it (DER for ECDSA), with the key kind's own algorithm.
     fn sign(&self, label: &KeyLabel, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+
+    /// Opens an RSA PKCS#1 v1.5 ciphertext. Every ciphertext that does not open gives [`KeyError::NotDecrypted`],
+    /// or, with some backends, random bytes: [`transport::content_key`] makes the two look the same.
+    fn decrypt(&self, label: &KeyLabel, ciphertext: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let _ = ciphertext;
+        Err(KeyError::CannotDecrypt(label.clone()))
+    }
 
     /// All keys, ordered by label.
     fn list(&self) -> Result<Vec<KeyEntry>, KeyError>;
@@ -184,62 +154,19 @@ impl<T: KeyBackend + ?Sized> KeyBackend for Arc<T> {
     fn generate(&self, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>, KeyError> {
         (**self).generate(label, kind)
     }
+    fn generate_to_decrypt(&self, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>, KeyError> {
+        (**self).generate_to_decrypt(label, kind)
+    }
     fn public_spki(&self, label: &KeyLabel) -> Result<Vec<u8>, KeyError> {
         (**self).public_spki(label)
     }
     fn sign(&self, label: &KeyLabel, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         (**self).sign(label, message)
     }
+    fn decrypt(&self, label: &KeyLabel, ciphertext: &[u8]) -> Result<Vec<u8>, KeyError> {
+        (**self).decrypt(label, ciphertext)
+    }
     fn list(&self) -> Result<Vec<KeyEntry>, KeyError> {
         (**self).list()
-    }
-}
-
-/// A key pair in this process's memory; aws-lc cleanses the private part when it is freed.
-struct LoadedKey {
-    kind: KeyKind,
-    pair: EcdsaKeyPair,
-    spki: Vec<u8>,
-}
-
-impl LoadedKey {
-    fn generate(kind: KeyKind) -> Result<Self, KeyError> {
-        let pair =
-            EcdsaKeyPair::generate(kind.signing()).map_err(|_| KeyError::Crypto("generate a key pair"))?;
-        Self::of(kind, pair)
-    }
-
-    fn from_pkcs8(kind: KeyKind, pkcs8: &[u8]) -> Result<Self, KeyError> {
-        let pair = EcdsaKeyPair::from_pkcs8(kind.signing(), pkcs8)
-            .map_err(|_| KeyError::Crypto("load a key pair"))?;
-        Self::of(kind, pair)
-    }
-
-    fn of(kind: KeyKind, pair: EcdsaKeyPair) -> Result<Self, KeyError> {
-        use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-        use signature::KeyPair;
-        let spki: PublicKeyX509Der<'_> =
-            pair.public_key().as_der().map_err(|_| KeyError::Crypto("encode a public key"))?;
-        let spki = spki.as_ref().to_vec();
-        Ok(Self { kind, pair, spki })
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let rng = aws_lc_rs::rand::SystemRandom::new();
-        let signature = self.pair.sign(&rng, message).map_err(|_| KeyError::Crypto("sign"))?;
-        Ok(signature.as_ref().to_vec())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_cannot_leave_its_directory() {
-        for text in ["", "../x", "a/b", "a.b", "A", "1a", "-a", &"a".repeat(65)] {
-            assert!(text.parse::<KeyLabel>().is_err(), "{text}");
-        }
-        assert!("issuing-g1".parse::<KeyLabel>().is_ok());
     }
 }

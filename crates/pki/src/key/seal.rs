@@ -1,19 +1,25 @@
-//! Sealing of secrets at rest: AES-256-GCM under a key that Argon2id derives from a passphrase.
+//! Sealing of secrets at rest: AES-256-GCM under a key that Argon2id derives from a passphrase, or under a key that
+//! people's shares make ([`super::shares`]).
 //!
 //! In scope: CA keys, and every other secret of a role (log signing seed, token key, HMAC key). Out of scope:
 //! where the sealed bytes are kept ([`super::SealedDirectory`] for files).
 //!
-//! Layout, all integers big-endian; everything before the ciphertext is authenticated as associated data:
+//! Layout, all integers big-endian; everything before the ciphertext is authenticated as associated data. The first
+//! line is the version, and says under what it is sealed; what is written once opens for ever:
 //! ```text
 //! "lanyard-sealed-1\n" | memory KiB u32 | passes u32 | lanes u32 | salt 16 | check 16
-//!   | purpose length u8 | purpose | nonce 12 | ciphertext | tag 16
+//!   | purpose length u8 | purpose | nonce 12 | ciphertext | tag 16         under a passphrase
+//! "lanyard-sealed-2\n" | set 4 | threshold u8 | salt 16 | check 16
+//!   | purpose length u8 | purpose | nonce 12 | ciphertext | tag 16         under a key from shares
 //! ```
-//! `check` is a MAC of the cost and salt under the derived key: it tells a wrong passphrase from a changed file,
-//! and gives an attacker no faster guess than the tag already does. `purpose` binds a secret to its place: a
-//! file that is moved to another label does not open there.
+//! `check` is a MAC under the derived key: it tells a wrong passphrase (or wrong shares) from a changed file, and gives
+//! an attacker no faster guess than the tag already does. `purpose` binds a secret to its place: a file that is moved
+//! to another label does not open there. `set` and `threshold` say whose shares are needed, before anybody types one.
 //!
 //! Lost: the secret is lost. Rolled back: an older secret of the same purpose opens; who uses it must notice
 //! (a CA key is compared with its certificate). Written by an attacker: refused unless he has the passphrase.
+
+mod header;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -24,8 +30,10 @@ use aws_lc_rs::{constant_time, hmac, rand};
 use zeroize::Zeroizing;
 
 use super::passphrase::Passphrase;
+use super::shares::{SetId, UnsealKey};
 
-const MAGIC: &[u8] = b"lanyard-sealed-1\n";
+pub use header::{SealedUnder, sealed_under};
+
 const SALT: usize = 16;
 const CHECK: usize = 16;
 /// A sealed secret is a key or a seed: 64 KiB is far above an RSA-8192 key (about 5 KiB).
@@ -62,6 +70,28 @@ pub enum SealError {
     /// The derived key is not the one the bytes were sealed under.
     #[error("wrong passphrase (or the header of the sealed bytes was changed)")]
     WrongPassphrase,
+    /// Sealed under a key from shares, and a passphrase was given.
+    #[error("sealed under {threshold} shares of set {set}, not under a passphrase")]
+    NeedsShares {
+        /// The dealing.
+        set: SetId,
+        /// As many are needed.
+        threshold: u8,
+    },
+    /// Sealed under a passphrase, and shares were given.
+    #[error("sealed under a passphrase, not under shares")]
+    NeedsPassphrase,
+    /// Shares of another dealing.
+    #[error("sealed under shares of set {expected}, given were shares of set {found}")]
+    OtherShares {
+        /// The dealing that is needed.
+        expected: SetId,
+        /// The dealing of the shares.
+        found: SetId,
+    },
+    /// The set's name fits and the key does not.
+    #[error("the shares do not make the key that this was sealed under (or the header was changed)")]
+    WrongShares,
     /// Right passphrase, but the bytes were changed.
     #[error("sealed bytes were changed: restore them from a backup and look for who wrote them")]
     Tampered,
@@ -87,12 +117,16 @@ pub enum SealError {
     Crypto(&'static str),
 }
 
-/// Seals and unseals under one passphrase.
+/// Seals and unseals under one passphrase, or under one key from shares.
 pub struct Sealer {
-    passphrase: Passphrase,
-    cost: Cost,
+    secret: Secret,
     // One derivation per salt: a start with many files pays Argon2 once. Newest last.
     derived: Mutex<Vec<Derived>>,
+}
+
+enum Secret {
+    Passphrase(Passphrase, Cost),
+    Shares(UnsealKey),
 }
 
 impl fmt::Debug for Sealer {
@@ -103,26 +137,27 @@ impl fmt::Debug for Sealer {
 
 #[derive(Clone)]
 struct Derived {
-    cost: Cost,
+    under: SealedUnder,
     salt: [u8; SALT],
     encryption: Zeroizing<[u8; 32]>,
     check: [u8; CHECK],
 }
 
-struct Parsed<'a> {
-    cost: Cost,
-    salt: [u8; SALT],
-    check: [u8; CHECK],
-    purpose: &'a [u8],
-    nonce: [u8; NONCE_LEN],
-    header: &'a [u8],
-    ciphertext: &'a [u8],
+/// What was sealed, and for what.
+pub(super) struct Opened {
+    pub purpose: String,
+    pub secret: Zeroizing<Vec<u8>>,
 }
 
 impl Sealer {
     /// A sealer whose new secrets get this cost; it opens what was sealed at any accepted cost.
     pub fn new(passphrase: Passphrase, cost: Cost) -> Self {
-        Self { passphrase, cost, derived: Mutex::new(Vec::new()) }
+        Self { secret: Secret::Passphrase(passphrase, cost), derived: Mutex::new(Vec::new()) }
+    }
+
+    /// A sealer under the key that people's shares made, for a root's directory.
+    pub fn of_shares(key: UnsealKey) -> Self {
+        Self { secret: Secret::Shares(key), derived: Mutex::new(Vec::new()) }
     }
 
     /// Seals `secret` for `purpose`.
@@ -135,10 +170,7 @@ impl Sealer {
         let mut nonce = [0; NONCE_LEN];
         // 96 random bits: a role seals some tens of secrets, 2^32 would be the limit (SP 800-38D 8.3).
         rand::fill(&mut nonce).map_err(|_| SealError::Crypto("make a nonce"))?;
-        let mut out = MAGIC.to_vec();
-        for number in [derived.cost.memory_kib, derived.cost.passes, derived.cost.lanes] {
-            out.extend(number.to_be_bytes());
-        }
+        let mut out = header::begin(derived.under);
         out.extend(derived.salt);
         out.extend(derived.check);
         out.push(purpose_length);
@@ -155,10 +187,21 @@ impl Sealer {
 
     /// Opens what [`Sealer::seal`] made for the same purpose.
     pub fn unseal(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let parsed = parse(sealed)?;
-        let derived = self.key_of(parsed.cost, parsed.salt)?;
+        let opened = self.unseal_any(sealed)?;
+        if opened.purpose != purpose {
+            let expected = purpose.to_owned();
+            return Err(SealError::OtherPurpose { expected, found: opened.purpose });
+        }
+        Ok(opened.secret)
+    }
+
+    /// Opens it and says for what it was sealed; the caller judges that.
+    pub(super) fn unseal_any(&self, sealed: &[u8]) -> Result<Opened, SealError> {
+        let parsed = header::parse(sealed)?;
+        let wrong = self.fits(parsed.under)?;
+        let derived = self.key_of(parsed.under, parsed.salt)?;
         if constant_time::verify_slices_are_equal(&derived.check, &parsed.check).is_err() {
-            return Err(SealError::WrongPassphrase);
+            return Err(wrong);
         }
         let mut body = Zeroizing::new(parsed.ciphertext.to_vec());
         let length = derived
@@ -172,33 +215,46 @@ impl Sealer {
             .len();
         body.truncate(length);
         // After the tag: only an authentic header is worth a precise message.
-        if parsed.purpose != purpose.as_bytes() {
-            return Err(SealError::OtherPurpose {
-                expected: purpose.to_owned(),
-                found: String::from_utf8_lossy(parsed.purpose).into_owned(),
-            });
+        Ok(Opened { purpose: String::from_utf8_lossy(parsed.purpose).into_owned(), secret: body })
+    }
+
+    /// Whether what we hold is of the kind that is needed, and what to say when it is the wrong one of that kind.
+    fn fits(&self, under: SealedUnder) -> Result<SealError, SealError> {
+        match (&self.secret, under) {
+            (Secret::Passphrase(..), SealedUnder::Passphrase(_)) => Ok(SealError::WrongPassphrase),
+            (Secret::Passphrase(..), SealedUnder::Shares { set, threshold }) => {
+                Err(SealError::NeedsShares { set, threshold })
+            }
+            (Secret::Shares(_), SealedUnder::Passphrase(_)) => Err(SealError::NeedsPassphrase),
+            (Secret::Shares(key), SealedUnder::Shares { set, .. }) if key.set() != set => {
+                Err(SealError::OtherShares { expected: set, found: key.set() })
+            }
+            (Secret::Shares(_), SealedUnder::Shares { .. }) => Ok(SealError::WrongShares),
         }
-        Ok(body)
     }
 
     fn key_for_new(&self) -> Result<Derived, SealError> {
+        let under = match &self.secret {
+            Secret::Passphrase(_, cost) => SealedUnder::Passphrase(*cost),
+            Secret::Shares(key) => SealedUnder::Shares { set: key.set(), threshold: key.threshold() },
+        };
         let known = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(derived) = known.iter().rev().find(|d| d.cost == self.cost) {
+        if let Some(derived) = known.iter().rev().find(|d| d.under == under) {
             return Ok(derived.clone());
         }
         drop(known);
         let mut salt = [0; SALT];
         rand::fill(&mut salt).map_err(|_| SealError::Crypto("make a salt"))?;
-        self.key_of(self.cost, salt)
+        self.key_of(under, salt)
     }
 
-    fn key_of(&self, cost: Cost, salt: [u8; SALT]) -> Result<Derived, SealError> {
+    fn key_of(&self, under: SealedUnder, salt: [u8; SALT]) -> Result<Derived, SealError> {
         let known = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(derived) = known.iter().find(|d| d.cost == cost && d.salt == salt) {
+        if let Some(derived) = known.iter().find(|d| d.under == under && d.salt == salt) {
             return Ok(derived.clone());
         }
         drop(known);
-        let derived = derive(&self.passphrase, cost, salt)?;
+        let derived = self.derive(under, salt)?;
         let mut known = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded: changed files in a directory must not fill the memory with keys of no use.
         if known.len() >= 16 {
@@ -206,6 +262,33 @@ impl Sealer {
         }
         known.push(derived.clone());
         Ok(derived)
+    }
+
+    fn derive(&self, under: SealedUnder, salt: [u8; SALT]) -> Result<Derived, SealError> {
+        let root = match (&self.secret, under) {
+            (Secret::Passphrase(passphrase, _), SealedUnder::Passphrase(cost)) => {
+                stretch(passphrase, cost, salt)?
+            }
+            // 256 random bits need no stretching; the salt makes each directory's key its own (RFC 5869 3.1).
+            (Secret::Shares(key), SealedUnder::Shares { set, threshold }) => {
+                let mut message = b"lanyard seal: shares".to_vec();
+                message.extend(set.bytes());
+                message.push(threshold);
+                message.extend(salt);
+                let mut root = Zeroizing::new([0; 32]);
+                let key = hmac::Key::new(hmac::HMAC_SHA256, key.bytes());
+                copy(&mut *root, hmac::sign(&key, &message).as_ref());
+                root
+            }
+            (Secret::Passphrase(..) | Secret::Shares(_), _) => return Err(self.fits(under)?),
+        };
+        // Two keys from one: the check value stands in the clear and must say nothing about the encryption key.
+        let root = hmac::Key::new(hmac::HMAC_SHA256, root.as_slice());
+        let mut encryption = Zeroizing::new([0; 32]);
+        copy(&mut *encryption, hmac::sign(&root, b"lanyard seal: encryption").as_ref());
+        let mut check = [0; CHECK];
+        copy(&mut check, hmac::sign(&root, b"lanyard seal: passphrase check").as_ref());
+        Ok(Derived { under, salt, encryption, check })
     }
 }
 
@@ -217,20 +300,14 @@ impl Derived {
     }
 }
 
-fn derive(passphrase: &Passphrase, cost: Cost, salt: [u8; SALT]) -> Result<Derived, SealError> {
+fn stretch(passphrase: &Passphrase, cost: Cost, salt: [u8; SALT]) -> Result<Zeroizing<[u8; 32]>, SealError> {
     let failed = |_| SealError::Crypto("derive a key");
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(failed)?;
     let mut root = Zeroizing::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(passphrase.as_bytes(), &salt, root.as_mut_slice())
         .map_err(failed)?;
-    // Two keys from one: the check value stands in the clear and must say nothing about the encryption key.
-    let root = hmac::Key::new(hmac::HMAC_SHA256, root.as_slice());
-    let mut encryption = Zeroizing::new([0; 32]);
-    copy(&mut *encryption, hmac::sign(&root, b"lanyard seal: encryption").as_ref());
-    let mut check = [0; CHECK];
-    copy(&mut check, hmac::sign(&root, b"lanyard seal: passphrase check").as_ref());
-    Ok(Derived { cost, salt, encryption, check })
+    Ok(root)
 }
 
 fn copy(to: &mut [u8], from: &[u8]) {
@@ -239,96 +316,5 @@ fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-fn parse(sealed: &[u8]) -> Result<Parsed<'_>, SealError> {
-    const SHORT: SealError = SealError::Malformed("too short");
-    if sealed.len() > MAX_SEALED {
-        return Err(SealError::Malformed("longer than 64 KiB"));
-    }
-    let rest = sealed.strip_prefix(MAGIC).ok_or(SealError::Malformed("unknown first line"))?;
-    let (memory_kib, rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
-    let (passes, rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
-    let (lanes, rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
-    let cost =
-        Cost::new(u32::from_be_bytes(*memory_kib), u32::from_be_bytes(*passes), u32::from_be_bytes(*lanes))?;
-    let (salt, rest) = rest.split_first_chunk::<SALT>().ok_or(SHORT)?;
-    let (check, rest) = rest.split_first_chunk::<CHECK>().ok_or(SHORT)?;
-    let (length, rest) = rest.split_first().ok_or(SHORT)?;
-    let (purpose, rest) = rest.split_at_checked(usize::from(*length)).ok_or(SHORT)?;
-    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(SHORT)?;
-    if ciphertext.len() < AES_256_GCM.tag_len() {
-        return Err(SHORT);
-    }
-    let (header, _) = sealed.split_at_checked(sealed.len() - ciphertext.len()).ok_or(SHORT)?;
-    Ok(Parsed { cost, salt: *salt, check: *check, purpose, nonce: *nonce, header, ciphertext })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sealer(passphrase: &str) -> Sealer {
-        Sealer::new(Passphrase::from_bytes(passphrase.into(), "test").unwrap(), Cost::LEAST)
-    }
-
-    #[test]
-    fn a_secret_comes_back_under_the_same_passphrase_only() {
-        let sealed = sealer("correct horse battery").seal("token-key", b"secret").unwrap();
-        assert!(!sealed.windows(6).any(|w| w == b"secret"));
-        let opened = sealer("correct horse battery").unseal("token-key", &sealed).unwrap();
-        assert_eq!(opened.as_slice(), b"secret");
-        assert_eq!(
-            sealer("correct horse batterz").unseal("token-key", &sealed).unwrap_err(),
-            SealError::WrongPassphrase
-        );
-    }
-
-    #[test]
-    fn a_secret_does_not_open_in_another_place() {
-        let s = sealer("correct horse battery");
-        let sealed = s.seal("key p256 root", b"secret").unwrap();
-        assert!(matches!(s.unseal("key p256 issuing", &sealed), Err(SealError::OtherPurpose { .. })));
-    }
-
-    // I10, I12
-    #[test]
-    fn a_flip_of_any_bit_and_a_cut_at_any_byte_are_refused() {
-        let s = sealer("correct horse battery");
-        let sealed = s.seal("token-key", b"secret").unwrap();
-        for at in 0..sealed.len() {
-            assert!(s.unseal("token-key", &sealed[..at]).is_err(), "cut at {at}");
-            // Each flip in cost or salt costs an Argon2 run; one bit per byte keeps this under some seconds.
-            let mut changed = sealed.clone();
-            changed[at] ^= 1 << (at % 8);
-            assert!(s.unseal("token-key", &changed).is_err(), "flip at {at}");
-        }
-        let longer = [sealed.as_slice(), &[0]].concat();
-        assert_eq!(s.unseal("token-key", &longer).unwrap_err(), SealError::Tampered);
-    }
-
-    #[test]
-    fn a_header_cannot_ask_for_endless_memory_or_for_none() {
-        for (memory, passes, lanes) in
-            [(u32::MAX, 3, 1), (8, 2, 1), (64 * 1024, 1, 1), (64 * 1024, 1000, 1), (64 * 1024, 3, 0)]
-        {
-            assert_eq!(Cost::new(memory, passes, lanes), Err(SealError::Cost));
-            let mut sealed = MAGIC.to_vec();
-            for n in [memory, passes, lanes] {
-                sealed.extend(n.to_be_bytes());
-            }
-            sealed.extend([0; 200]);
-            assert_eq!(sealer("correct horse battery").unseal("x", &sealed).unwrap_err(), SealError::Cost);
-        }
-    }
-
-    #[test]
-    fn many_secrets_cost_one_derivation() {
-        let s = sealer("correct horse battery");
-        let sealed: Vec<_> = (0..20).map(|n| s.seal("x", &[n]).unwrap()).collect();
-        assert_eq!(s.derived.lock().unwrap().len(), 1);
-        let fresh = sealer("correct horse battery");
-        for (n, bytes) in sealed.iter().enumerate() {
-            assert_eq!(fresh.unseal("x", bytes).unwrap().as_slice(), &[n as u8]);
-        }
-        assert_eq!(fresh.derived.lock().unwrap().len(), 1);
-    }
-}
+mod tests;

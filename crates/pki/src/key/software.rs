@@ -3,11 +3,10 @@
 //! For installations without a hardware module. Root on the machine can read the keys from memory; a stolen disk
 //! or backup without the passphrase cannot give them away.
 
-use super::seal::SealError;
-use super::{KeyBackend, KeyEntry, KeyError, KeyKind, KeyLabel, LoadedKey, MemoryKeys, SealedDirectory};
-
-/// The file name extension of a key; other secrets of the directory have `.secret`.
-const EXTENSION: &str = "key";
+use super::directory::KEY;
+use super::{
+    KeyBackend, KeyEntry, KeyError, KeyKind, KeyLabel, KeyUse, LoadedKey, MemoryKeys, SealedDirectory,
+};
 
 /// A [`KeyBackend`] over a [`SealedDirectory`].
 #[derive(Debug)]
@@ -20,7 +19,7 @@ impl SoftwareKeys {
     /// Opens all keys of the directory; one that does not open is an error, not a gap.
     pub fn open(directory: SealedDirectory) -> Result<Self, KeyError> {
         let loaded = MemoryKeys::default();
-        for label in directory.labels(EXTENSION)? {
+        for label in directory.labels(KEY)? {
             loaded.insert(&label, read(&directory, &label)?)?;
         }
         Ok(Self { directory, loaded })
@@ -33,32 +32,51 @@ impl SoftwareKeys {
 }
 
 fn read(directory: &SealedDirectory, label: &KeyLabel) -> Result<LoadedKey, KeyError> {
-    // The kind stands in the purpose, which is authenticated; a key is one of two kinds.
-    for kind in [KeyKind::P256, KeyKind::P384] {
-        match directory.read(label, EXTENSION, &purpose(label, kind)) {
-            Ok(Some(pkcs8)) => return LoadedKey::from_pkcs8(kind, &pkcs8),
-            Ok(None) => return Err(KeyError::NotFound(label.clone())),
-            Err(KeyError::Sealed { source: SealError::OtherPurpose { found, .. }, .. })
-                if kind == KeyKind::P256 && found == purpose(label, KeyKind::P384) => {}
-            Err(other) => return Err(other),
+    // Kind and use stand in the purpose, which is authenticated: a file cannot be made to open as another.
+    let opened = directory.read(label, KEY)?.ok_or_else(|| KeyError::NotFound(label.clone()))?;
+    for kind in KeyKind::ALL {
+        for usage in [KeyUse::Sign, KeyUse::SignAndDecrypt] {
+            if opened.purpose == purpose(label, kind, usage) {
+                return LoadedKey::from_pkcs8(kind, usage, &opened.secret);
+            }
         }
     }
-    Err(KeyError::NotFound(label.clone()))
+    Err(directory.misplaced(label, KEY, format!("key {label}"), opened.purpose))
 }
 
-fn purpose(label: &KeyLabel, kind: KeyKind) -> String {
-    format!("key {} {label}", kind.as_str())
+/// What is sealed into the file. The form for keys that sign is that of the first version: such files are in use.
+fn purpose(label: &KeyLabel, kind: KeyKind, usage: KeyUse) -> String {
+    match usage {
+        KeyUse::Sign => format!("key {kind} {label}"),
+        KeyUse::SignAndDecrypt => format!("key {kind}+decrypt {label}"),
+    }
+}
+
+impl SoftwareKeys {
+    fn make(&self, label: &KeyLabel, kind: KeyKind, usage: KeyUse) -> Result<Vec<u8>, KeyError> {
+        if !kind.fits(usage) {
+            return Err(KeyError::CannotDecrypt(label.clone()));
+        }
+        // Looked at before the work, because an RSA key takes seconds, and again when the file is written.
+        if self.loaded.public_spki(label).is_ok() {
+            return Err(KeyError::Exists(label.clone()));
+        }
+        let key = LoadedKey::generate(kind, usage)?;
+        let spki = key.spki.clone();
+        // Durable first: a key that signs and is gone after a crash would leave certificates without an issuer.
+        self.directory.write_new(label, KEY, &purpose(label, kind, usage), &key.to_pkcs8()?)?;
+        self.loaded.insert(label, key)?;
+        Ok(spki)
+    }
 }
 
 impl KeyBackend for SoftwareKeys {
     fn generate(&self, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>, KeyError> {
-        let key = LoadedKey::generate(kind)?;
-        let spki = key.spki.clone();
-        // Durable first: a key that signs and is gone after a crash would leave certificates without an issuer.
-        let pkcs8 = key.pair.to_pkcs8v1().map_err(|_| KeyError::Crypto("encode a key pair"))?;
-        self.directory.write_new(label, EXTENSION, &purpose(label, kind), pkcs8.as_ref())?;
-        self.loaded.insert(label, key)?;
-        Ok(spki)
+        self.make(label, kind, KeyUse::Sign)
+    }
+
+    fn generate_to_decrypt(&self, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>, KeyError> {
+        self.make(label, kind, KeyUse::SignAndDecrypt)
     }
 
     fn public_spki(&self, label: &KeyLabel) -> Result<Vec<u8>, KeyError> {
@@ -69,6 +87,10 @@ impl KeyBackend for SoftwareKeys {
         self.loaded.sign(label, message)
     }
 
+    fn decrypt(&self, label: &KeyLabel, ciphertext: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.loaded.decrypt(label, ciphertext)
+    }
+
     fn list(&self) -> Result<Vec<KeyEntry>, KeyError> {
         self.loaded.list()
     }
@@ -77,10 +99,12 @@ impl KeyBackend for SoftwareKeys {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
     use super::super::contract;
     use super::super::passphrase::Passphrase;
-    use super::super::seal::{Cost, Sealer};
+    use super::super::seal::{Cost, SealError, Sealer};
+    use super::super::shares;
     use super::*;
 
     fn open(path: &std::path::Path, passphrase: &str) -> Result<SoftwareKeys, KeyError> {
@@ -93,13 +117,71 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys");
         let keys = open(&path, "correct horse battery").unwrap();
-        assert_eq!(contract::check(&keys, "contract"), Ok(()));
+        assert_eq!(contract::check_kinds(&keys, "contract", &KeyKind::ALL), Ok(()));
         let again = open(&path, "correct horse battery").unwrap();
         assert_eq!(again.list().unwrap(), keys.list().unwrap());
         for entry in keys.list().unwrap() {
             assert_eq!(again.public_spki(&entry.label).unwrap(), keys.public_spki(&entry.label).unwrap());
             assert!(again.sign(&entry.label, b"x").is_ok());
         }
+        // The use is sealed with the key.
+        let label: KeyLabel = "contract-decrypts".parse().unwrap();
+        let secret = contract::encrypt_to(&again.public_spki(&label).unwrap(), &[7; 16]).unwrap();
+        assert_eq!(again.decrypt(&label, &secret).unwrap(), [7; 16]);
+        let label: KeyLabel = "contract-rsa2048".parse().unwrap();
+        let secret = contract::encrypt_to(&again.public_spki(&label).unwrap(), &[7; 16]).unwrap();
+        assert!(matches!(again.decrypt(&label, &secret), Err(KeyError::CannotDecrypt(_))));
+    }
+
+    /// Written by the first release, when there were two kinds of keys: what is sealed once opens for ever.
+    #[test]
+    fn a_directory_of_the_first_release_opens() {
+        let recorded = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/sealed-1");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys");
+        fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
+        for name in ["root-g1.key", "issuing-g1.key", "token-key.secret"] {
+            fs::copy(recorded.join(name), path.join(name)).unwrap();
+            fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let keys = open(&path, "correct horse battery").unwrap();
+        for (label, kind, ends_with) in [
+            ("issuing-g1", KeyKind::P256, "7ddb9603c56a8acf4a"),
+            ("root-g1", KeyKind::P384, "7027481afcbb08"),
+        ] {
+            let label: KeyLabel = label.parse().unwrap();
+            let spki = keys.public_spki(&label).unwrap();
+            assert!(data_encoding::HEXLOWER.encode(&spki).ends_with(ends_with), "{label}");
+            let signature = keys.sign(&label, b"x").unwrap();
+            let public = crate::spki::PublicKey::parse(&spki).unwrap();
+            assert_eq!(public.verify(&kind.signature_oid(), b"x", &signature), Ok(()));
+        }
+        let secret = keys.secrets().secret(&"token-key".parse().unwrap()).unwrap().unwrap();
+        assert_eq!(secret.as_slice(), b"recorded secret");
+        assert!(matches!(
+            open(&path, "correct horse batterz"),
+            Err(KeyError::Sealed { source: SealError::WrongPassphrase, .. })
+        ));
+    }
+
+    #[test]
+    fn a_root_under_shares_opens_with_the_people_and_not_with_a_passphrase() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("root");
+        let label: KeyLabel = "root-g2".parse().unwrap();
+        let (key, dealt) = shares::deal(3, 5).unwrap();
+        let sealed = SealedDirectory::open(&path, Sealer::of_shares(key)).unwrap();
+        let spki = SoftwareKeys::open(sealed).unwrap().generate(&label, KeyKind::P384).unwrap();
+        let typed: Vec<_> =
+            [4, 0, 2].iter().map(|n| shares::Share::parse(&dealt[*n].to_text()).unwrap()).collect();
+        let sealer = Sealer::of_shares(shares::combine(&typed).unwrap());
+        let again = SoftwareKeys::open(SealedDirectory::open_existing(&path, sealer).unwrap()).unwrap();
+        assert_eq!(again.public_spki(&label).unwrap(), spki);
+        assert!(again.sign(&label, b"x").is_ok());
+        assert!(matches!(
+            open(&path, "correct horse battery"),
+            Err(KeyError::Sealed { source: SealError::NeedsShares { threshold: 3, .. }, .. })
+        ));
     }
 
     // I10

@@ -7,7 +7,7 @@ use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::*;
 use crate::certificate::Certificate;
-use crate::facts::{AltNames, HardwareModuleName, NoRevAvail, TimeForm};
+use crate::facts::{AltNames, HardwareModuleName, NoRevAvail, Parameters, TimeForm};
 use crate::key::{KeyBackend, KeyKind, MemoryKeys};
 use crate::oid;
 use crate::profile::{Profile, ProfileName, SubjectFacts};
@@ -91,6 +91,7 @@ fn what_we_issue_has_no_finding() {
         Case::built_in(&a, ProfileName::GatewayServer, &a.gateway().certificate, Some(gateway)),
         Case::built_in(&a, ProfileName::ControlServer, &a.control().certificate, Some(PeerIdentity::Control)),
         Case::built_in(&a, ProfileName::OcspResponder, &a.ocsp_responder().certificate, None),
+        Case::built_in(&a, ProfileName::ScepRa, &a.scep_ra().certificate, None),
         Case::built_in(&a, ProfileName::IssuingCa, a.authority.issuing.certificate(), None),
     ] {
         assert_eq!(case.findings(&case.facts), Vec::<&str>::new(), "{}", case.profile.name());
@@ -162,6 +163,8 @@ fn every_lint_says_no() {
     check("no_rev_avail", &|f| f.not_after.at = f.not_before.at.plus_seconds(8 * 86_400));
     check("key_strength", &|f| f.key = Err(KeyRefused::Weak("RSA modulus of 1024 bits".into())));
     check("signature_algorithm", &|f| f.signature_algorithm = oid::SHA256_WITH_RSA);
+    check("signature_algorithm", &|f| f.signature_parameters = Parameters::Null);
+    check("signature_algorithm", &|f| f.signature_parameters = Parameters::Other);
     check("extensions_once", &|f| f.extensions.push((oid::KEY_USAGE, true)));
     check("extensions_once", &|f| f.extensions.push((ObjectIdentifier::new_unwrap("1.2.3.4"), true)));
     check("serial_entropy", &|f| f.serial = vec![0x41; 8]);

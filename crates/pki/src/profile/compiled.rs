@@ -104,10 +104,13 @@ pub(crate) enum SubjectForm {
 
 impl Terms {
     fn of_spec(spec: &Spec) -> Self {
+        let is_ra = spec.extended_key_usages.contains(&oid::CMC_RA);
         let (revocation, key_types) = match spec.role {
             Role::EndEntity if spec.extended_key_usages.contains(&oid::OCSP_SIGNING) => {
                 (Revocation::NoCheck, KeyType::CLASSICAL.to_vec())
             }
+            // RFC 8894 2.1.1: clients encrypt to it, so it is RSA.
+            Role::EndEntity if is_ra => (Revocation::ShortLived, vec![KeyType::Rsa2048]),
             Role::EndEntity => (Revocation::ShortLived, KeyType::CLASSICAL.to_vec()),
             Role::Authority { .. } => (Revocation::Unstated, KeyType::ALL.to_vec()),
         };
@@ -115,7 +118,7 @@ impl Terms {
             role: spec.role,
             purposes: spec.extended_key_usages.to_vec(),
             key_types,
-            key_encipherment: false,
+            key_encipherment: is_ra,
             server_generated: false,
             revocation,
             longest_lifetime_seconds: spec.longest_lifetime_seconds,

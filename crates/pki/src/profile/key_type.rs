@@ -51,6 +51,7 @@ impl KeyType {
             PublicKeyKind::P384 => KeyType::P384,
             PublicKeyKind::Ed25519 => KeyType::Ed25519,
             PublicKeyKind::Rsa(_) => KeyType::Rsa2048,
+            PublicKeyKind::MlDsa65 => KeyType::MlDsa65,
         }
     }
 

@@ -20,6 +20,7 @@ mod names;
 mod ocsp_responder;
 mod purpose;
 pub(crate) mod revocation;
+mod scep_ra;
 mod subject;
 pub mod template;
 
@@ -40,11 +41,12 @@ pub use revocation::{BadRevocationUris, RevocationUris};
 pub use subject::{Addresses, HardwareNames, SubjectError, SubjectFacts};
 
 /// Every built-in profile.
-pub const ALL: [ProfileName; 6] = [
+pub const ALL: [ProfileName; 7] = [
     ProfileName::DeviceLdevid,
     ProfileName::GatewayServer,
     ProfileName::ControlServer,
     ProfileName::OcspResponder,
+    ProfileName::ScepRa,
     ProfileName::RootCa,
     ProfileName::IssuingCa,
 ];
@@ -60,6 +62,8 @@ pub enum ProfileName {
     ControlServer,
     /// A delegated OCSP responder: signs answers about one CA's certificates.
     OcspResponder,
+    /// A registration authority for SCEP: opens requests and signs answers of one CA.
+    ScepRa,
     /// Self-signed root.
     RootCa,
     /// The CA below the root that signs all others.
@@ -73,6 +77,7 @@ impl ProfileName {
             ProfileName::GatewayServer => &gateway_server::SPEC,
             ProfileName::ControlServer => &control_server::SPEC,
             ProfileName::OcspResponder => &ocsp_responder::SPEC,
+            ProfileName::ScepRa => &scep_ra::SPEC,
             ProfileName::RootCa => &ca::ROOT,
             ProfileName::IssuingCa => &ca::ISSUING,
         }

@@ -43,6 +43,8 @@ pub enum SubjectFacts {
     },
     /// Who answers OCSP requests about the certificates of the CA that signs this one.
     OcspResponder,
+    /// Who opens and answers SCEP messages for the CA that signs this one.
+    ScepRa,
     /// A CA of this generation.
     Authority {
         /// Counted from 1.
@@ -60,7 +62,7 @@ impl SubjectFacts {
             SubjectFacts::Gateway { id, .. } => Some(PeerIdentity::Gateway(*id)),
             SubjectFacts::Control { .. } => Some(PeerIdentity::Control),
             SubjectFacts::Application { id, .. } => id.map(PeerIdentity::Application),
-            SubjectFacts::OcspResponder | SubjectFacts::Authority { .. } => None,
+            SubjectFacts::OcspResponder | SubjectFacts::ScepRa | SubjectFacts::Authority { .. } => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use lanyard_domain::id::{DeviceId, GatewayId};
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::authority::{Authority, Generation};
+use lanyard_pki::authority::{self, Authority, Generation, Issuer};
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr::{self, VerifiedCsr};
 use lanyard_pki::issue::{self, Lifetime};
@@ -41,6 +41,23 @@ impl Installation {
 
     pub fn naming() -> Naming {
         Naming::new("General Hospital", "hospital.example").unwrap()
+    }
+
+    /// With authorities whose keys are of these kinds.
+    pub fn of_kinds(root: KeyKind, issuing: KeyKind) -> Self {
+        let naming = Self::naming();
+        let keys = MemoryKeys::default();
+        let generation = |label: &str, kind| {
+            let label: KeyLabel = label.parse().unwrap();
+            keys.generate(&label, kind).unwrap();
+            Generation { number: 1, label, serial: random_serial() }
+        };
+        let (root, issuing) = (generation("root-g1", root), generation("issuing-g1", issuing));
+        let prepared = authority::prepare_root(&naming, &root, &keys, NOW).unwrap();
+        let root = Issuer::new(prepared.sign(&keys).unwrap(), root.label, &keys).unwrap();
+        let prepared = authority::prepare_issuing(&naming, &issuing, &root, &keys, NOW).unwrap();
+        let issuing = Issuer::new(prepared.sign(&keys).unwrap(), issuing.label, &keys).unwrap();
+        Self { keys, authority: Authority { root, issuing }, naming }
     }
 
     pub fn device_id() -> DeviceId {
@@ -85,6 +102,16 @@ impl Installation {
         let prepared =
             ocsp::prepare_responder(&self.naming, &label, issuer, random_serial(), &self.keys, NOW).unwrap();
         (label, prepared.sign(&self.keys).unwrap())
+    }
+
+    pub fn scep_ra(&self) -> Certificate {
+        let label: KeyLabel = format!("k{}", random_serial()).parse().unwrap();
+        self.keys.generate_to_decrypt(&label, KeyKind::Rsa2048).unwrap();
+        let issuer = &self.authority.issuing;
+        authority::prepare_ra(&self.naming, &label, issuer, random_serial(), &self.keys, NOW)
+            .unwrap()
+            .sign(&self.keys)
+            .unwrap()
     }
 
     pub fn device(&self) -> Certificate {

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use lanyard_pki::certificate::{Certificate, PeerIdentity};
 use lanyard_pki::csr::{self, CsrError};
+use lanyard_pki::key::{KeyBackend, KeyKind, MemoryKeys};
 use lanyard_pki::path::{Anchors, Purpose, validate};
 use lanyard_pki::spki::{PublicKeyKind, SignatureRefused};
 
@@ -193,13 +194,37 @@ fn requests_signed_with_sha1_are_read_only_as_legacy() {
     assert!(matches!(csr::verify_legacy(&request("-newkey rsa:1024 -sha1")), Err(CsrError::Key(_))));
 }
 
+/// The kinds that OpenSSL 3.0 knows; ML-DSA came with 3.5.
+const KNOWN: [KeyKind; 6] =
+    [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa2048, KeyKind::Rsa3072, KeyKind::Rsa4096];
+
+// R42
+#[test]
+fn openssl_accepts_what_authorities_of_each_kind_issue() {
+    for kind in KNOWN {
+        let a = Installation::of_kinds(kind, kind);
+        let dir = tempfile::tempdir().unwrap();
+        let d = dir.path();
+        write(d, "root.pem", a.authority.root.certificate());
+        write(d, "issuing.pem", a.authority.issuing.certificate());
+        write(d, "leaf.pem", &a.device());
+        let (ok, text) = verify(d, "sslclient", NOW.as_seconds(), "leaf.pem");
+        assert!(ok, "{kind}: {text}");
+        let (ok, text) = openssl(d, "asn1parse -in leaf.pem");
+        // RFC 4055 5: the NULL stands in both algorithm fields of an RSA signature, and in no other's.
+        let nulls = text.lines().filter(|l| l.contains("NULL")).count();
+        assert!(ok, "{text}");
+        let rsa = matches!(kind.public(), PublicKeyKind::Rsa(_));
+        assert_eq!(nulls, if rsa { 2 } else { 0 }, "{kind}: {text}");
+    }
+}
+
 #[test]
 fn openssl_verifies_the_requests_that_we_build() {
-    use lanyard_pki::key::{KeyBackend, KeyKind, MemoryKeys};
     let dir = tempfile::tempdir().unwrap();
     let keys = MemoryKeys::default();
-    for (label, kind) in [("a", KeyKind::P256), ("b", KeyKind::P384)] {
-        let label = label.parse().unwrap();
+    for kind in KNOWN {
+        let label = kind.as_str().parse().unwrap();
         let spki = keys.generate(&label, kind).unwrap();
         let der = csr::build(&spki, "pump 7", |m| keys.sign(&label, m)).unwrap();
         fs::write(dir.path().join("csr.der"), der).unwrap();
@@ -253,4 +278,22 @@ fn a_message_that_openssl_signed_is_not_taken_for_a_bag_of_certificates() {
     }
     assert_eq!(pkcs7::read(&fs::read(d.join("signed.der")).unwrap()), Err(Pkcs7Error::Signed));
     assert!(pkcs7::read(&fs::read(d.join("encrypted.der")).unwrap()).is_err());
+}
+
+// R34: what a SCEP client encrypts with OpenSSL, our key opens.
+#[test]
+fn what_openssl_encrypts_to_an_rsa_key_is_opened_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let d = dir.path();
+    let keys = MemoryKeys::default();
+    let label = "scep-ra".parse().unwrap();
+    fs::write(d.join("key.der"), keys.generate_to_decrypt(&label, KeyKind::Rsa2048).unwrap()).unwrap();
+    fs::write(d.join("secret"), [0x42; 24]).unwrap();
+    let (ok, text) = openssl(
+        d,
+        "pkeyutl -encrypt -pubin -inkey key.der -keyform DER -in secret -out sealed -pkeyopt rsa_padding_mode:pkcs1",
+    );
+    assert!(ok, "{text}");
+    let sealed = fs::read(d.join("sealed")).unwrap();
+    assert_eq!(keys.decrypt(&label, &sealed).unwrap(), [0x42; 24]);
 }

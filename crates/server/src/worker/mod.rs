@@ -1,4 +1,4 @@
-//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, the end of
+//! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
 //! replaced certificates and of those that CMP clients never confirmed, our own certificate. One file each;
 //! to add one: its file, a line in [`spawn`].
 
@@ -10,6 +10,7 @@ mod renewal;
 mod responder;
 mod retirement;
 mod rotation;
+mod scep;
 mod seal;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &S
     tasks.spawn(drift::run(state.clone(), shutdown.clone()));
     if state.serves_revocation {
         tasks.spawn(responder::run(state.clone(), shutdown.clone()));
+        tasks.spawn(scep::run(state.clone(), shutdown.clone()));
     }
     tasks.spawn(renewal::run(state.clone(), shutdown.clone()));
     tasks.spawn(rotation::run(state.clone(), shutdown.clone()));

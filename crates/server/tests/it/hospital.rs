@@ -21,6 +21,7 @@ use lanyard_domain::release::{ReferenceEvent, ReferencePcr, ReleaseContent, Rele
 use lanyard_domain::statement::{Action, Statement};
 use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::tier::Tier;
+use lanyard_enroll::scep::Algorithms;
 use lanyard_pki::certificate::chain_from_pem;
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::path::Anchors;
@@ -62,6 +63,9 @@ pub async fn start(dir: &Path, clock: &Clock) -> Running {
             http_listen: Some("127.0.0.1:0".parse().unwrap()),
             names: vec!["127.0.0.1".into(), "localhost".into()],
             http_url: None,
+            acme_challenges: vec!["device-attest-01".into()],
+            http01_port: 80,
+            scep_algorithms: Algorithms::Current,
         },
         names: vec!["127.0.0.1".into(), "localhost".into()],
         organization: "Test Hospital".into(),

@@ -2,10 +2,11 @@ use data_encoding::BASE64;
 
 use super::*;
 
-const KINDS: [PublicKeyKind; 6] = [
+const KINDS: [PublicKeyKind; 7] = [
     PublicKeyKind::P256,
     PublicKeyKind::P384,
     PublicKeyKind::Ed25519,
+    PublicKeyKind::MlDsa65,
     PublicKeyKind::Rsa(2048),
     PublicKeyKind::Rsa(3072),
     PublicKeyKind::Rsa(8192),
