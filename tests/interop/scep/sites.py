@@ -30,7 +30,7 @@ def a_device_of_another_site_gets_nothing_from_a_sites_authority(s):
 # R53, I6: its key is in no hardware and there is no evidence.
 @suite.step
 def the_gateway_takes_no_data_by_a_legacy_certificate(s):
-    device = s.device("data").enrolled()
+    device = s.device("readings").enrolled()
     chain = device.folder / "chain.pem"
     chain.write_text(device.certificate.read_text() + s.authority("legacy-north").read_text())
     done = run("curl", "-sS", "--max-time", "60", "--cacert", s.root, "--cert", chain, "--key", device.key, "-w",

@@ -150,6 +150,7 @@ impl Shared {
         let by = match request.authentication {
             Authentication::Secret(_) => "by secret",
             Authentication::Certificate(_) => "by certificate",
+            Authentication::Order(_) => "by an order",
         };
         let became = match outcome {
             Outcome::Issued { .. } => "issued",
@@ -157,6 +158,6 @@ impl Shared {
             _ => "no",
         };
         state.diary.push(format!("{by}: {became}"));
-        Answer::Decided { request, outcome }
+        Answer::Decided { request: Box::new(request), outcome }
     }
 }
