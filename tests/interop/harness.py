@@ -307,12 +307,13 @@ class Hospital:
         """A command as one of the people."""
         return lanyard("--profile", self.folder / f"{who}.toml", *arguments, env=self.env)
 
-    def enter(self, vendor, model, serial, scopes="system/Observation.c", tier="standard", ek_sha256=None):
+    def enter(self, vendor, model, serial, scopes="system/Observation.c", tier="standard", ek_sha256=None,
+              kind="infusion-pump"):
         """A device in the inventory that nobody has approved; its id."""
         record = self.folder / f"{serial}.json"
         record.write_text(json.dumps({
             "vendor": vendor, "model": model, "serial": serial, "site": self.SITE, "owner": "biomed",
-            "department": "ICU", "purpose": "infusion of drugs", "class": "infusion-pump", "tier": tier,
+            "department": "ICU", "purpose": "infusion of drugs", "class": kind, "tier": tier,
             "ai": False, "scopes": scopes.split(), "ae_title": None, "zone": "infusion", "ek_sha256": ek_sha256}))
         return self.as_("anna", "device", "register", record)["device"]
 
@@ -339,6 +340,13 @@ class Hospital:
         release = self.as_("anna", "release", "add", file)["release"]
         self.as_("sara", "release", "approve", release, "--reason", "bill of materials checked")
         return release, json.loads(file.read_text())
+
+    def profile(self, name, text):
+        """A certificate profile, proposed by one and approved by another."""
+        file = self.folder / f"{name}.toml"
+        file.write_text(text)
+        self.as_("anna", "profile", "propose", file)
+        self.as_("sara", "profile", "approve", name, file)
 
     def endorse(self, certificate):
         return self.as_("sara", "endorsement", "add", certificate, "--reason", "maker's authority checked by phone")

@@ -199,7 +199,7 @@ async fn staff(desk: Desk, secret: &str, maker: &Maker) -> Result<Admission> {
         desk.decide(&admin, person.admission(), "hired").await?;
     }
     let root = Blob(maker.root_der().to_vec());
-    let accept = Action::AddEndorsement { certificate: root, grade: None };
+    let accept = Action::AddEndorsement { certificate: root, grade: None, uses: Vec::new() };
     desk.decide(&admission.security, accept, "maker of the chips").await?;
     for record in Class::ALL.into_iter().flat_map(Class::releases) {
         let release = ReleaseId::from_random(fresh()?);

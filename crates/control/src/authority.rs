@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use lanyard_attest::tpm::certify::CertifiedKey;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::device::Device;
-use lanyard_domain::id::{DeviceId, IssuanceId};
+use lanyard_domain::id::{ApplicationId, DeviceId, IssuanceId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::authority::Issuer;
@@ -17,7 +17,7 @@ use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr::VerifiedCsr;
 use lanyard_pki::issue::{Lifetime, Prepared, prepare};
 use lanyard_pki::key::{KeyBackend, KeyLabel};
-use lanyard_pki::profile::{HardwareNames, Profile, SubjectFacts};
+use lanyard_pki::profile::{Addresses, HardwareNames, Profile, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
 use crate::digest::random;
@@ -199,6 +199,16 @@ impl Authority {
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
         let profile = issuers.profiles().for_device(device, wish.profile)?;
+        // I10: a key that the server makes has been outside of the device.
+        if wish.key == KeyOrigin::Server && !profile.csr_expectation().server_generated {
+            return Err(ControlError::refused(
+                "server_keygen_off",
+                format!(
+                    "profile `{}` does not let the server make keys: make it on the device, and use simpleenroll",
+                    profile.name()
+                ),
+            ));
+        }
         // Names of the hardware are written only where the template asks for them.
         let names = HardwareNames::new(Some(&device.record.serial), None).unwrap_or_default();
         let subject = SubjectFacts::DeviceHardware { id: permit.device, names };
@@ -210,14 +220,15 @@ impl Authority {
     pub(crate) fn prepare_application(
         &self,
         csr: &VerifiedCsr,
-        subject: &SubjectFacts,
+        (id, addresses): (ApplicationId, Addresses),
         site: &str,
         profile: Option<&str>,
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
-        let profile = issuers.profiles().for_application(profile)?;
-        prepare_by(&issuers, profile, csr, subject, Place::of(Some(site)), now)
+        let (profile, named) = issuers.profiles().for_application(profile)?;
+        let subject = SubjectFacts::Application { id: named.then_some(id), addresses };
+        prepare_by(&issuers, profile, csr, &subject, Place::of(Some(site)), now)
     }
 
     /// Makes a gateway certificate ready.
@@ -258,11 +269,23 @@ pub(crate) struct Wish<'a> {
     pub(crate) profile: Option<&'a str>,
     /// By which kind of authority.
     pub(crate) purpose: AuthorityPurpose,
+    /// For whose key.
+    pub(crate) key: KeyOrigin,
 }
 
 impl Wish<'_> {
     /// Nothing special.
-    pub(crate) const USUAL: Wish<'static> = Wish { profile: None, purpose: AuthorityPurpose::Devices };
+    pub(crate) const USUAL: Wish<'static> =
+        Wish { profile: None, purpose: AuthorityPurpose::Devices, key: KeyOrigin::Device };
+}
+
+/// Where a key was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// In the device.
+    Device,
+    /// Here, for a device that cannot (RFC 7030 4.4).
+    Server,
 }
 
 /// Which authority signs.

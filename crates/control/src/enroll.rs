@@ -11,6 +11,7 @@ use lanyard_attest::tpm::endorsement::{self, EndorsementCa};
 use lanyard_attest::tpm::keys::{check_ak, check_ek};
 use lanyard_attest::tpm::structures::Public;
 use lanyard_domain::device::{Basis, Command, Device, Identity};
+use lanyard_domain::endorsement::EndorsementUse;
 use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
 use lanyard_domain::text::Digest;
@@ -478,6 +479,7 @@ fn endorsed_keys(
     let authorities: Vec<EndorsementCa> = world
         .endorsements
         .iter()
+        .filter(|e| e.accepts(EndorsementUse::Ek))
         .map(|e| EndorsementCa { name: e.sha256.to_string(), certificate: e.certificate.clone() })
         .collect();
     let endorsed = endorsement::verify(&ek, leaf, intermediates, &authorities, now).map_err(|e| {

@@ -4,6 +4,7 @@
 //! In scope: who may ask for what, in which order things are recorded and done. Out of scope: HTTP, SQL, sockets.
 //! To add a use case: one file, methods on [`plane::Control`], the test that it says no.
 
+pub mod accounts;
 mod alarm;
 pub mod appraise;
 pub mod authority;

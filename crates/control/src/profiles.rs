@@ -1,18 +1,19 @@
 //! The certificate profiles in force: templates that two people put into the ledger, compiled for this installation, and the
 //! built-in ones for what no template covers. The same at every site (R47): the ledger has them, no site's files do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use lanyard_domain::device::Device;
 use lanyard_domain::tier::Tier;
 use lanyard_pki::name::Naming;
 use lanyard_pki::profile::template::{Catalogue, CatalogueError, NoRevocationUris, SubjectKind, Template};
-use lanyard_pki::profile::{Profile, ProfileName, RevocationUris};
+use lanyard_pki::profile::{CsrExpectation, Profile, ProfileName, RevocationUris};
 
 use crate::plane::ControlError;
 
-/// What applications get when nobody wrote a template for them: a week, no lists needed, names as registered under the
-/// installation's domain, which is written behind it.
+/// What applications get when nobody wrote a template for them: a week, no lists needed, the names that were ordered and no
+/// other. A machine name of ours would be asked for at renewal (lego orders every name of the certificate before), and no
+/// web server answers for it. The installation's domain is written behind it.
 const APPLICATION: &str = r#"
 name = "application"
 description = "Servers of the hospital, without a template of their own"
@@ -21,7 +22,7 @@ subject = "application"
 types = ["p256", "p384", "rsa2048+"]
 [names]
 subject = "common-name"
-alternative = ["uri-id", "machine-dns", "dns", "ip"]
+alternative = ["dns", "ip"]
 [usage]
 purposes = ["serverAuth", "clientAuth"]
 [validity]
@@ -33,6 +34,9 @@ mode = "short-lived"
 label = "application"
 [convention]
 dns_suffixes = "#;
+
+/// The label of that.
+const BUILT_IN_APPLICATION: &str = "application";
 
 /// Why templates cannot be put in force together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,8 +108,55 @@ impl Profiles {
 
     /// Whether some device could be given this profile by asking for it.
     pub fn offers_devices(&self, label: &str) -> bool {
-        label == ProfileName::DeviceLdevid.as_str()
-            || self.catalogue.labelled(label).is_some_and(|t| t.subject() == SubjectKind::Device)
+        label == ProfileName::DeviceLdevid.as_str() || self.labelled(label).is_some()
+    }
+
+    /// The template for devices under this label.
+    pub fn labelled(&self, label: &str) -> Option<&Template> {
+        self.catalogue.labelled(label).filter(|t| t.subject() == SubjectKind::Device)
+    }
+
+    /// What a request should hold that is sent under this label. Without a label it depends on the device's class, and is
+    /// known only where there are no templates.
+    pub fn expected(&self, label: Option<&str>) -> Option<CsrExpectation> {
+        let built_in = || Some(self.device.csr_expectation());
+        match label {
+            Some(label) => match self.labelled(label) {
+                Some(template) => {
+                    self.compiled.get(&(template.name().to_owned(), None)).map(Profile::csr_expectation)
+                }
+                None => self.offers_devices(label).then(built_in).flatten(),
+            },
+            None if self.device_templates().next().is_none() => built_in(),
+            None => None,
+        }
+    }
+
+    /// Whether the server may make a device's key under this label; without one, whether there is any that lets it.
+    pub fn makes_keys(&self, label: Option<&str>) -> bool {
+        match label {
+            Some(label) => self.labelled(label).is_some_and(Template::server_generated),
+            None => self.device_templates().any(Template::server_generated),
+        }
+    }
+
+    fn device_templates(&self) -> impl Iterator<Item = &Template> {
+        self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Device)
+    }
+
+    /// What clients of ACME may ask for: label and sentence.
+    pub fn offered(&self) -> BTreeMap<String, String> {
+        let built_in = [
+            (ProfileName::DeviceLdevid.as_str().to_owned(), "Devices, as their record says".to_owned()),
+            (BUILT_IN_APPLICATION.to_owned(), "Servers of the hospital".to_owned()),
+        ];
+        let templates = self.catalogue.templates().iter();
+        let served =
+            templates.filter(|t| matches!(t.subject(), SubjectKind::Device | SubjectKind::Application));
+        built_in
+            .into_iter()
+            .chain(served.map(|t| (t.label().to_owned(), t.description().to_owned())))
+            .collect()
     }
 
     /// The profile for a device: the one that it asks for by label, if it may have that; else its class's; else the
@@ -133,12 +184,15 @@ impl Profiles {
             .unwrap_or(&self.device))
     }
 
-    /// The profile for applications.
-    pub fn for_application(&self, label: Option<&str>) -> Result<&Profile, ControlError> {
+    /// The profile for applications, and whether it writes their id.
+    pub fn for_application(&self, label: Option<&str>) -> Result<(&Profile, bool), ControlError> {
         let of_applications =
             || self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Application);
         let template = match label {
             None => of_applications().next(),
+            Some(BUILT_IN_APPLICATION) if of_applications().all(|t| t.label() != BUILT_IN_APPLICATION) => {
+                None
+            }
             Some(label) => Some(of_applications().find(|t| t.label() == label).ok_or_else(|| {
                 ControlError::refused(
                     "profile_unknown",
@@ -148,9 +202,9 @@ impl Profiles {
                 )
             })?),
         };
-        Ok(template
-            .and_then(|t| self.compiled.get(&(t.name().to_owned(), None)))
-            .unwrap_or(&self.application))
+        let found = template
+            .and_then(|t| Some((self.compiled.get(&(t.name().to_owned(), None))?, t.names_its_subject())));
+        Ok(found.unwrap_or((&self.application, false)))
     }
 }
 
@@ -171,7 +225,7 @@ mod tests {
         let naming = Naming::new("General Hospital", "hospital.example").unwrap();
         let installation = Installation { naming, revocation: None };
         let profiles = Profiles::new([], &installation).unwrap();
-        assert_eq!(profiles.for_application(None).unwrap().name(), "application");
+        assert_eq!(profiles.for_application(None).unwrap().0.name(), "application");
         assert!(profiles.for_application(Some("nobody's")).is_err());
     }
 
@@ -188,5 +242,28 @@ mod tests {
         assert!(Profiles::new([text], &with).is_ok());
         assert!(matches!(Profiles::new([text, text], &with), Err(ProfilesError::Catalogue(_))));
         assert!(matches!(Profiles::new(["name = 3"], &with), Err(ProfilesError::Template(_))));
+    }
+
+    // R47
+    #[test]
+    fn what_a_request_should_hold_follows_the_label() {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let installation = Installation { naming, revocation: None };
+        let none = Profiles::new([], &installation).unwrap();
+        let built_in = none.expected(None).unwrap();
+        assert_eq!(none.expected(Some("device_ldevid")), Some(built_in.clone()));
+        assert_eq!(none.expected(Some("patient-monitor")), None);
+        assert!(!none.makes_keys(None) && !none.makes_keys(Some("device_ldevid")));
+
+        let monitor = include_str!("../../../docs/profiles/patient-monitor.toml");
+        let made_here = monitor
+            .replace("name = \"patient-monitor\"", "name = \"old-monitor\"")
+            .replace("[key]", "[key]\nserver_generated = true");
+        let some = Profiles::new([monitor, &made_here], &installation).unwrap();
+        assert_eq!(some.expected(None), None, "it depends on the device's class");
+        assert_eq!(some.expected(Some("device_ldevid")), Some(built_in));
+        assert_eq!(some.expected(Some("patient-monitor")).unwrap().key_types.len(), 2);
+        assert!(some.makes_keys(None) && some.makes_keys(Some("old-monitor")));
+        assert!(!some.makes_keys(Some("patient-monitor")) && !some.makes_keys(Some("nobody's")));
     }
 }

@@ -3,7 +3,6 @@
 //! All of it is read from the inventory, which is folded from the log: a revocation that is recorded is in the next answer.
 //! In scope: what is said. Out of scope: how it is asked and kept ready (the server).
 
-use lanyard_domain::authority::AuthorityState;
 use lanyard_domain::event::{Event, RevocationReason};
 use lanyard_domain::id::IssuanceId;
 use lanyard_domain::text::{Blob, Digest};
@@ -83,11 +82,10 @@ impl<J: Journal> Control<J> {
         }
     }
 
-    /// Names of the authorities that somebody may ask about.
+    /// Names of the authorities that have a responder: also those that issue nothing yet, so that it is there before it is
+    /// asked.
     pub fn answerable(&self) -> Vec<String> {
-        let issuers = self.authority.issuers();
-        let asked = issuers.issuing().iter().filter(|i| i.state != AuthorityState::Created);
-        asked.map(|i| i.name.clone()).collect()
+        self.authority.issuers().issuing().iter().map(|i| i.name.clone()).collect()
     }
 
     /// A responder for an authority, with a certificate of its own: intent, signature, record (I3).

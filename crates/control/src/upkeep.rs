@@ -50,7 +50,19 @@ impl<J: Journal> Control<J> {
             })
             .await?;
         }
-        Ok(pending.len())
+        let applications: Vec<_> = {
+            let world = self.world();
+            world.applications.values().flat_map(|a| a.pending.iter().map(|i| (a.id, i.issuance))).collect()
+        };
+        for (application, issuance) in &applications {
+            let issuance = *issuance;
+            self.on_application(*application, ITSELF, (None, Vec::new()), now, |_| {
+                let why = "the process stopped between intent and record".to_owned();
+                Ok(vec![lanyard_domain::application::Command::AbandonIssuance { issuance, why }])
+            })
+            .await?;
+        }
+        Ok(pending.len() + applications.len())
     }
 
     /// Devices whose retirement still has to be proven.

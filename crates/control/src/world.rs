@@ -8,6 +8,7 @@ use lanyard_domain::access::{DeviceView, ReleaseName};
 use lanyard_domain::application::Application;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::device::{Device, OpenSecret, Recorded, Stage};
+use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId, StreamId};
 use lanyard_domain::operator::Operator;
@@ -28,6 +29,15 @@ pub struct Endorsement {
     pub sha256: Digest,
     /// Certified grade of what it endorses.
     pub grade: Option<String>,
+    /// What it was accepted for.
+    pub uses: Vec<EndorsementUse>,
+}
+
+impl Endorsement {
+    /// Whether it was accepted for this.
+    pub fn accepts(&self, wanted: EndorsementUse) -> bool {
+        accepted_for(&self.uses, wanted)
+    }
 }
 
 /// A gateway as the log knows it.
@@ -119,6 +129,10 @@ pub struct Account {
     pub subject: Subject,
     /// Its key, JSON (RFC 7517).
     pub jwk: String,
+    /// What its address is made of: the thumbprint of its first key.
+    pub first_sha256: Digest,
+    /// Ended by its owner, or replaced by another key.
+    pub ended: bool,
 }
 
 /// An RA's certificate is renewed every five days; clients that kept one for a month are still understood.
@@ -164,6 +178,7 @@ pub struct World {
     pub applications: HashMap<ApplicationId, Application>,
     application_names: HashMap<String, ApplicationId>,
     accounts: HashMap<Digest, Account>,
+    account_ids: HashMap<AccountKey, Digest>,
     secrets: HashMap<SecretId, Subject>,
     serial_numbers: BTreeSet<(SerialKey, DeviceId)>,
 }
@@ -203,6 +218,14 @@ fn serial_key(serial: &str) -> SerialKey {
     sha256(serial.as_bytes()).0.first_chunk().copied().unwrap_or_default()
 }
 
+/// What an account's address is made of.
+pub type AccountKey = [u8; 16];
+
+/// The address of the account whose first key this is: nothing else needs to be recorded.
+pub fn account_id(first: &Digest) -> AccountKey {
+    first.0.first_chunk().copied().unwrap_or_default()
+}
+
 impl World {
     /// Folds one event in. A payload that was erased folds as nothing but its place in the stream.
     pub fn apply(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
@@ -233,8 +256,10 @@ impl World {
                 self.new_secret(before, *secret, Subject::Device(id));
             }
             Some(Event::AcmeAccountBound { account_sha256, jwk }) => {
-                let account = Account { subject: Subject::Device(id), jwk: jwk.clone() };
-                self.accounts.insert(*account_sha256, account);
+                self.bind_account(*account_sha256, Subject::Device(id), jwk);
+            }
+            Some(Event::AcmeAccountEnded { account_sha256, successor }) => {
+                self.end_account(account_sha256, successor.as_ref());
             }
             _ => {}
         }
@@ -270,6 +295,29 @@ impl World {
         Touched::Device(id)
     }
 
+    fn bind_account(&mut self, key: Digest, subject: Subject, jwk: &str) {
+        // The first owner keeps it: a second binding is refused before it is recorded.
+        self.accounts.entry(key).or_insert_with(|| Account {
+            subject,
+            jwk: jwk.to_owned(),
+            first_sha256: key,
+            ended: false,
+        });
+        self.account_ids.entry(account_id(&key)).or_insert(key);
+    }
+
+    /// The address goes on to the successor (RFC 8555 7.3.5); the old key never gets another.
+    fn end_account(&mut self, key: &Digest, successor: Option<&Digest>) {
+        let Some(ended) = self.accounts.get_mut(key) else { return };
+        ended.ended = true;
+        let first = ended.first_sha256;
+        if let Some((successor, account)) = successor.and_then(|s| Some((*s, self.accounts.get_mut(s)?))) {
+            account.first_sha256 = first;
+            self.account_ids.remove(&account_id(&successor));
+            self.account_ids.insert(account_id(&first), successor);
+        }
+    }
+
     fn new_secret(&mut self, before: Option<SecretId>, secret: SecretId, subject: Subject) {
         if let Some(before) = before {
             self.secrets.remove(&before);
@@ -291,12 +339,16 @@ impl World {
                 self.new_secret(before, *secret, Subject::Application(id));
             }
             Some(Event::AcmeAccountBound { account_sha256, jwk }) => {
-                let account = Account { subject: Subject::Application(id), jwk: jwk.clone() };
-                self.accounts.insert(*account_sha256, account);
+                self.bind_account(*account_sha256, Subject::Application(id), jwk);
+            }
+            Some(Event::AcmeAccountEnded { account_sha256, successor }) => {
+                self.end_account(account_sha256, successor.as_ref());
             }
             Some(Event::ApplicationRemoved { .. }) => {
                 self.application_names.retain(|_, of| *of != id);
-                self.accounts.retain(|_, account| account.subject != Subject::Application(id));
+                for account in self.accounts.values_mut().filter(|a| a.subject == Subject::Application(id)) {
+                    account.ended = true;
+                }
             }
             _ => {}
         }
@@ -467,11 +519,12 @@ impl World {
                     known.retired = true;
                 }
             }
-            Some(Event::EndorsementAdded { certificate, certificate_sha256, grade, .. }) => {
+            Some(Event::EndorsementAdded { certificate, certificate_sha256, grade, uses, .. }) => {
                 self.endorsements.push(Arc::new(Endorsement {
                     certificate: certificate.0.clone(),
                     sha256: *certificate_sha256,
                     grade: grade.clone(),
+                    uses: uses.clone(),
                 }));
             }
             _ => {}
@@ -541,6 +594,12 @@ impl World {
     /// The ACME account of this key (its RFC 7638 thumbprint).
     pub fn account(&self, account_sha256: &Digest) -> Option<&Account> {
         self.accounts.get(account_sha256)
+    }
+
+    /// The account at this address: the first half of its first key's thumbprint; and the thumbprint of its key now.
+    pub fn account_at(&self, id: &AccountKey) -> Option<(Digest, &Account)> {
+        let key = self.account_ids.get(id)?;
+        self.accounts.get(key).map(|account| (*key, account))
     }
 
     /// The application that serves a DNS name.

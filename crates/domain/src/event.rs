@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ApplicationRecord;
 use crate::authority::AuthorityPurpose;
+use crate::endorsement::EndorsementUse;
 use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId, SecretId};
 use crate::operator::Role;
 use crate::record::DeviceRecord;
@@ -297,6 +298,8 @@ pub enum Event {
 
     /// An ACME account speaks for this device or application from now on (RFC 8555 7.3.4).
     AcmeAccountBound { account_sha256: Digest, jwk: String },
+    /// Its owner ended it, or (`successor`) gave it another key, which was bound just before (RFC 8555 7.3.5, 7.3.6).
+    AcmeAccountEnded { account_sha256: Digest, successor: Option<Digest> },
 
     // -- application stream (issuance, revocation and secrets as in a device's) --
     /// Registered by one person.
@@ -394,6 +397,9 @@ pub enum Event {
         certificate: Blob,
         certificate_sha256: Digest,
         grade: Option<String>,
+        /// What for; see [`crate::endorsement::accepted_for`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        uses: Vec<EndorsementUse>,
         statement: SignedStatement,
     },
     /// A payload was erased; its leaf stays.
@@ -502,6 +508,7 @@ impl Event {
             Event::CertificateSeen { .. } => 25,
             Event::LateRenewalAllowed { .. } => 26,
             Event::AcmeAccountBound { .. } => 27,
+            Event::AcmeAccountEnded { .. } => 28,
             Event::ReleaseProposed { .. } => 40,
             Event::ReleaseApproved { .. } => 41,
             Event::ReleaseWithdrawn { .. } => 42,

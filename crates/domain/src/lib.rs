@@ -11,6 +11,7 @@ pub mod access;
 pub mod application;
 pub mod authority;
 pub mod device;
+pub mod endorsement;
 pub mod event;
 pub mod id;
 pub mod operator;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ApplicationRecord;
 use crate::authority::AuthorityPurpose;
+use crate::endorsement::EndorsementUse;
 use crate::event::RevocationReason;
 use crate::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
 use crate::operator::Role;
@@ -177,6 +178,9 @@ pub enum Action {
         /// Certified grade of the roots of trust it endorses (FIPS 140, Common Criteria), when there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grade: Option<String>,
+        /// What for; endorsement keys and factory certificates when none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        uses: Vec<EndorsementUse>,
     },
     /// Create an issuing authority (a new generation, or one for a site or a purpose). It is trusted, and issues nothing yet.
     CreateAuthority {

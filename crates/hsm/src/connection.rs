@@ -229,7 +229,7 @@ impl Inside<'_> {
         usage: KeyUse,
     ) -> Result<Reply, HsmError> {
         let token = self.token;
-        let _one_at_a_time = token.making();
+        let _one_at_a_time = self.module.making();
         if token.known(label).is_some() || key::is_taken(&self.open.session, label)? {
             return Err(KeyError::Exists(label.clone()).into());
         }

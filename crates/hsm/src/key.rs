@@ -184,7 +184,8 @@ fn finish(
     public: ObjectHandle,
     private: ObjectHandle,
 ) -> Result<Known, HsmError> {
-    // Another process may have used the label since we looked: PKCS#11 has no lock. Both see two, and both step back.
+    // Another process may have used the label since we looked: PKCS#11 has no lock. Who sees two steps back. Where the
+    // token shows the other's key too late (replicated modules), two stay, and `find` refuses the label from then on.
     if objects(session, ObjectClass::PRIVATE_KEY, Some(label))?.len() != 1 {
         return Err(KeyError::Exists(label.clone()).into());
     }

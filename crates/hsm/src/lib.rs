@@ -6,7 +6,7 @@
 //! unsafe part), which no pure crate may.
 //!
 //! **Nothing here hangs.** A call into a C library cannot be broken off. So every such call runs on a thread of the
-//! token's own ([`workers`]); who asked waits for as long as the configuration says and then gets
+//! token's own (`workers`); who asked waits for as long as the configuration says and then gets
 //! [`KeyError::Unavailable`], and asks that would wait behind nothing but stuck calls get it at once.
 //!
 //! **Loss and return.** Any sign of loss (device removed, session or handle invalid, a token whose objects are gone)
@@ -24,7 +24,9 @@
 //! | the token | its keys are gone: restore the module's own backup, or new CA generations | an older backup lacks newer keys, and says so by "no key"; a key of another state under an old label does not fit its CA certificate and is refused | without the PIN: public objects only, see above; with it he signs, and the module's log says so |
 //! | the PIN | the module's officer sets a new one | refused once and not tried again until a restart, so that three starts cannot lock it | wrong PIN: the start fails, one wrong try is counted; *read*: he signs for as long as he reaches the module |
 //!
-//! To add a kind of key: [`mechanism`], and its line in the tests' list of what the module has.
+//! To add a kind of key: `mechanism`, and its line in the tests' list of what the module has.
+
+#![warn(missing_docs)]
 
 mod config;
 mod connection;
@@ -37,6 +39,8 @@ mod workers;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Duration;
 
 use lanyard_pki::key::passphrase::Pin;
@@ -78,6 +82,13 @@ impl Hsm {
     /// The kinds of keys that the token makes.
     pub fn kinds(&self) -> &[KeyKind] {
         &self.kinds
+    }
+
+    /// Sessions in a call that did not come back while somebody waited for it. Above zero for long, and it is worth an
+    /// alarm: the library cannot be initialised again while a call is inside, so a lost module may stay lost until this
+    /// process is restarted.
+    pub fn stuck_sessions(&self) -> usize {
+        self.workers.stuck()
     }
 
     fn bytes(&self, request: Request, timeout: Duration) -> Result<Vec<u8>, KeyError> {
@@ -136,8 +147,16 @@ impl KeyBackend for Hsm {
     }
 }
 
-/// The tokens that a module has, by label, for whoever writes the configuration. Logs in nowhere. Blocks as
-/// [`Hsm::open`] does.
-pub fn tokens(module: &Path) -> Result<Vec<String>, HsmError> {
-    module::Module::load(module)?.token_labels()
+/// The tokens that a module has, by label, for whoever writes the configuration. Logs in nowhere. Waits at most `timeout`.
+pub fn tokens(module: &Path, timeout: Duration) -> Result<Vec<String>, HsmError> {
+    let (reply, answer) = sync_channel(1);
+    let path = module.to_owned();
+    thread::Builder::new()
+        .name("hsm-tokens".into())
+        .spawn(move || {
+            let _ = reply.send(module::Module::load(&path).and_then(|module| module.token_labels()));
+        })
+        .map_err(|e| HsmError::Lost(format!("cannot start a thread: {e}")))?;
+    let late = |_| HsmError::Lost(format!("no answer within {} s", timeout.as_secs_f32()));
+    answer.recv_timeout(timeout).map_err(late)?
 }

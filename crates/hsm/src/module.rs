@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -25,6 +25,8 @@ static MODULES: Mutex<BTreeMap<PathBuf, Arc<Module>>> = Mutex::new(BTreeMap::new
 pub(crate) struct Module {
     context: Pkcs11,
     life: RwLock<Life>,
+    /// Held while making a key: PKCS#11 itself does not mind two keys of one label.
+    making: Mutex<()>,
 }
 
 /// Between one C_Initialize and the next; sessions and handles are worth nothing beyond it.
@@ -48,7 +50,7 @@ impl Module {
         }
         let context = Pkcs11::new(&real).map_err(|e| failed(e.to_string()))?;
         let life = Life { generation: 0, is_up: false, is_ours: true, since: Instant::now() };
-        let module = Arc::new(Self { context, life: RwLock::new(life) });
+        let module = Arc::new(Self { context, life: RwLock::new(life), making: Mutex::new(()) });
         module.initialize(&mut module.life.write().unwrap_or_else(PoisonError::into_inner))?;
         modules.insert(real, module.clone());
         Ok(module)
@@ -78,6 +80,10 @@ impl Module {
         self.life.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Finalises and initialises, unless somebody did since `generation`. Fails when it is too soon, when the library
     /// is not ours, and when somebody is inside (perhaps stuck): then only a restart of the process helps.
     pub(crate) fn revive(&self, generation: u64) -> Result<(), HsmError> {
@@ -85,7 +91,9 @@ impl Module {
             Ok(life) => life,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
-                return Err(HsmError::Lost("another call is inside the library".into()));
+                return Err(HsmError::Lost(
+                    "another call is inside the library (if that lasts, restart this process)".into(),
+                ));
             }
         };
         if life.generation != generation && life.is_up {

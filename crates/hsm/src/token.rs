@@ -1,7 +1,7 @@
 //! What all workers of one token share: where it is, its PIN, and the keys that were seen.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
@@ -22,8 +22,6 @@ pub(crate) struct Token {
     module: OnceLock<Arc<Module>>,
     /// By label, for as long as we run: a label that holds another key later is not believed.
     known: RwLock<BTreeMap<KeyLabel, Arc<Known>>>,
-    /// Held while making a key: PKCS#11 itself does not mind two keys of one label.
-    making: Mutex<()>,
 }
 
 /// A key whose public part was checked against a signature of the private one.
@@ -43,7 +41,6 @@ impl Token {
             login: Mutex::new(None),
             module: OnceLock::new(),
             known: RwLock::new(BTreeMap::new()),
-            making: Mutex::new(()),
         })
     }
 
@@ -90,9 +87,5 @@ impl Token {
                 Some(seen)
             }
         }
-    }
-
-    pub(crate) fn making(&self) -> MutexGuard<'_, ()> {
-        self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

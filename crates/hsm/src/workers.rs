@@ -97,12 +97,16 @@ impl Workers {
         &self.token
     }
 
+    pub(crate) fn stuck(&self) -> usize {
+        self.shared.line().stuck()
+    }
+
     /// Asks and waits, at most `timeout`.
     pub(crate) fn ask(&self, request: Request, timeout: Duration) -> Answer {
         let deadline = Instant::now() + timeout;
         let (reply, answer) = sync_channel(1);
         let mut line = self.shared.line();
-        if line.all_are_stuck() {
+        if line.stuck() == line.busy_until.len() {
             let count = line.busy_until.len();
             return Err(HsmError::Lost(format!("it does not answer, all {count} sessions wait for it")));
         }
@@ -123,9 +127,10 @@ impl Workers {
 }
 
 impl Line {
-    fn all_are_stuck(&self) -> bool {
+    /// How many workers are in calls that nobody waits for any more.
+    fn stuck(&self) -> usize {
         let now = Instant::now();
-        self.busy_until.iter().all(|until| until.is_some_and(|until| until < now))
+        self.busy_until.iter().flatten().filter(|until| **until < now).count()
     }
 
     fn set_busy(&mut self, worker: usize, until: Option<Instant>) {
@@ -186,13 +191,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_stuck_workers_is_seen_and_one_free_worker_is_enough() {
+    fn a_worker_is_stuck_when_nobody_waits_for_its_call_any_more() {
         let past = Instant::now();
         let future = past + Duration::from_secs(60);
         thread::sleep(Duration::from_millis(2));
-        let stuck = |busy_until| Line { busy_until, ..Line::default() }.all_are_stuck();
-        assert!(stuck(vec![Some(past), Some(past)]));
-        assert!(!stuck(vec![Some(past), None]));
-        assert!(!stuck(vec![Some(past), Some(future)]));
+        let stuck = |busy_until| Line { busy_until, ..Line::default() }.stuck();
+        assert_eq!(stuck(vec![Some(past), Some(past)]), 2);
+        assert_eq!(stuck(vec![Some(past), None]), 1);
+        assert_eq!(stuck(vec![None, Some(future)]), 0);
     }
 }

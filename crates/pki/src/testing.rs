@@ -340,18 +340,7 @@ pub(crate) fn extension(id: &str, critical: Critical, value: &[u8]) -> Vec<u8> {
 
 /// cRLDistributionPoints with one URI.
 pub(crate) fn distribution_point(uri: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    write::extension(&mut out, &oid::CRL_DISTRIBUTION_POINTS, Critical::No, |o| {
-        write::tlv(o, write::SEQUENCE, |o| write::tlv(o, write::SEQUENCE, |o| full_name(o, uri)));
-    });
-    out
-}
-
-/// distributionPoint [0] with fullName [0] (RFC 5280 4.2.1.13).
-fn full_name(out: &mut Vec<u8>, uri: &str) {
-    write::tlv(out, write::context_constructed(0), |o| {
-        write::tlv(o, write::context_constructed(0), |o| write::bytes(o, write::context(6), uri.as_bytes()));
-    });
+    tbs::crl_distribution_point(&uri.parse().unwrap())
 }
 
 /// A revocation list to be.
@@ -376,7 +365,7 @@ impl List {
     /// The same for what names `uri` as its distribution point only.
     pub(crate) fn shard(mut self, uri: &str) -> Self {
         let mut value = Vec::new();
-        write::tlv(&mut value, write::SEQUENCE, |o| full_name(o, uri));
+        write::tlv(&mut value, write::SEQUENCE, |o| tbs::full_name(o, &uri.parse().unwrap()));
         self.extensions.push(extension("2.5.29.28", Critical::Yes, &value));
         self
     }

@@ -23,7 +23,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 23] = [
     "listen",
     "names",
     "organization",
@@ -35,6 +35,8 @@ pub const KEYS: [&str; 21] = [
     "enroll.http_listen",
     "enroll.names",
     "enroll.http_url",
+    "enroll.acme_challenges",
+    "enroll.http01_port",
     "enroll.scep_algorithms",
     "gateway.site",
     "gateway.listen",
@@ -112,6 +114,12 @@ pub struct EnrollSettings {
     /// The address of `http_listen` as relying parties reach it; it stands in certificates.
     #[serde(deserialize_with = "http_url")]
     pub http_url: Option<String>,
+    /// Challenges of ACME that are offered.
+    #[serde(deserialize_with = "challenges")]
+    pub acme_challenges: Vec<String>,
+    /// Where http-01 looks.
+    #[serde(deserialize_with = "port")]
+    pub http01_port: u16,
     /// Whether SCEP reads SHA-1 and DES.
     #[serde(deserialize_with = "scep_algorithms")]
     pub scep_algorithms: Algorithms,
@@ -124,6 +132,8 @@ impl Default for EnrollSettings {
             http_listen: None,
             names: local_names(),
             http_url: None,
+            acme_challenges: vec!["device-attest-01".to_owned()],
+            http01_port: 80,
             scep_algorithms: Algorithms::Current,
         }
     }
@@ -220,6 +230,8 @@ impl Settings {
                 http_listen: self.enroll.http_listen,
                 names: self.enroll.names.clone(),
                 http_url: self.enroll.http_url.clone(),
+                acme_challenges: self.enroll.acme_challenges.clone(),
+                http01_port: self.enroll.http01_port,
                 scep_algorithms: self.enroll.scep_algorithms,
             },
             names: self.names.clone(),
@@ -252,6 +264,23 @@ fn names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
             .map_err(|e| D::Error::custom(format!("`{name}` is no address and no name: {e}")))?;
     }
     Ok(names)
+}
+
+/// Those that are carried out here. dns-01 would need a resolver, tls-alpn-01 a TLS client that checks no chain.
+fn challenges<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let named = Vec::<String>::deserialize(d)?;
+    let known = ["device-attest-01", "http-01"];
+    match named.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(named),
+        Some(other) => Err(D::Error::custom(format!("must be of {}; found `{other}`", known.join(", ")))),
+    }
+}
+
+fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
+    match u16::deserialize(d)? {
+        0 => Err(D::Error::custom("must be 1 to 65535")),
+        port => Ok(port),
+    }
 }
 
 /// Up to a device's own patience: after 60 s it has given up and sends again.
@@ -403,6 +432,8 @@ mod tests {
             ("[enroll]\nhttp_url = 'https://x'", "line 2, column 12", "http address"),
             ("[enroll]\nscep_algorithms = 'md5'", "line 2, column 19", "`current` or `legacy`"),
             ("[enroll]\nlisten = 5", "line 2, column 10", ""),
+            ("[enroll]\nacme_challenges = ['dns-01']", "line 2, column 19", "device-attest-01, http-01"),
+            ("[enroll]\nhttp01_port = 0", "line 2, column 15", "1 to 65535"),
             ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
             ("listen = ", "line 1, column 10", ""),
         ] {

@@ -34,7 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
-use crate::front;
+use crate::front::{self, acme::Acme};
 use crate::http::router;
 use crate::journal::{LedgerJournal, replay};
 use crate::keys::{self, Keys};
@@ -73,6 +73,10 @@ pub struct Enroll {
     pub names: Vec<String>,
     /// The plain listener's address as it stands in certificates.
     pub http_url: Option<String>,
+    /// Challenges of ACME that are offered; without any, ACME is off.
+    pub acme_challenges: Vec<String>,
+    /// Where http-01 looks.
+    pub http01_port: u16,
     /// What SCEP clients may be so old as to use.
     pub scep_algorithms: Algorithms,
 }
@@ -204,7 +208,10 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         let listener = bind(listen).await?;
         enroll_address = Some(listener.local_addr()?);
         let tls = tls_for(ClientCertificates::OptionalAnyChain)?;
-        let service = TowerToHyperService::new(front::tls_router(state.clone()));
+        let port = enroll_address.map_or(0, |a| a.port());
+        let name = config.enroll.names.first().map_or("localhost", String::as_str);
+        let acme = Acme::new(name, port, &config.enroll.acme_challenges, config.enroll.http01_port)?;
+        let service = TowerToHyperService::new(front::tls_router(state.clone(), acme));
         tasks.spawn(serve(listener, move || Arc::clone(&tls), Limits::default(), shutdown.clone(), service));
     }
     let mut http_address = None;
@@ -242,9 +249,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}; is another process using it?"))
 }
 
-/// Sixteen lists for each authority: of five million certificates, one in a hundred revoked, some three thousand entries
-/// (100 kB) each.
-const SHARDS: u32 = 16;
+/// 32 lists for each authority: of five million certificates, one in a hundred revoked, some 1,600 entries (60 kB) each.
+const SHARDS: u32 = 32;
 
 /// Where certificates say that their revocation is served.
 fn revocation_uris(enroll: &Enroll) -> anyhow::Result<Option<RevocationUris>> {

@@ -536,6 +536,7 @@ KINDS = {
     25: "certificate_seen serial",
     26: "late_renewal_allowed until statement",
     27: "acme_account_bound account_sha256 jwk",
+    28: "acme_account_ended account_sha256 successor",
     40: "release_proposed record statement",
     41: "release_approved statement",
     42: "release_withdrawn statement",
@@ -550,7 +551,7 @@ KINDS = {
     92: "application_removed statement",
     100: "ledger_started origin vkey policy",
     101: "authority_created name certificate certificate_sha256",
-    102: "endorsement_added certificate certificate_sha256 grade statement",
+    102: "endorsement_added certificate certificate_sha256 grade uses statement",
     103: "payload_erased pos legal_basis statement",
     104: "epoch_sealed size map_root time_source",
     105: "log_idle",
@@ -609,7 +610,7 @@ class Line:
 
 
 def home(kind):
-    for first, last, stream in ((1, 27, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
+    for first, last, stream in ((1, 28, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
                                 (100, 113, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
@@ -632,7 +633,7 @@ def read_events(leaves):
             except (ValueError, KeyError, TypeError) as error:
                 raise Flaw("events", leaf.where, str(error))
         at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind == 4 and leaf.stream[1] in (SYSTEM, GATEWAY)) or (
-            leaf.kind in (4, 5, 6, 7, 22, 23, 24, 27) and leaf.stream[1] == APPLICATION)
+            leaf.kind in (4, 5, 6, 7, 22, 23, 24, 27, 28) and leaf.stream[1] == APPLICATION)
         if not at_home or (leaf.log == 0) != (leaf.kind < 120) or leaf.log > 1:
             raise Flaw("events", leaf.where, "an event that does not belong here")
         lines.append(Line(leaf, event))
@@ -819,7 +820,7 @@ def decides(line, action, roles):
         "operator_added": ("add_operator", "operator", ["name", "roles", "public_key"], ["admin"]),
         "operator_removed": ("remove_operator", "operator", [], ["admin"]),
         "gateway_added": ("add_gateway", "gateway", ["site", "vkey", "spki_sha256", "names"], ["admin"]),
-        "endorsement_added": ("add_endorsement", None, ["certificate", "grade"], ["security", "admin"]),
+        "endorsement_added": ("add_endorsement", None, ["certificate", "grade", "uses"], ["security", "admin"]),
         "enrollment_secret_issued": ("issue_secret", "device", ["secret", "expires"], ["registrar", *both]),
         "revocation_ordered": ("revoke_certificates", "device", ["serials", "reason"], both) if event.get("serials")
         else ("revoke_device", "device", ["reason"], both),
@@ -1026,6 +1027,7 @@ def check_attestation(case):
                 raise Flaw("identity", line.where, "the attestation key has another name")
             accepted = [other.event["grade"] for other in case.main if other.named("endorsement_added")
                         and other.event["certificate_sha256"] == event["endorsement_sha256"]
+                        and "ek" in (other.event.get("uses") or ["ek"])
                         and sha256(base64.b64decode(other.event["certificate"])).hex() == event["endorsement_sha256"]
                         and other.pos < line.pos]
             if accepted[:1] != [event["grade"]]:

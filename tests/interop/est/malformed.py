@@ -95,7 +95,7 @@ def a_body_that_ends_early_changes_nothing(s):
 
 @suite.step
 def other_methods_and_addresses_are_refused(s):
-    der = request(s.folder / "malformed/first.key")
+    der = request(new_key(s.folder / "methods.key"))
     for operation in ("simpleenroll", "simplereenroll", "serverkeygen", "fullcmc"):
         same(s.get(operation).refused(405, "POST").headers["allow"], "POST", "Allow")
     for operation in ("cacerts", "csrattrs"):

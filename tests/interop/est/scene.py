@@ -49,16 +49,16 @@ class Device:
         own, chain = shown or (self.key, self.chain)
         return self.scene.post(operation, der or request(key), "--cert", chain, "--key", own, *arguments)
 
-    def takes(self, answer, key):
+    def takes(self, answer, key, profile="device_ldevid"):
         """The answer has a certificate for this key: it is checked from all sides, and the device's from now on."""
         s = self.scene
         same((answer.status, answer.headers["content-type"]), (200, CERTS_ONLY), f"answer {answer}")
         same(int(answer.headers["content-length"]), len(answer.body), "content length")
         # RFC 7030 4.2.3: the certificate that was issued, and nothing else.
         [pem] = certificates_in(answer.body)
-        return self.has(s.file(f"{self.name}-{serial(pem, s)}.pem", pem), key)
+        return self.has(s.file(f"{self.name}-{serial(pem, s)}.pem", pem), key, profile)
 
-    def has(self, certificate, key):
+    def has(self, certificate, key, profile="device_ldevid"):
         """This certificate is for that key and this device, and the ledger has it; it is the device's from now on."""
         s = self.scene
         run("openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", s.hospital.anchors,
@@ -70,10 +70,13 @@ class Device:
             check(expected in text, f"`{expected}` is missing:\n{text}")
         number = serial_of(certificate)
         lines = [line for line in s.hospital.certificates(self.id) if line["serial"] == number]
-        same([(line["kind"], line["subject"], line["owner"], line["site"], line["revoked"]) for line in lines],
-             [("device", self.id, "biomed", s.hospital.SITE, None)], f"inventory of {number}")
+        same([(line["kind"], line["subject"], line["owner"], line["site"], line["profile"], line["revoked"])
+              for line in lines], [("device", self.id, "biomed", s.hospital.SITE, profile, None)],
+             f"inventory of {number}")
         self.recorded(number, key)
         s.given.add(number)
+        if profile != "device_ldevid":
+            s.by_template.add(number)
         self.certificate, self.key = certificate, key
         self.chain = certificate.with_suffix(".chain.pem")
         self.chain.write_text(certificate.read_text() + s.issuer_of(certificate).read_text())
@@ -119,7 +122,8 @@ class Scene:
         self.folder, self.processes = folder, processes
         self.hospital = Hospital(folder, processes, enroll={})
         self.curl = Curl(folder, self.hospital.anchors)
-        self.given = set()
+        # Serial numbers of what was given out, and of those by a hospital's own profile.
+        self.given, self.by_template = set(), set()
         self.find()
         self.maker, self.stranger = Maker(folder / "maker"), Maker(folder / "stranger", "Other Medical")
         self.hospital.endorse(self.maker.root)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use lanyard_domain::endorsement::EndorsementUse;
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::Blob;
 use rustls_pki_types::CertificateDer;
@@ -22,6 +23,10 @@ pub enum EndorsementCommand {
         /// Certified grade of the hardware it endorses, such as `Common Criteria EAL4+`.
         #[arg(long)]
         grade: Option<String>,
+        /// What it is accepted for: `ek` (endorsement keys of TPMs), `idevid` (factory certificates), or attestation statements
+        /// of ACME's device-attest-01: `tpm`, `packed`, `apple`, `android-key`. Several with commas; `ek,idevid` without it.
+        #[arg(long = "use", value_delimiter = ',')]
+        uses: Vec<EndorsementUse>,
         /// Why; stands in the ledger.
         #[arg(long, default_value = "maker's endorsement authority accepted")]
         reason: String,
@@ -30,10 +35,12 @@ pub enum EndorsementCommand {
 
 /// Runs one.
 pub async fn run(command: EndorsementCommand, desk: &Desk) -> anyhow::Result<()> {
-    let EndorsementCommand::Add { file, grade, reason } = command;
+    let EndorsementCommand::Add { file, grade, mut uses, reason } = command;
+    uses.sort_unstable();
+    uses.dedup();
     let certificate = certificate(&files::read(&file)?)
         .map_err(|why| Failure::usage(format!("`{}`: {why}", file.display())))?;
-    let action = Action::AddEndorsement { certificate: Blob(certificate), grade };
+    let action = Action::AddEndorsement { certificate: Blob(certificate), grade, uses };
     desk.recorded(&desk.session()?.decide(action, &reason).await?)
 }
 

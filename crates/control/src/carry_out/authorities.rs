@@ -253,7 +253,7 @@ const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
     match purpose {
         AuthorityPurpose::Root => KeyKind::P384,
         AuthorityPurpose::Devices => KeyKind::P256,
-        // SCEP clients read nothing else (RFC 8894 2.9).
+        // SCEP clients verify nothing else (RFC 8894 2.9). It signs only: what they encrypt goes to its RA's key.
         AuthorityPurpose::Legacy => KeyKind::Rsa3072,
     }
 }

@@ -1,5 +1,6 @@
 //! Accept a maker's endorsement authority.
 
+use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::operator::Role;
@@ -16,7 +17,7 @@ impl<J: Journal> Control<J> {
         &self,
         accepted: Accepted,
         certificate: Vec<u8>,
-        grade: Option<String>,
+        (grade, uses): (Option<String>, Vec<EndorsementUse>),
         now: Timestamp,
     ) -> Result<Done, ControlError> {
         require(&accepted.by, &[Role::Security, Role::Admin], "accept an endorsement authority")?;
@@ -24,6 +25,16 @@ impl<J: Journal> Control<J> {
             check_text("grade", grade, 64).map_err(|e| ControlError::malformed("grade", e))?;
         }
         crate::authority::check_anchor(&certificate)?;
+        // One spelling for one decision.
+        if uses.windows(2).any(|two| matches!(two, [a, b] if a >= b)) {
+            return Err(ControlError::malformed(
+                "uses",
+                format!(
+                    "must be sorted, each once: {}",
+                    EndorsementUse::ALL.map(EndorsementUse::as_str).join(", ")
+                ),
+            ));
+        }
         let digest = sha256(&certificate);
         let (appended, ()) = self
             .record(now, |world| {
@@ -37,6 +48,7 @@ impl<J: Journal> Control<J> {
                     certificate: Blob(certificate.clone()),
                     certificate_sha256: digest,
                     grade: grade.clone(),
+                    uses: uses.clone(),
                     statement: accepted.signed.clone(),
                 };
                 let entry = Entry {
@@ -55,7 +67,12 @@ impl<J: Journal> Control<J> {
             .await?;
         Ok(Done::new(
             appended,
-            format!("devices whose endorsement key certificates chain to {digest} can now enroll"),
+            format!("accepted for {}: what chains to {digest} can now enroll", words(&uses)),
         ))
     }
+}
+
+fn words(uses: &[EndorsementUse]) -> String {
+    let accepted = EndorsementUse::ALL.into_iter().filter(|one| accepted_for(uses, *one));
+    accepted.map(EndorsementUse::as_str).collect::<Vec<_>>().join(", ")
 }

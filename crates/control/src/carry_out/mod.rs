@@ -170,8 +170,8 @@ impl<J: Journal> Control<J> {
             }
             Action::ApproveRelease { release } => self.approve_release(accepted, release, now).await,
             Action::WithdrawRelease { release } => self.withdraw_release(accepted, release, now).await,
-            Action::AddEndorsement { certificate, grade } => {
-                self.add_endorsement(accepted, certificate.0, grade, now).await
+            Action::AddEndorsement { certificate, grade, uses } => {
+                self.add_endorsement(accepted, certificate.0, (grade, uses), now).await
             }
             Action::AddGateway { gateway, site, spki_sha256, vkey, names } => {
                 let facts = NewGateway { id: gateway, site, spki_sha256, vkey, names };
@@ -189,6 +189,7 @@ impl<J: Journal> Control<J> {
     }
 }
 
+pub(crate) use applications::find as find_application;
 pub use gateways::NewGateway;
 pub(crate) use gateways::{entry as gateway_entry, in_use as gateway_in_use};
 pub use operators::FirstOperator;

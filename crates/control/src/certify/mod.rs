@@ -6,23 +6,28 @@
 //! In scope: one request. Out of scope: wire formats (`lanyard-enroll`), sockets.
 //! To add a way to authenticate: a variant of `lanyard_enroll::Authentication`, its arm in [`recognise`].
 
+mod application;
 mod give_up;
 mod recognise;
 
+use lanyard_attest::webauthn::AttestedKey;
 use lanyard_domain::authority::AuthorityPurpose;
 use lanyard_domain::device::{Basis, Command, Device, Identity, WAITS_FOR_A_PERSON};
 use lanyard_domain::event::AlarmCode;
-use lanyard_domain::id::{DeviceId, OperatorId, SecretId, StreamId};
+use lanyard_domain::id::{OperatorId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::secret::Secret;
-use lanyard_enroll::{EnrollmentRequest, Outcome, Protocol};
+use lanyard_enroll::{Authentication, EnrollmentRequest, Outcome, Protocol};
 use lanyard_pki::certificate::Certificate;
 
-use crate::authority::{IssuancePermit, PreparedIssuance, Wish};
+use crate::authority::{IssuancePermit, KeyOrigin, PreparedIssuance, Wish};
+use crate::digest::sha256;
 use crate::journal::{Claim, Journal, Space};
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
+use crate::world::Subject;
+pub use application::all_registered;
 pub use give_up::{GivenUp, NotTaken};
 use recognise::{Proven, Recognised};
 
@@ -35,7 +40,7 @@ pub enum Certified {
     /// A certificate, recorded.
     Issued {
         /// Whose.
-        device: DeviceId,
+        subject: Subject,
         /// Leaf first, without the root.
         chain: Vec<Certificate>,
     },
@@ -44,6 +49,20 @@ pub enum Certified {
         /// What for.
         why: String,
     },
+}
+
+/// What the protocol says of a request beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Where the key was made.
+    pub key: KeyOrigin,
+    /// By this authority and no other (SCEP, whose address names it).
+    pub authority: Option<&'a str>,
+}
+
+impl Circumstances<'_> {
+    /// A key of the device's own, by whichever authority issues for it.
+    pub const USUAL: Circumstances<'static> = Circumstances { key: KeyOrigin::Device, authority: None };
 }
 
 impl<J: Journal> Control<J> {
@@ -68,16 +87,21 @@ impl<J: Journal> Control<J> {
         request: EnrollmentRequest,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
-        self.certify_by(request, None, now).await
+        self.certify_with(request, Circumstances::USUAL, now).await
     }
 
-    /// The same, by this authority and no other (SCEP, whose address names it).
-    pub async fn certify_by(
+    /// The same under other circumstances.
+    pub async fn certify_with(
         &self,
         request: EnrollmentRequest,
-        authority: Option<&str>,
+        how: Circumstances<'_>,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
+        if let Authentication::Order(order) = &request.authentication
+            && application::is_meant(order)?
+        {
+            return self.certify_application(order, &request, now).await;
+        }
         if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
             return Err(no_such_profile(profile));
         }
@@ -85,13 +109,13 @@ impl<J: Journal> Control<J> {
         let recognised = self.recognise_sender(&request.authentication, &key, now).await?;
         let id = recognised.device;
         if matches!(request.protocol, Protocol::Scep) {
-            self.check_scep(id, &request, authority)?;
+            self.check_scep(id, &request, how.authority)?;
         }
         self.paces.admit(id.into(), Act::Proof, now)?;
         if let Some(again) = self.answered_before(&recognised, &key, now).await? {
             return Ok(again);
         }
-        match self.issue_to(recognised, request, now).await {
+        match self.issue_to(recognised, request, how.key, now).await {
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
             }
@@ -128,13 +152,15 @@ impl<J: Journal> Control<J> {
         let leaf = Certificate::parse(&der).map_err(|e| {
             ControlError::Bug(format!("the certificate recorded at {pos} cannot be read: {e}"))
         })?;
-        Ok(Some(Certified::Issued { device: recognised.device, chain: self.authority.chain(&leaf) }))
+        let subject = Subject::Device(recognised.device);
+        Ok(Some(Certified::Issued { subject, chain: self.authority.chain(&leaf) }))
     }
 
     async fn issue_to(
         &self,
         recognised: Recognised,
         request: EnrollmentRequest,
+        key: KeyOrigin,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
         let id = recognised.device;
@@ -148,6 +174,7 @@ impl<J: Journal> Control<J> {
                 Protocol::Scep => AuthorityPurpose::Legacy,
                 _ => AuthorityPurpose::Devices,
             },
+            key,
         };
         let ready = {
             let world = self.world();
@@ -162,12 +189,13 @@ impl<J: Journal> Control<J> {
             let device = find(world, id)?;
             let commands = self.commands(&recognised, device, spki, Some(&ready), &request)?;
             let events = decide_all(world, device, commands, now)?;
-            let extras = Extras { claims: claims.clone(), ..Extras::default() };
+            let blobs = statement(&request).map(<[u8]>::to_vec).into_iter().collect();
+            let extras = Extras { claims: claims.clone(), blobs, once: None };
             Ok((vec![device_entry(device, actor, events, extras)], ()))
         })
         .await?;
         let leaf = self.sign_and_record_certificate(id, ready, actor, now).await?;
-        Ok(Certified::Issued { device: id, chain: self.authority.chain(&leaf) })
+        Ok(Certified::Issued { subject: Subject::Device(id), chain: self.authority.chain(&leaf) })
     }
 
     /// What to record before the signature. `ready` is absent in the dry run.
@@ -208,9 +236,21 @@ impl<J: Journal> Control<J> {
             serial: ready.map(|r| r.prepared.serial().to_string()).unwrap_or_default(),
             spki_sha256: spki,
             tbs_sha256: ready.map(|r| Digest(r.prepared.tbs_sha256())).unwrap_or_default(),
-            evidence_sha256: device.evidence.as_ref().map(|e| e.sha256).unwrap_or_default(),
+            // What this issuance rests on: the statement that came with it, else the device's last evidence.
+            evidence_sha256: statement(request)
+                .map(sha256)
+                .or_else(|| device.evidence.as_ref().map(|e| e.sha256))
+                .unwrap_or_default(),
         });
         Ok(commands)
+    }
+}
+
+/// The attestation statement about the request's key, if it brings one: kept beside the intent.
+fn statement(request: &EnrollmentRequest) -> Option<&[u8]> {
+    match &request.authentication {
+        Authentication::Order(order) => order.attested().map(AttestedKey::statement),
+        _ => None,
     }
 }
 

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use lanyard_attest::tpm::structures::{Public, spki_der};
+use lanyard_attest::webauthn::AttestedKey;
 use lanyard_domain::device::MakerIdentity;
+use lanyard_domain::endorsement::EndorsementUse;
 use lanyard_domain::event::AlarmCode;
-use lanyard_domain::id::{DeviceId, SecretId};
+use lanyard_domain::id::{DeviceId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::Authentication;
+use lanyard_enroll::acme::{Identifier, ProvenOrder};
 use lanyard_pki::certificate::{Certificate, PeerIdentity};
 use lanyard_pki::idevid::{self, VerifiedIdevid};
 use lanyard_pki::path::revocation::Revocation;
 use lanyard_pki::path::{Anchors, PathError, Purpose, validate, validate_expired};
 use rustls_pki_types::CertificateDer;
 
+use crate::digest::sha256;
 use crate::journal::{Claim, Journal, Space};
 use crate::plane::{Control, ControlError, Refused, find};
 use crate::world::{Subject, World};
@@ -56,7 +61,7 @@ impl<J: Journal> Control<J> {
         match authentication {
             Authentication::Secret(proven) => self.by_secret(proven.id(), key, now),
             Authentication::Certificate(chain) => self.by_certificate(chain, now).await,
-            Authentication::Order(_) => Err(ControlError::refused("not_offered", "ACME is not served yet")),
+            Authentication::Order(order) => self.by_order(order, now).await,
         }
     }
 
@@ -124,15 +129,61 @@ impl<J: Journal> Control<J> {
         chain: &[Vec<u8>],
         now: Timestamp,
     ) -> Result<Recognised, ControlError> {
-        let (owner, named, proven) = {
+        let (idevid, proven) = makers_key(&self.world(), chain, now)?;
+        self.whose_key(&serial_numbers(&idevid), Digest(idevid.spki_sha256()), proven, now).await
+    }
+
+    /// An ACME order for a device: the maker of the attested key says whose it is (draft-ietf-acme-device-attest 5). An account
+    /// that is bound to a record speaks for no other.
+    async fn by_order(&self, order: &ProvenOrder, now: Timestamp) -> Result<Recognised, ControlError> {
+        let attested = order
+            .attested()
+            .ok_or_else(|| ControlError::Bug("an order for a device that no statement proved".to_owned()))?;
+        let mut names = Vec::new();
+        for proven in order.identifiers() {
+            match proven.identifier() {
+                Identifier::Permanent { value, .. } => names.push(value.as_str()),
+                Identifier::Module { serial, .. } => names.push(serial.as_str()),
+                Identifier::Dns(_) | Identifier::Ip(_) => {}
+            }
+            // Two statements in one order would leave open which of them is kept and counts.
+            if proven.attested().is_some_and(|other| {
+                (other.spki_sha256(), other.attestation_key_sha256())
+                    != (attested.spki_sha256(), attested.attestation_key_sha256())
+            }) {
+                return Err(ControlError::refused(
+                    "two_statements",
+                    "an order is proven by one device's key",
+                ));
+            }
+        }
+        let (key, proven) = attested_key(&self.world(), attested)?;
+        let recognised = self.whose_key(&names, key, proven, now).await?;
+        match order.binding() {
+            Some(bound) if bound.record != StreamId::from(recognised.device) => Err(ControlError::refused(
+                "account_of_another",
+                "the account is bound to another record than the device that the order is for",
+            )),
+            _ => Ok(recognised),
+        }
+    }
+
+    /// The device that was registered under one of these names and may have this key.
+    async fn whose_key(
+        &self,
+        names: &[&str],
+        key: Digest,
+        proven: Proven,
+        now: Timestamp,
+    ) -> Result<Recognised, ControlError> {
+        let (owner, named) = {
             let world = self.world();
-            let (idevid, proven) = makers_key(&world, chain, now)?;
-            let named = named_devices(&world, &idevid);
-            match world.by_endorsement_key(&Digest(idevid.spki_sha256())) {
+            let named = named_devices(&world, names);
+            match world.by_endorsement_key(&key) {
                 None => {
-                    return Ok(Recognised { device: the_one(&world, &idevid, &named)?, proven });
+                    return Ok(Recognised { device: the_one(&world, names, key, &named)?, proven });
                 }
-                Some(owner) => (owner, named, proven),
+                Some(owner) => (owner, named),
             }
         };
         if named.contains(&owner) {
@@ -202,8 +253,12 @@ fn makers_key(
             ),
         )
     };
-    let makers: Vec<Certificate> =
-        world.endorsements.iter().filter_map(|e| Certificate::parse(&e.certificate).ok()).collect();
+    let makers: Vec<Certificate> = world
+        .endorsements
+        .iter()
+        .filter(|e| e.accepts(EndorsementUse::Idevid))
+        .filter_map(|e| Certificate::parse(&e.certificate).ok())
+        .collect();
     let makers = Anchors::new(makers).map_err(|e| stranger(e.to_string()))?;
     let chain: Vec<CertificateDer<'_>> = chain.iter().map(|c| CertificateDer::from(c.as_slice())).collect();
     // Makers publish no lists for certificates that never end; a stolen device is revoked here, by its record.
@@ -220,6 +275,39 @@ fn makers_key(
     Ok((idevid, proven))
 }
 
+/// The hardware key behind a statement, and what proves it. A TPM's is its attestation key, and where our agent has bound that
+/// one, the endorsement key that stands for it; else the attested key itself.
+fn attested_key(world: &World, attested: &AttestedKey) -> Result<(Digest, Proven), ControlError> {
+    let [certificate, .., root] = attested.chain() else {
+        return Err(ControlError::Bug("a statement without a chain".to_owned()));
+    };
+    let anchor = world.endorsements.iter().find(|e| e.certificate == *root).ok_or_else(|| {
+        ControlError::refused("not_endorsed", "the maker's authority of the statement is not accepted")
+    })?;
+    let own = Digest(attested.attestation_key_sha256().unwrap_or_else(|| attested.spki_sha256()));
+    let key_sha256 =
+        attested.attestation_key_sha256().and_then(|ak| bound_tpm(world, attested, ak)).unwrap_or(own);
+    let proven = Proven::MakerKey {
+        format: attested.format().as_str().to_owned(),
+        key: MakerIdentity { key_sha256, grade: anchor.grade.clone() },
+        certificate_sha256: sha256(certificate),
+        endorsement_sha256: anchor.sha256,
+    };
+    Ok((key_sha256, proven))
+}
+
+/// The endorsement key of the registered device that the statement names and whose attestation key made it.
+fn bound_tpm(world: &World, attested: &AttestedKey, ak: [u8; 32]) -> Option<Digest> {
+    let claims = attested.claims();
+    let modules = claims.modules.iter().filter_map(|m| std::str::from_utf8(&m.serial).ok());
+    let names: Vec<&str> = claims.permanent.iter().map(|p| p.value.as_str()).chain(modules).collect();
+    named_devices(world, &names).into_iter().find_map(|id| {
+        let tpm = world.devices.get(&id)?.identity.as_ref()?.tpm()?;
+        let public = Public::parse(&tpm.ak_public).ok()?;
+        (sha256(&spki_der(&public)) == Digest(ak)).then_some(tpm.ek_sha256)
+    })
+}
+
 /// The serial numbers that a maker's certificate has, in the forms that there are.
 fn serial_numbers(idevid: &VerifiedIdevid) -> Vec<&str> {
     let module = idevid.hardware_module().and_then(|m| std::str::from_utf8(&m.serial).ok());
@@ -228,22 +316,22 @@ fn serial_numbers(idevid: &VerifiedIdevid) -> Vec<&str> {
 }
 
 /// The devices that were registered with one of them.
-fn named_devices(world: &World, idevid: &VerifiedIdevid) -> BTreeSet<DeviceId> {
-    serial_numbers(idevid).into_iter().flat_map(|name| world.by_serial_number(name)).map(|d| d.id).collect()
+fn named_devices(world: &World, names: &[&str]) -> BTreeSet<DeviceId> {
+    names.iter().flat_map(|name| world.by_serial_number(name)).map(|d| d.id).collect()
 }
 
 /// The one that is meant. Two that fit are none: a person must say which (`ek_sha256` in the record).
 fn the_one(
     world: &World,
-    idevid: &VerifiedIdevid,
+    names: &[&str],
+    key: Digest,
     named: &BTreeSet<DeviceId>,
 ) -> Result<DeviceId, ControlError> {
-    let key = Digest(idevid.spki_sha256());
     let mut found: Vec<DeviceId> = named.iter().copied().collect();
     if found.len() > 1 {
         found.retain(|id| world.devices.get(id).is_some_and(|d| d.record.ek_sha256 == Some(key)));
     }
-    let names = || serial_numbers(idevid).join("` or `");
+    let names = || names.join("` or `");
     match found.as_slice() {
         [one] => Ok(*one),
         [] if named.is_empty() => Err(ControlError::refused(

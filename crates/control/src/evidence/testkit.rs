@@ -385,10 +385,17 @@ impl Story {
         }
         let maker = Blob(pki.authority.root.certificate().der().to_vec());
         let grade = Some(GRADE.to_owned());
-        let action = Action::AddEndorsement { certificate: maker.clone(), grade: grade.clone() };
+        let action =
+            Action::AddEndorsement { certificate: maker.clone(), grade: grade.clone(), uses: Vec::new() };
         let statement = people.sam.sign(self.now, action);
         let certificate_sha256 = sha256(&maker.0);
-        let added = Event::EndorsementAdded { certificate: maker, certificate_sha256, grade, statement };
+        let added = Event::EndorsementAdded {
+            certificate: maker,
+            certificate_sha256,
+            grade,
+            uses: Vec::new(),
+            statement,
+        };
         system(self, people.sam.id, added);
         self.release();
         let vkey = Sealed::new(GATEWAY_ORIGIN, 2, &[]).vkey();

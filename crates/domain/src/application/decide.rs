@@ -1,7 +1,7 @@
 //! The rules of an application's life.
 
 use super::{Application, ApplicationRecord, Stage};
-use crate::device::{LONGEST_SECRET_SECONDS, Refusal, Transition, require};
+use crate::device::{LONGEST_SECRET_SECONDS, Refusal, Transition, replaced_account, require};
 use crate::event::{Event, RevocationReason};
 use crate::id::{IssuanceId, SecretId};
 use crate::operator::{Operator, Role};
@@ -20,6 +20,10 @@ pub enum Command<'a> {
     IssueSecret { by: &'a Operator, secret: SecretId, expires: Timestamp, statement: SignedStatement },
     /// Bind an ACME account by it.
     BindAccount { secret: SecretId, account_sha256: Digest, jwk: String },
+    /// Give its account another key.
+    ReplaceAccount { account_sha256: Digest, by_sha256: Digest, jwk: String },
+    /// End its account.
+    EndAccount { account_sha256: Digest },
     /// Say what is about to be signed.
     IntendIssuance {
         issuance: IssuanceId,
@@ -98,6 +102,12 @@ impl Application {
             }
             Command::BindAccount { secret, account_sha256, jwk } => {
                 self.bind_account(secret, account_sha256, jwk, now)
+            }
+            Command::ReplaceAccount { account_sha256, by_sha256, jwk } => {
+                Ok(replaced_account(account_sha256, by_sha256, jwk))
+            }
+            Command::EndAccount { account_sha256 } => {
+                Ok(vec![Event::AcmeAccountEnded { account_sha256, successor: None }])
             }
             Command::IntendIssuance { issuance, protocol, profile, serial, spki_sha256, tbs_sha256 } => {
                 self.may_have_certificates()?;

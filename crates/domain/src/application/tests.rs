@@ -159,3 +159,20 @@ fn a_record_names_full_names_without_wildcards() {
     assert!(ApplicationRecord { dns: vec![], ..record() }.check().is_err());
     assert!(ApplicationRecord { dns: vec!["a.example".into(); 33], ..record() }.check().is_err());
 }
+
+// R39
+#[test]
+fn another_key_takes_the_place_of_an_accounts_key() {
+    let (old, new) = (Digest([1; 32]), Digest([2; 32]));
+    let command = Command::ReplaceAccount { account_sha256: old, by_sha256: new, jwk: "{}".into() };
+    let events = approved().decide(command, NOW).unwrap().events;
+    assert_eq!(
+        events,
+        [
+            Event::AcmeAccountBound { account_sha256: new, jwk: "{}".into() },
+            Event::AcmeAccountEnded { account_sha256: old, successor: Some(new) },
+        ]
+    );
+    let events = approved().decide(Command::EndAccount { account_sha256: new }, NOW).unwrap().events;
+    assert_eq!(events, [Event::AcmeAccountEnded { account_sha256: new, successor: None }]);
+}

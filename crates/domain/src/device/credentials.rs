@@ -233,6 +233,28 @@ impl Device {
         Ok(events)
     }
 
+    /// An account speaks for the device; that is no identity: with an order the device still has to prove its key.
+    pub(super) fn bind_account(
+        &self,
+        secret: SecretId,
+        account_sha256: Digest,
+        jwk: String,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refusal> {
+        // Before the approvals too: the device may ask, and is told to wait.
+        if !matches!(self.stage, Stage::Registered(_)) {
+            self.may_hold_identity()?;
+        }
+        let open = self.secret_for(secret, &account_sha256, now)?;
+        if open.answered {
+            return Err(Refusal::new("secret_used", "this enrollment secret was used; have a new one made"));
+        }
+        Ok(vec![
+            Event::EnrollmentSecretUsed { secret, spki_sha256: account_sha256 },
+            Event::AcmeAccountBound { account_sha256, jwk },
+        ])
+    }
+
     pub(super) fn bind_maker_key(
         &self,
         format: String,
@@ -363,6 +385,14 @@ impl Device {
             self.stage = Stage::Quarantined { resume, reasons: vec![why] };
         }
     }
+}
+
+/// RFC 8555 7.3.5: both keys signed for it.
+pub(crate) fn replaced_account(account_sha256: Digest, by_sha256: Digest, jwk: String) -> Vec<Event> {
+    vec![
+        Event::AcmeAccountBound { account_sha256: by_sha256, jwk },
+        Event::AcmeAccountEnded { account_sha256, successor: Some(by_sha256) },
+    ]
 }
 
 fn revoked(serial: &str, reason: RevocationReason) -> Event {

@@ -1,6 +1,6 @@
 //! The lifecycle's rules: given a device and a command, the events that follow, or why not.
 
-use super::credentials::Basis;
+use super::credentials::{Basis, replaced_account};
 use super::{Device, Identity, MakerIdentity, Recorded, Stage};
 use crate::event::{AlarmCode, Appraisal, BootState, Event, Probe, RevocationReason};
 use crate::id::{IssuanceId, OperatorId, ReleaseId, SecretId};
@@ -82,6 +82,12 @@ pub enum Command<'a> {
     RevokeOwn { serial: String, reason: RevocationReason },
     /// Let it renew although its last certificate has ended.
     AllowLateRenewal { by: &'a Operator, until: Timestamp, statement: SignedStatement },
+    /// Bind an ACME account by a secret (RFC 8555 7.3.4).
+    BindAccount { secret: SecretId, account_sha256: Digest, jwk: String },
+    /// Give its account another key.
+    ReplaceAccount { account_sha256: Digest, by_sha256: Digest, jwk: String },
+    /// End its account.
+    EndAccount { account_sha256: Digest },
     /// A certificate was used. Nothing to record but the first time.
     SeeCertificate { serial: String },
     /// Revoke those of these certificates that a newer one in use has taken the place of.
@@ -318,10 +324,19 @@ impl Device {
             Command::RevokeCertificates { by, serials, reason, statement } => {
                 self.revoke_certificates(by, serials, reason, statement)
             }
-            Command::RevokeOwn { serial, reason } => self.revoke_own(serial, reason),
             Command::AllowLateRenewal { by, until, statement } => {
                 self.allow_late_renewal(by, until, statement, now)
             }
+            Command::BindAccount { secret, account_sha256, jwk } => {
+                self.bind_account(secret, account_sha256, jwk, now)
+            }
+            Command::ReplaceAccount { account_sha256, by_sha256, jwk } => {
+                Ok(replaced_account(account_sha256, by_sha256, jwk))
+            }
+            Command::EndAccount { account_sha256 } => {
+                Ok(vec![Event::AcmeAccountEnded { account_sha256, successor: None }])
+            }
+            Command::RevokeOwn { serial, reason } => self.revoke_own(serial, reason),
             Command::SeeCertificate { serial } => Ok(self.see_certificate(&serial)),
             Command::Supersede { serials } => Ok(self.supersede(&serials)),
             Command::RecordProbes { probes } => self.record_probes(probes),

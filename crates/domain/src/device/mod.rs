@@ -8,6 +8,7 @@ mod decide;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use credentials::replaced_account;
 pub use credentials::{
     Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, LONGEST_SECRET_SECONDS, WAITS_FOR_A_PERSON,
 };

@@ -7,7 +7,7 @@ use super::id::AccountId;
 use super::jwk::Jwk;
 use super::problem::{ErrorType, Problem};
 use super::urls::{Route, Urls};
-use crate::secret::{SecretId, SecretProven};
+use crate::secret::SecretProven;
 
 /// Clients give one or two addresses.
 const MAX_CONTACTS: usize = 4;
@@ -38,8 +38,6 @@ impl AccountStatus {
 /// What an account was bound to when it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding {
-    /// The one-time secret that was proven.
-    pub secret: SecretId,
     /// The record for which the secret was given out.
     pub record: StreamId,
 }

@@ -183,7 +183,7 @@ impl Site {
                     key: wish.key,
                     contacts: wish.contacts,
                     status: AccountStatus::Valid,
-                    binding: wish.secret.map(|proof| Binding { secret: proof.id(), record: record() }),
+                    binding: wish.secret.as_ref().map(|_| Binding { record: record() }),
                 };
                 self.books.used.extend(wish.secret.map(|proof| proof.id()));
                 self.books.accounts.insert(account.id, account.clone());

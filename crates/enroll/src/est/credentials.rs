@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
 /// Base64 of a user name of 255 bytes (the longest identifier people paste, a distinguished name), a colon and a
-/// secret of 41 bytes has 396 characters.
+/// secret of 48 bytes has 408 characters.
 const MAX_HEADER: usize = 512;
 
 /// A secret as somebody presented it: claimed, not proven. `crate::secret::id_of` says which it may be.

@@ -1,5 +1,7 @@
 //! The one contract suite of key backends, on a token.
 
+use std::time::Duration;
+
 use lanyard_hsm::{Config, Hsm, HsmError};
 use lanyard_pki::key::{KeyBackend, KeyKind, contract};
 
@@ -83,7 +85,7 @@ fn what_is_wrong_with_a_configuration_is_named() {
         let wrong = open(|_| {}, "111111");
         assert!(matches!(&wrong, HsmError::Pin(_)), "{wrong}");
         assert!(!wrong.to_string().contains("111111"), "{wrong}");
-        assert_eq!(lanyard_hsm::tokens(&place.config().module).unwrap(), [TOKEN]);
+        assert_eq!(lanyard_hsm::tokens(&place.config().module, Duration::from_secs(20)).unwrap(), [TOKEN]);
         assert!(place.open().list().unwrap().is_empty());
     });
 }

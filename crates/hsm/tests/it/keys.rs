@@ -1,11 +1,15 @@
 //! What other programs see of our keys, which of theirs we take, and what an attacker's objects change.
 
 use std::fs;
+use std::sync::Barrier;
+use std::thread::{scope, sleep};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::Attribute;
+use lanyard_hsm::Hsm;
 use lanyard_pki::authority::{self, Generation, Issuer};
 use lanyard_pki::csr;
 use lanyard_pki::issue::{self, Lifetime};
@@ -28,15 +32,15 @@ fn signs(hsm: &dyn KeyBackend, name: &str, kind: KeyKind) {
     assert_eq!(key.verify(&kind.signature_oid(), b"x", &signature), Ok(()), "{name}");
 }
 
-/// The tool cannot say no to signing; a session of our own beside the backend's can.
-fn make_without_the_right_to_sign(name: &str) {
+/// A key made beside the backend, in this process.
+fn make(name: &str, private: &[Attribute]) {
     let library = Pkcs11::new(softhsm()).unwrap();
     let slot = library.get_slots_with_initialized_token().unwrap()[0];
     let session = library.open_rw_session(slot).unwrap();
     let named = [Attribute::Token(true), Attribute::Label(name.into())];
     let curve = Attribute::EcParams(vec![6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
-    let private = [Attribute::Sensitive(true), Attribute::Extractable(false), Attribute::Sign(false)];
-    let (public, private) = ([&named[..], &[curve]].concat(), [&named[..], &private].concat());
+    let closed = [Attribute::Sensitive(true), Attribute::Extractable(false)];
+    let (public, private) = ([&named[..], &[curve]].concat(), [&named[..], &closed, private].concat());
     session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private).unwrap();
 }
 
@@ -76,21 +80,22 @@ fn another_program_sees_keys_that_cannot_leave() {
 #[test]
 fn keys_of_another_program_are_taken_when_they_cannot_leave() {
     alone(module_path!(), "keys_of_another_program_are_taken_when_they_cannot_leave", |place| {
-        let make = |kind: &str, name: &str, more: &[&str]| {
+        let tool_makes = |kind: &str, name: &str, more: &[&str]| {
             let args = ["--keypairgen", "--key-type", kind, "--label", name, "--id", "a1"];
             place.tool(&[&args, more].concat());
         };
-        make("EC:prime256v1", "theirs", &["--usage-sign"]);
-        make("EC:secp384r1", "theirs-384", &["--usage-sign"]);
-        make("rsa:2048", "theirs-rsa", &["--usage-sign"]);
-        make("EC:prime256v1", "loose", &["--usage-sign", "--extractable"]);
-        make("EC:secp521r1", "unknown-curve", &["--usage-sign"]);
-        make("EC:prime256v1", "asks", &["--usage-sign", "--always-auth"]);
-        make("EC:prime256v1", "Not Ours", &["--usage-sign"]);
-        make("EC:prime256v1", "twin", &["--usage-sign"]);
-        make("EC:prime256v1", "twin", &["--usage-sign"]);
+        tool_makes("EC:prime256v1", "theirs", &["--usage-sign"]);
+        tool_makes("EC:secp384r1", "theirs-384", &["--usage-sign"]);
+        tool_makes("rsa:2048", "theirs-rsa", &["--usage-sign"]);
+        tool_makes("EC:prime256v1", "loose", &["--usage-sign", "--extractable"]);
+        tool_makes("EC:secp521r1", "unknown-curve", &["--usage-sign"]);
+        tool_makes("EC:prime256v1", "asks", &["--usage-sign", "--always-auth"]);
+        tool_makes("EC:prime256v1", "Not Ours", &["--usage-sign"]);
+        tool_makes("EC:prime256v1", "twin", &["--usage-sign"]);
+        tool_makes("EC:prime256v1", "twin", &["--usage-sign"]);
         let hsm = place.open();
-        make_without_the_right_to_sign("derives");
+        // The tool cannot say no to signing.
+        make("derives", &[Attribute::Sign(false)]);
         let entry = |name: &str, kind, usage| KeyEntry { label: label(name), kind, usage };
         assert_eq!(
             hsm.list().unwrap(),
@@ -222,42 +227,74 @@ fn authorities_in_a_token_issue() {
     });
 }
 
-/// Two servers: each holds its own lock only, and PKCS#11 does not mind two keys of one label.
+/// Both make a key under the label at the same moment.
+fn race(servers: [&Hsm; 2], name: &KeyLabel) -> Vec<Result<Vec<u8>, KeyError>> {
+    let both = Barrier::new(2);
+    scope(|scope| {
+        let threads = servers.map(|hsm| {
+            let both = &both;
+            scope.spawn(move || {
+                both.wait();
+                hsm.generate(name, KeyKind::P256)
+            })
+        });
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
 #[test]
-fn two_servers_that_use_one_label_make_one_key_at_most() {
-    alone(module_path!(), "two_servers_that_use_one_label_make_one_key_at_most", |place| {
-        let servers = [place.open(), place.open()];
-        let mut made = 0;
-        for n in 0..40 {
+fn two_backends_of_one_process_make_one_key_of_a_label() {
+    alone(module_path!(), "two_backends_of_one_process_make_one_key_of_a_label", |place| {
+        let (one, two) = (place.open(), place.open());
+        for n in 0..20 {
             let name = label(&format!("race-{n}"));
-            let both = std::sync::Barrier::new(2);
-            let answers: Vec<_> = std::thread::scope(|scope| {
-                let threads: Vec<_> = servers
-                    .iter()
-                    .map(|hsm| {
-                        let (name, both) = (&name, &both);
-                        scope.spawn(move || {
-                            both.wait();
-                            hsm.generate(name, KeyKind::P256)
-                        })
-                    })
-                    .collect();
-                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-            });
-            let mut winner = None;
-            for answer in answers {
-                match answer {
-                    Ok(spki) => assert!(winner.replace(spki).is_none(), "two keys under {name}"),
-                    Err(KeyError::Exists(_)) => {}
-                    Err(other) => panic!("{name}: {other}"),
-                }
-            }
-            if let Some(spki) = winner {
-                made += 1;
-                assert_eq!(place.open().public_spki(&name).unwrap(), spki);
+            let made = race([&one, &two], &name);
+            let spki = made.iter().flatten().next().unwrap();
+            assert!(made.iter().any(|r| matches!(r, Err(KeyError::Exists(_)))), "{name}");
+            for hsm in [&one, &two] {
+                assert_eq!(&hsm.public_spki(&name).unwrap(), spki, "{name}");
             }
         }
-        assert_eq!(place.open().list().unwrap().len(), made);
-        assert!(made > 0);
+        assert_eq!(place.open().list().unwrap().len(), 20);
+    });
+}
+
+/// PKCS#11 has no lock over programs: somebody may use a label between our look and our key. An RSA key takes long enough
+/// to be overtaken.
+#[test]
+fn who_is_overtaken_while_making_a_key_steps_back() {
+    alone(module_path!(), "who_is_overtaken_while_making_a_key_steps_back", |place| {
+        let hsm = place.open();
+        for n in 0..10 {
+            let name = label(&format!("race-{n}"));
+            let made = scope(|scope| {
+                let slow = scope.spawn(|| hsm.generate(&name, KeyKind::Rsa4096));
+                sleep(Duration::from_millis(20));
+                make(name.as_str(), &[]);
+                slow.join().unwrap()
+            });
+            match made {
+                Err(KeyError::Exists(_)) => {
+                    // Theirs is there, whole, and ours is gone.
+                    let seen = place.tool(&["--list-objects"]);
+                    let count = |class: &str| seen.matches(class).count();
+                    assert_eq!((count("Private Key Object"), count("Public Key Object")), (1, 1), "{seen}");
+                    signs(&hsm, name.as_str(), KeyKind::P256);
+                    return;
+                }
+                // It was quick, and there are two now.
+                Ok(_) => {
+                    let refused = place.open().sign(&name, b"x").unwrap_err();
+                    assert!(refused.to_string().contains("2 private keys"), "{refused}");
+                    for class in ["privkey", "pubkey"] {
+                        for _ in 0..2 {
+                            place.tool(&["--delete-object", "--type", class, "--label", name.as_str()]);
+                        }
+                    }
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        panic!("ten RSA keys were made before an elliptic one");
     });
 }

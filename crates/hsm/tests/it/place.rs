@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -152,7 +153,8 @@ impl Place {
             .spawn()
             .unwrap_or_else(|e| panic!("p11-kit's server must be installed (Debian: p11-kit): {e}"));
         let start = Instant::now();
-        while !self.socket().exists() {
+        // It is there before it listens.
+        while UnixStream::connect(self.socket()).is_err() {
             assert!(start.elapsed() < Duration::from_secs(20), "p11-kit's server does not start");
             sleep(Duration::from_millis(10));
         }

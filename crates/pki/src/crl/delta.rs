@@ -48,7 +48,7 @@ impl VerifiedCrl {
         if newer <= number {
             return Err(DeltaRefused::NotNewer);
         }
-        self.facts.entries.retain(|entry| delta.entry(&entry.serial).is_none());
+        self.facts.entries.retain(|entry| delta.facts.entry(&entry.serial).is_none());
         let added = delta.facts.entries.iter().filter(|entry| entry.reason != Some(Reason::RemoveFromCrl));
         self.facts.entries.extend(added.cloned());
         self.facts.entries.sort_by_key(|entry| (entry.serial, entry.at.at));

@@ -4,11 +4,15 @@
 //! [`VerifiedCrl`] that does. What it says of a certificate follows RFC 5280 6.3.3: the right issuer and key, a scope
 //! that covers the certificate, and age. When in doubt it says nothing ([`Status::Unknown`]).
 
+use std::fmt;
+
+use der::asn1::ObjectIdentifier;
 use lanyard_domain::time::Timestamp;
 
 use super::facts::{EntryFact, ListFacts, MAX_CRL_BYTES};
 use super::number::Number;
 use crate::certificate::Certificate;
+use crate::oid;
 use crate::read::signed;
 use crate::revocation::{Freshness, Reason, Revocation, Status};
 use crate::serial::Serial;
@@ -29,6 +33,9 @@ pub enum CrlError {
     /// RFC 5280 5.2 and 5.3: a list with a critical extension that one does not process must not be used.
     #[error("revocation list has the critical extension `{0}`, which is not processed here")]
     UnknownCritical(String),
+    /// RFC 5280 5.2: who does not know the extension would take the list for another than it is, or refuse a good one.
+    #[error("revocation list: extension `{0}` has the wrong criticality (RFC 5280 5.2)")]
+    Criticality(String),
     /// It speaks of certificates of other issuers.
     #[error("revocation list is indirect: only lists of a certificate's own issuer are used")]
     Indirect,
@@ -57,11 +64,17 @@ pub enum VerifyError {
 }
 
 /// A list that was parsed and that nobody vouched for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Crl {
     facts: ListFacts,
     tbs: Vec<u8>,
     signature: Vec<u8>,
+}
+
+impl fmt::Debug for Crl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Crl(of {}, {} entries)", self.this_update(), self.facts.entries.len())
+    }
 }
 
 impl Crl {
@@ -83,6 +96,11 @@ impl Crl {
         if let Some(id) = facts.unknown_critical {
             return Err(CrlError::UnknownCritical(id.to_string()));
         }
+        if let Some((id, _)) =
+            facts.extensions.iter().find(|(id, critical)| must_be(id).is_some_and(|must| must != *critical))
+        {
+            return Err(CrlError::Criticality(id.to_string()));
+        }
         if facts.point.as_ref().is_some_and(|point| point.indirect) {
             return Err(CrlError::Indirect);
         }
@@ -99,9 +117,37 @@ impl Crl {
         self.facts.authority_key_id.as_deref()
     }
 
+    /// As of when, as the list says it.
+    pub fn this_update(&self) -> Timestamp {
+        self.facts.this_update.at
+    }
+    /// When there is a newer one, as the list says it.
+    pub fn next_update(&self) -> Option<Timestamp> {
+        self.facts.next_update.map(|t| t.at)
+    }
+
     /// Checks that `issuer` signed it and may do so. That the issuer is trusted is the caller's to know: it is the CA
     /// of a path that was validated.
     pub fn verify(self, issuer: &Certificate) -> Result<VerifiedCrl, VerifyError> {
+        self.signed_by(issuer)?;
+        Ok(VerifiedCrl { facts: self.facts, issuer_key_id: issuer.facts().subject_key_id.clone() })
+    }
+
+    /// What it says of a certificate of `issuer`; the signature is checked only when it says something.
+    pub(crate) fn status(
+        &self,
+        certificate: &Certificate,
+        issuer: &Certificate,
+        freshness: &Freshness,
+    ) -> Result<Status, VerifyError> {
+        let status = self.facts.status(certificate, issuer.facts().subject_key_id.as_deref(), freshness);
+        if status != Status::Unknown {
+            self.signed_by(issuer)?;
+        }
+        Ok(status)
+    }
+
+    fn signed_by(&self, issuer: &Certificate) -> Result<(), VerifyError> {
         let facts = issuer.facts();
         if issuer.subject_der() != self.facts.issuer {
             return Err(VerifyError::OtherIssuer);
@@ -116,8 +162,7 @@ impl Crl {
             return Err(VerifyError::MayNotSign);
         }
         let key = issuer.public_key().map_err(Clone::clone)?;
-        key.verify(&self.facts.signature_algorithm, &self.tbs, &self.signature)?;
-        Ok(VerifiedCrl { facts: self.facts, issuer_key_id: facts.subject_key_id.clone() })
+        Ok(key.verify(&self.facts.signature_algorithm, &self.tbs, &self.signature)?)
     }
 }
 
@@ -161,7 +206,27 @@ impl VerifiedCrl {
 
     /// What it says of a certificate.
     pub fn status(&self, certificate: &Certificate, freshness: &Freshness) -> Status {
-        if !self.covers(certificate) {
+        self.facts.status(certificate, self.issuer_key_id.as_deref(), freshness)
+    }
+}
+
+/// What must and what must not be critical (RFC 5280 5.2.3 to 5.2.6); the others may be either.
+fn must_be(extension: &ObjectIdentifier) -> Option<bool> {
+    match *extension {
+        oid::ISSUING_DISTRIBUTION_POINT | oid::DELTA_CRL_INDICATOR => Some(true),
+        oid::CRL_NUMBER | oid::FRESHEST_CRL => Some(false),
+        _ => None,
+    }
+}
+
+impl ListFacts {
+    fn status(
+        &self,
+        certificate: &Certificate,
+        issuer_key_id: Option<&[u8]>,
+        freshness: &Freshness,
+    ) -> Status {
+        if !self.covers(certificate, issuer_key_id) {
             return Status::Unknown;
         }
         if let Some(entry) = self.entry(&certificate.serial()) {
@@ -171,31 +236,32 @@ impl VerifiedCrl {
             }
             return Status::Revoked(revocation(entry));
         }
-        let all_reasons = self.facts.point.as_ref().is_none_or(|point| !point.only_some_reasons);
-        if self.is_delta() || !all_reasons {
+        let all_reasons = self.point.as_ref().is_none_or(|point| !point.only_some_reasons);
+        if self.delta_base.is_some() || !all_reasons {
             return Status::Unknown;
         }
-        if self.is_fresh(freshness) { Status::Good } else { Status::Stale }
+        let fresh = freshness.holds(self.this_update.at, self.next_update.map(|t| t.at));
+        if fresh { Status::Good } else { Status::Stale }
     }
 
     /// The first entry with this serial.
     pub(super) fn entry(&self, serial: &Serial) -> Option<&EntryFact> {
-        let at = self.facts.entries.partition_point(|entry| entry.serial < *serial);
-        self.facts.entries.get(at).filter(|entry| entry.serial == *serial)
+        let at = self.entries.partition_point(|entry| entry.serial < *serial);
+        self.entries.get(at).filter(|entry| entry.serial == *serial)
     }
 
     /// RFC 5280 6.3.3 (b): whether the certificate would stand in this list if it were revoked.
-    fn covers(&self, certificate: &Certificate) -> bool {
+    fn covers(&self, certificate: &Certificate, issuer_key_id: Option<&[u8]>) -> bool {
         let facts = certificate.facts();
-        if certificate.issuer_der() != self.facts.issuer {
+        if certificate.issuer_der() != self.issuer {
             return false;
         }
-        if let (Some(named), Some(own)) = (&facts.authority_key_id, &self.issuer_key_id)
+        if let (Some(named), Some(own)) = (&facts.authority_key_id, issuer_key_id)
             && named != own
         {
             return false;
         }
-        let Some(point) = &self.facts.point else { return true };
+        let Some(point) = &self.point else { return true };
         let other_kind = point.only_attribute_certificates
             || (point.only_user_certificates && facts.is_ca())
             || (point.only_authorities && !facts.is_ca());

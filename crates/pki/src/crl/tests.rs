@@ -45,18 +45,7 @@ fn now() -> Freshness {
 
 /// A device certificate that names this list.
 fn pointing(a: &Installation, uri: &str) -> Certificate {
-    let mut point = Vec::new();
-    write::extension(&mut point, &oid::CRL_DISTRIBUTION_POINTS, Critical::No, |o| {
-        write::tlv(o, write::SEQUENCE, |o| {
-            write::tlv(o, write::SEQUENCE, |o| {
-                write::tlv(o, write::context_constructed(0), |o| {
-                    write::tlv(o, write::context_constructed(0), |o| {
-                        write::bytes(o, write::context(6), uri.as_bytes());
-                    });
-                });
-            });
-        });
-    });
+    let point = crate::testing::distribution_point(uri);
     a.forge(|draft| {
         draft.remove("no_rev_avail");
         draft.set("point", point);
@@ -307,6 +296,27 @@ fn a_list_with_an_unknown_critical_extension_is_not_used() {
         });
     });
     assert!(matches!(Crl::parse(&in_entry), Err(CrlError::UnknownCritical(_))));
+}
+
+#[test]
+fn an_extension_with_the_wrong_criticality_is_refused() {
+    let a = Installation::new();
+    let point = [write::SEQUENCE, 3, 0x81, 1, 0xff];
+    for (id, critical, value) in [
+        (oid::CRL_NUMBER, Critical::Yes, &[write::INTEGER, 1, 7][..]),
+        (oid::DELTA_CRL_INDICATOR, Critical::No, &[write::INTEGER, 1, 7]),
+        (oid::ISSUING_DISTRIBUTION_POINT, Critical::No, &point),
+        (oid::FRESHEST_CRL, Critical::Yes, &[write::SEQUENCE, 0]),
+    ] {
+        let with = |critical| {
+            Crl::parse(&with_extensions(&a, |o| {
+                write::extension(o, &id, critical, |o| o.extend_from_slice(value))
+            }))
+        };
+        let other = if critical == Critical::Yes { Critical::No } else { Critical::Yes };
+        assert_eq!(with(critical).map(drop), Err(CrlError::Criticality(id.to_string())));
+        assert!(with(other).is_ok(), "{id}");
+    }
 }
 
 fn restricted(a: &Installation, flag: u8, content: &[u8]) -> Result<Crl, CrlError> {

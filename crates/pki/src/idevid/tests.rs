@@ -155,7 +155,7 @@ fn a_device_that_its_maker_recalled_is_refused() {
     let (good, recalled) = (device(&maker, |_| {}), device(&maker, |_| {}));
     let makers = Anchors::new(vec![maker.authority.root.certificate().clone()]).unwrap();
     let list = |revoked: &[&Certificate], issuer| {
-        crate::path::revocation::Crl::parse(&List::of(revoked).sign(&maker.keys, issuer)).unwrap()
+        crate::crl::Crl::parse(&List::of(revoked).sign(&maker.keys, issuer)).unwrap()
     };
     let crls = [list(&[], &maker.authority.root), list(&[&recalled.certificate], &maker.authority.issuing)];
     let with = |issued: &Issued| {

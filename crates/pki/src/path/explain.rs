@@ -19,9 +19,6 @@ pub(super) fn explain(
     match error {
         E::CertExpired { not_after, .. } => PathError::Expired { not_after: at(not_after) },
         E::CertNotValidYet { not_before, .. } => PathError::NotYetValid { not_before: at(not_before) },
-        E::CertRevoked => PathError::Revoked,
-        E::UnknownRevocationStatus => PathError::RevocationUnknown,
-        E::CrlExpired { next_update, .. } => PathError::CrlExpired { next_update: at(next_update) },
         E::NameConstraintViolation => PathError::OutsideConstraints { unread: unread(chain, anchors) },
         E::UnknownIssuer => {
             let left_out = anchors.certificates.iter().any(|anchor| {

@@ -1,7 +1,7 @@
 //! Path validation of RFC 5280 6 for chains of any maker, with the rules of [`super::rule`] on top of rustls-webpki.
 //!
-//! webpki builds the path and checks signatures, validity, path lengths, name constraints and revocation lists; each
-//! path that it finds is then held against our rules, and the next one is tried when one is broken. In scope: one chain
+//! webpki builds the path and checks signatures, validity, path lengths and name constraints; each path that it finds is
+//! then held against our rules and the revocation lists, and the next one is tried when one is broken. In scope: one chain
 //! at one moment under a [`Policy`]. Out of scope: whom the certificate names for us ([`super::validate`],
 //! [`crate::idevid`]); certificate policies (RFC 5280 6.1.2 to 6.1.5, d to f): where a CA makes them critical the chain
 //! is refused, see docs/pki-paths.md.
@@ -18,7 +18,7 @@ use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, Verifie
 use super::anchors::Anchors;
 use super::explain::explain;
 use super::revocation::{self, Revocation};
-use super::rule::{self, Lists, Rule};
+use super::rule::{self, Rule};
 use super::{PathError, Purpose};
 use crate::certificate::Certificate;
 use crate::oid;
@@ -191,17 +191,6 @@ pub(super) fn build(
     if let Some(name) = policy.name {
         end_entity.verify_is_valid_for_subject_name(name).map_err(|_| PathError::OtherName)?;
     }
-    let lists = match policy.revocation {
-        Revocation::Crls(crls) => revocation::usable(crls, parsed),
-        Revocation::NoneNeeded | Revocation::Elsewhere | Revocation::NotAsked => Vec::new(),
-    };
-    let options = revocation::options(&lists, leaf);
-    if matches!(policy.revocation, Revocation::Crls(_))
-        && options.is_none()
-        && !leaf.facts().is_no_rev_avail()
-    {
-        return Err(PathError::Refused { position: 0, rule: Rule::RevocationUnknown });
-    }
     // webpki does not look at an anchor's validity: those outside of theirs are left out before it starts.
     let in_validity = |c: &Certificate| c.not_before() <= policy.now && policy.now <= c.not_after();
     let trust: Vec<TrustAnchor<'_>> = anchors
@@ -229,7 +218,7 @@ pub(super) fn build(
         }
     };
     let verified =
-        end_entity.verify_for_usage(SIGNATURES, &trust, &intermediates, time, AnyUsage, options, Some(&hold));
+        end_entity.verify_for_usage(SIGNATURES, &trust, &intermediates, time, AnyUsage, None, Some(&hold));
     match verified {
         Ok(_) => found.into_inner().ok_or(PathError::UnknownIssuer),
         Err(error) => {
@@ -261,19 +250,11 @@ fn candidate(
     if counted > policy.most_issuers {
         return Err(PathError::TooDeep { issuers: counted, most: policy.most_issuers });
     }
-    let mut lists = Lists::None;
-    if let Revocation::Crls(crls) = policy.revocation {
-        let leaf_needs_none = leaf.facts().is_no_rev_avail();
-        if leaf_needs_none && let Some(issuer) = revocation::uncovered(crls, &issuers) {
-            let position = others.iter().position(|c| c == issuer).map_or(0, |at| at + 1);
-            return Err(PathError::Refused { position, rule: Rule::RevocationUnknown });
-        }
-        if !(leaf_needs_none && issuers.is_empty()) {
-            lists = Lists::OfAnchor;
-        }
-    }
     let anchor = anchor_of(path, anchors).ok_or(PathError::UnknownIssuer)?;
-    rule::anchor(anchor, &issuers, policy.usage, lists).map_err(|rule| PathError::RefusedAnchor { rule })?;
+    rule::anchor(anchor, &issuers, policy.usage).map_err(|rule| PathError::RefusedAnchor { rule })?;
+    if let Revocation::Crls(crls) = policy.revocation {
+        revocation::check(crls, leaf, &issuers, anchor, policy.now)?;
+    }
     Ok(AnchoredPath { leaf: leaf.clone(), issuers, anchor: anchor.clone() })
 }
 

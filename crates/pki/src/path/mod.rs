@@ -115,11 +115,13 @@ pub enum PathError {
     /// No list says anything about it.
     #[error("no revocation list covers a certificate of the chain: give the list of its issuer")]
     RevocationUnknown,
-    /// The newest list is too old to say anything.
-    #[error("the revocation list ended at `{next_update}`: fetch its issuer's newest one")]
-    CrlExpired {
-        /// When there should have been a newer one.
-        next_update: Timestamp,
+    /// The newest list is too old to say anything, or from the future.
+    #[error(
+        "the revocation list of `{this_update}` is too old or from the future: fetch its issuer's newest one"
+    )]
+    CrlNotFresh {
+        /// As of when it is.
+        this_update: Timestamp,
     },
     /// Another rule of RFC 5280 6, as webpki names it.
     #[error("path validation failed: {0}")]

@@ -61,8 +61,6 @@ pub enum Rule {
     PoliciesDemanded,
     /// More CAs below the anchor than its own pathLenConstraint allows (RFC 5937).
     AnchorPathLength,
-    /// Its keyUsage has no cRLSign, and a list of it is needed (RFC 5280 6.3.3 f).
-    AnchorSignsNoLists,
 }
 
 impl fmt::Display for Rule {
@@ -88,7 +86,6 @@ impl fmt::Display for Rule {
             Rule::PathLengthWithoutCa => "pathLenConstraint stands in a certificate that is no CA's",
             Rule::UnknownCritical => "a critical extension is not one that we process",
             Rule::PoliciesDemanded => "it demands certificate policies, which are not processed",
-            Rule::AnchorSignsNoLists => "keyUsage must assert cRLSign where its revocation list is needed",
             Rule::AnchorPathLength => "there are more CAs below the anchor than its pathLenConstraint allows",
         })
     }
@@ -182,30 +179,14 @@ pub(super) fn issuer(issuer: &Certificate, usage: Usage, strictness: Strictness)
 
 /// The rules on a trust anchor in a path with `issuers` below it. It is trusted because a person said so; what it
 /// says about its own use still binds (RFC 5937).
-pub(super) fn anchor(
-    anchor: &Certificate,
-    issuers: &[Certificate],
-    usage: Usage,
-    lists: Lists,
-) -> Result<(), Rule> {
+pub(super) fn anchor(anchor: &Certificate, issuers: &[Certificate], usage: Usage) -> Result<(), Rule> {
     let facts = anchor.facts();
     ca_usage(facts, usage)?;
     let most = facts.basic_constraints.as_ref().and_then(|b| b.path_len_constraint);
     if most.is_some_and(|most| counted(issuers) > usize::from(most)) {
         return Err(Rule::AnchorPathLength);
     }
-    // webpki asks the CAs below, and not the anchor.
-    if lists == Lists::OfAnchor && facts.key_usage.is_some_and(|u| !u.crl_sign()) {
-        return Err(Rule::AnchorSignsNoLists);
-    }
     Ok(())
-}
-
-/// Whether a path needs a revocation list that its anchor signs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lists {
-    OfAnchor,
-    None,
 }
 
 /// How many CAs of a path count for its length: RFC 5280 6.1.4 l leaves the self-issued ones out.

@@ -253,7 +253,7 @@ fn rules_on(wanted: Place) -> std::collections::HashSet<Rule> {
             | Rule::IssuerWithoutName
             | Rule::ConstraintsEmpty
             | Rule::PoliciesDemanded => &[Issuer, Anchor],
-            Rule::AnchorPathLength | Rule::AnchorSignsNoLists => &[Anchor],
+            Rule::AnchorPathLength => &[Anchor],
         }
     };
     let all = [
@@ -278,7 +278,6 @@ fn rules_on(wanted: Place) -> std::collections::HashSet<Rule> {
         Rule::UnknownCritical,
         Rule::PoliciesDemanded,
         Rule::AnchorPathLength,
-        Rule::AnchorSignsNoLists,
     ];
     all.into_iter().filter(|rule| places(*rule).contains(&wanted)).collect()
 }
@@ -438,8 +437,6 @@ fn every_rule_on_anchors_refuses() {
         d.set("ca", yes("2.5.29.19", &[0x30, 6, 1, 1, 0xff, 2, 1, 1]));
     })]);
     assert!(validate(&chain, &one_below.unwrap(), Purpose::Client, NOW).is_ok());
-    // In revocation/tests.rs.
-    seen.insert(Rule::AnchorSignsNoLists);
     assert_eq!(seen, rules_on(Place::Anchor));
 }
 

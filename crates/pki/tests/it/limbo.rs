@@ -4,8 +4,9 @@
 
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
+use lanyard_pki::crl::Crl;
 use lanyard_pki::path::generic::{self, LONGEST_CHAIN, Policy, Strictness, Usage};
-use lanyard_pki::path::revocation::{Crl, Revocation};
+use lanyard_pki::path::revocation::Revocation;
 use lanyard_pki::path::{Anchors, Purpose};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};

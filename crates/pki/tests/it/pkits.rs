@@ -6,9 +6,10 @@ use std::path::Path;
 
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
+use lanyard_pki::crl::Crl;
 use lanyard_pki::path::Anchors;
 use lanyard_pki::path::generic::{self, Policy, Strictness, Usage};
-use lanyard_pki::path::revocation::{Crl, Revocation};
+use lanyard_pki::path::revocation::Revocation;
 use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 

@@ -6,15 +6,24 @@ use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::any;
-use lanyard_control::authority::Issuers;
-use lanyard_control::certify::no_such_profile;
-use lanyard_enroll::est::{self, Base64Style, Credential, CsrTemplate, Incoming, Request, Wish, render};
+use lanyard_control::authority::{Issuers, KeyOrigin};
+use lanyard_control::certify::{Circumstances, no_such_profile};
+use lanyard_enroll::est::keygen::{self, MadeKey, ServerKeygen};
+use lanyard_enroll::est::{
+    self, Base64Style, Credential, CsrTemplate, Incoming, Label, Request, Wish, render,
+};
 use lanyard_enroll::{Authentication, Outcome};
 use lanyard_pki::certificate::Certificate;
+use lanyard_pki::key::KeyKind;
+use lanyard_pki::profile::template::{Base64Style as ProfileStyle, Template};
+use lanyard_pki::profile::{CsrExpectation, KeyType};
 use lanyard_pki::spki::PublicKeyKind;
 
-use super::{Shown, certify, prove_secret, reply, text};
+use super::{Shown, certify, certify_with, prove_secret, reply, text};
 use crate::state::State;
+
+/// A key that the server made.
+const MADE_HERE: Circumstances<'static> = Circumstances { key: KeyOrigin::Server, authority: None };
 
 /// The forms of RFC 7030 3.2.2, and strongSwan's, which puts its label in front.
 pub(super) fn routes() -> Router<State> {
@@ -50,12 +59,18 @@ async fn answer(
 
 async fn carry_out(state: &State, request: Request) -> Response {
     let Request { label, style, wish } = request;
-    if let Some(label) = label.as_ref().filter(|label| !state.control.authority.offers(label.as_str())) {
-        return text(StatusCode::NOT_FOUND, &no_such_profile(label.as_str()).to_string());
+    let issuers = state.control.authority.issuers();
+    let name = label.as_ref().map(Label::as_str);
+    if let Some(name) = name.filter(|name| !issuers.profiles().offers_devices(name)) {
+        return text(StatusCode::NOT_FOUND, &no_such_profile(name).to_string());
     }
+    let style = name.and_then(|name| issuers.profiles().labelled(name)).map_or(style, |t| written(t, style));
     match wish {
-        Wish::CaCertificates => reply(ca_certificates(&state.control.authority.issuers(), style)),
-        Wish::CsrAttributes => reply(render::csr_attributes(Some(&expected()), style)),
+        Wish::CaCertificates => reply(ca_certificates(&issuers, style)),
+        Wish::CsrAttributes => {
+            let template = issuers.profiles().expected(name).map(csr_template);
+            reply(render::csr_attributes(template.as_ref(), style))
+        }
         Wish::Enroll(enroll) => {
             let authentication = match authentication(state, &enroll.credential) {
                 Ok(authentication) => authentication,
@@ -64,8 +79,39 @@ async fn carry_out(state: &State, request: Request) -> Response {
             let outcome = certify(state, enroll.into_request(label.as_ref(), authentication)).await;
             reply(render::outcome(&outcome, style))
         }
-        // I10: a key that the server makes has been outside of the device. No profile allows it yet.
+        Wish::ServerKeygen(wish) if issuers.profiles().makes_keys(name) => {
+            make_key(state, &wish, label.as_ref(), style).await
+        }
         Wish::ServerKeygen(_) => reply(render::outcome(&keygen_off(), style)),
+    }
+}
+
+/// A key for a device whose profile lets the server make it; whether it does is looked at again for this very device.
+async fn make_key(state: &State, wish: &ServerKeygen, label: Option<&Label>, style: Base64Style) -> Response {
+    let authentication = match authentication(state, &wish.credential) {
+        Ok(authentication) => authentication,
+        Err(refused) => return reply(render::outcome(&refused, style)),
+    };
+    let kind = match wish.wanted {
+        Some(PublicKeyKind::P384) => KeyKind::P384,
+        _ => KeyKind::P256,
+    };
+    let key = match MadeKey::generate(kind) {
+        Ok(key) => key,
+        Err(error) => {
+            return reply(render::outcome(&Outcome::Unavailable { why: error.to_string() }, style));
+        }
+    };
+    let outcome = certify_with(state, key.request(label, authentication), MADE_HERE).await;
+    reply(keygen::reply(&outcome, &key, style))
+}
+
+/// As the client writes, unless the profile says how.
+fn written(template: &Template, asked: Base64Style) -> Base64Style {
+    match template.est_base64() {
+        ProfileStyle::AsRequest => asked,
+        ProfileStyle::SingleLine => Base64Style::OneLine,
+        ProfileStyle::Wrapped => Base64Style::Wrapped76,
     }
 }
 
@@ -104,7 +150,14 @@ fn keygen_off() -> Outcome {
     }
 }
 
-/// What the device profile wants of a request: any name, this kind of key.
-fn expected() -> CsrTemplate {
-    CsrTemplate { key: Some(PublicKeyKind::P256), extended_key_usages: vec![lanyard_pki::oid::CLIENT_AUTH] }
+/// What a profile expects, in EST's words: the first kind of key that EST can name.
+fn csr_template(expected: CsrExpectation) -> CsrTemplate {
+    let key = expected.key_types.iter().find_map(|key| match key {
+        KeyType::P256 => Some(PublicKeyKind::P256),
+        KeyType::P384 => Some(PublicKeyKind::P384),
+        KeyType::Ed25519 => Some(PublicKeyKind::Ed25519),
+        KeyType::Rsa2048 => key.least_bits().and_then(|n| usize::try_from(n).ok()).map(PublicKeyKind::Rsa),
+        KeyType::MlDsa65 => None,
+    });
+    CsrTemplate { key, extended_key_usages: expected.purposes }
 }

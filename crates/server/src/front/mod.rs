@@ -7,22 +7,25 @@
 //! In scope: routes, bodies within limits, who the TLS peer is. Out of scope: wire formats (`lanyard-enroll`), rules
 //! (`control::certify`). To add a protocol: a file with its routes, merged in [`tls_router`] or [`plain_router`].
 
+pub(crate) mod acme;
 mod cmp;
 mod est;
 pub(crate) mod revocation;
 pub(crate) mod scep;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use lanyard_api::listen::{BodyError, Peer, read_body};
-use lanyard_control::certify::{Certified, outcome};
+use lanyard_control::certify::{Certified, Circumstances, outcome};
+use lanyard_domain::id::StreamId;
 use lanyard_enroll::secret::{SecretProven, id_of};
 use lanyard_enroll::{EnrollmentRequest, Outcome, Reply};
 
@@ -36,8 +39,13 @@ const MAX_BODY: usize = 128 << 10;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is served with TLS.
-pub fn tls_router(state: State) -> Router {
-    bounded(est::routes().merge(cmp::routes()), state)
+pub(crate) fn tls_router(state: State, acme: Option<Arc<acme::Acme>>) -> Router {
+    let routes = est::routes().merge(cmp::routes());
+    let routes = match acme {
+        Some(acme) => routes.merge(acme::routes().layer(Extension(acme))),
+        None => routes,
+    };
+    bounded(routes, state)
 }
 
 /// What is served without.
@@ -100,19 +108,19 @@ impl<S: Sync> FromRequestParts<S> for Shown {
 
 /// Carries a request out.
 async fn certify(state: &State, request: EnrollmentRequest) -> Outcome {
-    certify_by(state, request, None).await
+    certify_with(state, request, Circumstances::USUAL).await
 }
 
-/// The same, by this authority and no other.
-async fn certify_by(state: &State, request: EnrollmentRequest, authority: Option<&str>) -> Outcome {
+/// The same under other circumstances.
+async fn certify_with(state: &State, request: EnrollmentRequest, how: Circumstances<'_>) -> Outcome {
     let protocol = request.protocol.as_str();
-    let certified = state.control.certify_by(request, authority, state.clock.now()).await;
+    let certified = state.control.certify_with(request, how, state.clock.now()).await;
     match &certified {
-        Ok(Certified::Issued { device, chain }) => {
+        Ok(Certified::Issued { subject, chain }) => {
             let serial = chain.first().map(|c| c.serial().to_string()).unwrap_or_default();
-            tracing::info!(device.id = %device, cert.serial = %serial, protocol, "issued a certificate");
+            tracing::info!(subject = %StreamId::from(*subject), cert.serial = %serial, protocol, "issued a certificate");
         }
-        Ok(Certified::Waiting { why }) => tracing::info!(protocol, %why, "a device waits for a person"),
+        Ok(Certified::Waiting { why }) => tracing::info!(protocol, %why, "a request waits for a person"),
         Err(error) => tracing::info!(protocol, %error, "a request for a certificate was refused"),
     }
     outcome(certified)

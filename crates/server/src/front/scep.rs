@@ -22,7 +22,9 @@ use lanyard_enroll::scep::{
     Algorithms, Answer, Asked, Done, Fresh, Incoming, Received, Responder, Transactions, Wish,
 };
 
-use super::{certify_by, prove_secret, reply, text};
+use lanyard_control::certify::Circumstances;
+
+use super::{certify_with, prove_secret, reply, text};
 use crate::state::State;
 
 /// Messages that are opened and answered in a second. Each costs two private operations of RSA-3072, some 3 ms of one core:
@@ -172,7 +174,8 @@ impl Station {
     }
 
     async fn decide(&self, state: &State, request: EnrollmentRequest) -> Answer {
-        let outcome = certify_by(state, request.clone(), Some(&self.authority)).await;
+        let how = Circumstances { authority: Some(&self.authority), ..Circumstances::USUAL };
+        let outcome = certify_with(state, request.clone(), how).await;
         Answer::Decided { request: Box::new(request), outcome }
     }
 }

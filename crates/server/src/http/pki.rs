@@ -139,7 +139,8 @@ fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
     line.name = format!("{} {} {}", record.vendor, record.model, record.serial);
     line.site = record.site.clone();
     line.owner = record.owner.clone();
-    let current = device.certificates.iter().find(|c| c.serial == line.serial);
+    // Revoked ones too: who looks for what was issued by a profile wants them.
+    let current = device.certificates.iter().chain(&device.former).find(|c| c.serial == line.serial);
     line.profile = current.map(|c| c.profile.to_string()).unwrap_or_default();
     line.seen = current.is_some_and(|c| c.seen_at.is_some());
     let newer = device.certificates.iter().any(|c| c.not_after > line.not_after);

@@ -9,8 +9,11 @@ use super::next_round;
 use crate::front::revocation::refresh;
 use crate::state::State;
 
+/// A new authority answers before its first certificate is looked up.
+const PAUSE: Duration = Duration::from_secs(2);
+
 pub(super) async fn run(state: State, shutdown: CancellationToken) {
-    while next_round(&shutdown, Duration::from_secs(60)).await {
+    while next_round(&shutdown, PAUSE).await {
         certify_responders(&state).await;
         refresh(&state);
     }
@@ -28,7 +31,7 @@ pub(crate) async fn certify_responders(state: &State) {
         match state.control.certify_responder(&authority, now).await {
             Ok(responder) => state.revocation.install(&authority, responder),
             Err(error) => {
-                tracing::error!(%error, %authority, "an OCSP responder could not be certified; trying again in a minute");
+                tracing::error!(%error, %authority, "an OCSP responder could not be certified; trying again");
             }
         }
     }

@@ -63,6 +63,8 @@ pub async fn start(dir: &Path, clock: &Clock) -> Running {
             http_listen: Some("127.0.0.1:0".parse().unwrap()),
             names: vec!["127.0.0.1".into(), "localhost".into()],
             http_url: None,
+            acme_challenges: vec!["device-attest-01".into()],
+            http01_port: 80,
             scep_algorithms: Algorithms::Current,
         },
         names: vec!["127.0.0.1".into(), "localhost".into()],

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod authorities;
 mod crash;
 mod enrollment;
 mod gateways;

@@ -31,7 +31,7 @@ pub(in crate::demo) async fn staff(story: &mut Story, scene: &Scene) -> anyhow::
     }
     scene.note(format!("{} people, each with a signing key of their own", people.others().len() + 1));
     let root = Blob(story.maker.root_der().to_vec());
-    let accept = Action::AddEndorsement { certificate: root, grade: None };
+    let accept = Action::AddEndorsement { certificate: root, grade: None, uses: Vec::new() };
     desk.decide(&people.security, accept, "maker of the chips in the delivery").await?;
     let mut approved = Vec::new();
     for class in Class::ALL {

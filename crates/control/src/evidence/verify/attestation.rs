@@ -9,6 +9,7 @@ use lanyard_attest::freshness::{CheckpointRef, Purpose, qualifying_data};
 use lanyard_attest::tpm::keys::check_ak;
 use lanyard_attest::tpm::structures::Public;
 use lanyard_domain::device::{AppraisalFacts, Identity};
+use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::text::Digest;
 
@@ -47,12 +48,14 @@ pub(super) fn identity(case: &Case<'_>) -> Finding {
     }
 }
 
-/// The grade of an endorsement authority that was accepted before `line`.
+/// The grade of an endorsement authority that was accepted for endorsement keys before `line`.
 fn accepted(case: &Case<'_>, line: &Line, digest: &Digest) -> Option<Option<String>> {
     let earlier = case.main.lines().iter().filter(|l| l.pos() < line.pos());
     earlier.filter_map(|l| l.event.as_ref()).find_map(|event| match event {
-        Event::EndorsementAdded { certificate, certificate_sha256, grade, .. }
-            if certificate_sha256 == digest && sha256(&certificate.0) == *digest =>
+        Event::EndorsementAdded { certificate, certificate_sha256, grade, uses, .. }
+            if certificate_sha256 == digest
+                && sha256(&certificate.0) == *digest
+                && accepted_for(uses, EndorsementUse::Ek) =>
         {
             Some(grade.clone())
         }

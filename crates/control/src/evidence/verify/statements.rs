@@ -189,9 +189,9 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
         ) => operator(id) && (name, roles, public_key) == (n, r, k),
         (Event::OperatorRemoved { .. }, Action::RemoveOperator { operator: id }) => operator(id),
         (
-            Event::EndorsementAdded { certificate, grade, .. },
-            Action::AddEndorsement { certificate: c, grade: g },
-        ) => (certificate, grade) == (c, g),
+            Event::EndorsementAdded { certificate, grade, uses, .. },
+            Action::AddEndorsement { certificate: c, grade: g, uses: u },
+        ) => (certificate, grade, uses) == (c, g, u),
         (
             Event::GatewayAdded { site, vkey, spki_sha256, names, .. },
             Action::AddGateway { gateway: id, site: s, spki_sha256: k, vkey: v, names: n },

@@ -303,6 +303,22 @@ fn reasons_of_revocation_have_their_codes_and_names() {
     assert!("expired".parse::<RevocationReason>().is_err());
 }
 
+// R36: an account is bound by a secret that nothing else was given for; it is no identity.
+#[test]
+fn a_secret_binds_one_account_and_no_key() {
+    let mut life = approved(Tier::Standard);
+    give_secret(&mut life, 1, DAY).unwrap();
+    let bind =
+        |n| Command::BindAccount { secret: secret(1), account_sha256: Digest([n; 32]), jwk: "{}".into() };
+    life.try_(bind(7)).unwrap();
+    assert_eq!(life.device.identity, None);
+    assert_eq!(life.try_(bind(8)), Err("secret_used"));
+    assert_eq!(life.try_(use_secret(1, 1)), Err("secret_used"));
+    assert_eq!(life.try_(on(Basis::HardwareKey, 1)), Err("no_identity"));
+    let mut other = by_secret(Tier::Low);
+    assert_eq!(other.try_(bind(1)), Err("secret_used"), "it gave a certificate for another key");
+}
+
 // RFC 5280 5.3.1: a holder speaks of its own key, not of authorities, and nothing is revoked for a while.
 #[test]
 fn a_holder_gives_reasons_that_are_a_holders() {

@@ -38,6 +38,11 @@ pub trait Records {
     fn account_of_key(&self, thumbprint: &[u8; 32]) -> Option<Account>;
     /// An enrollment secret that is given out, not used and not expired.
     fn secret(&self, id: SecretId) -> Option<Secret>;
+    /// Why an order of `account` for `identifiers` could never lead to a certificate, as far as that is known before
+    /// anything is proven. What is refused here is never looked at.
+    fn refusal(&self, _account: &Account, _identifiers: &[Identifier]) -> Option<String> {
+        None
+    }
     /// What is known of a certificate that an order of `account` for `identifiers` would replace (RFC 9773 5).
     fn predecessor(&self, account: &Account, certificate: &CertId, identifiers: &[Identifier])
     -> Predecessor;
@@ -282,6 +287,11 @@ impl Server {
     pub fn unavailable(&self, state: &State, why: &str, seed: &Seed, now: Timestamp) -> Reply {
         let problem = Problem::new(ErrorType::ServerInternal, why).status(503).header("retry-after", "5");
         self.finish(problem.to_reply(), state, seed, now)
+    }
+
+    /// The reply when a rule of the caller's refused a step, with its sentence.
+    pub fn refused(&self, state: &State, why: &str, seed: &Seed, now: Timestamp) -> Reply {
+        self.finish(Problem::new(ErrorType::Unauthorized, why).to_reply(), state, seed, now)
     }
 
     fn reply(&self, reply: Reply, context: &Context<'_>) -> Step {

@@ -39,6 +39,9 @@ impl Server {
                 .into_iter()
                 .fold(problem, |p, i| p.about(i, ErrorType::RejectedIdentifier, text)));
         }
+        if let Some(text) = context.records.refusal(account, &wish.identifiers) {
+            return Err(Problem::new(ErrorType::RejectedIdentifier, text));
+        }
         self.check_predecessor(context, account, &wish)?;
         let challenges = |identifier: &_| self.policy.challenges_for(identifier);
         let lifetimes = &self.policy.lifetimes;

@@ -11,7 +11,7 @@ fn an_account_needs_a_secret_and_each_secret_makes_one() {
     assert_eq!((bare.status, bare.problem()), (403, "externalAccountRequired"));
     let client = site.client();
     let account = site.books.accounts.values().next().unwrap();
-    assert_eq!(account.binding, Some(Binding { secret: secret().id(), record: record() }));
+    assert_eq!(account.binding, Some(Binding { record: record() }));
 
     let url = format!("{BASE}/new-account");
     let again = eab(&secret().id().to_string(), secret().reveal(), &url, &key.jwk());

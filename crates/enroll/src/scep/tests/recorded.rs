@@ -25,7 +25,7 @@ fn wish(received: Received) -> Option<(Vec<u8>, String, String, Vec<u8>)> {
 fn proven() -> crate::secret::SecretProven {
     match request().authentication {
         crate::Authentication::Secret(proven) => proven,
-        crate::Authentication::Certificate(_) => panic!("a secret"),
+        _ => panic!("a secret"),
     }
 }
 

@@ -129,7 +129,7 @@ impl Host {
         match self.engine.receive(&mut state, &*books, request, &seed, now()) {
             Step::Reply(reply) => reply,
             Step::Register(wish) => {
-                let binding = wish.secret.map(|proof| Binding { secret: proof.id(), record: record() });
+                let binding = wish.secret.as_ref().map(|_| Binding { record: record() });
                 books.used.extend(wish.secret.map(|proof| proof.id()));
                 let account = Account {
                     id: wish.id,

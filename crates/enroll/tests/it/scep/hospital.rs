@@ -150,7 +150,7 @@ impl Shared {
         let by = match request.authentication {
             Authentication::Secret(_) => "by secret",
             Authentication::Certificate(_) => "by certificate",
-            Authentication::Order(_) => "by an order",
+            Authentication::Order(_) => "by an order, which SCEP has not",
         };
         let became = match outcome {
             Outcome::Issued { .. } => "issued",

@@ -4,7 +4,7 @@
 //! its mistakes are found, putting a key together and knowing that it is the right one. Out of scope: who the people
 //! are and how the day goes (docs/pki-ceremony.md, which also specifies the bytes), sealing itself ([`super::seal`]).
 //!
-//! A share is 42 bytes, then the text form of [`text`]:
+//! A share is 42 bytes, then the text form of `text`:
 //! ```text
 //! version 4 bits = 1 | threshold-1 4 bits | count-1 4 bits | number-1 4 bits | set 4 | check 4 | value 32
 //! ```

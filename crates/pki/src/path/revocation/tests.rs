@@ -2,7 +2,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::*;
 use crate::path::generic::{AnchoredPath, Policy, Strictness, Usage, validate};
-use crate::path::{Anchors, PathError, Purpose, Rule};
+use crate::path::{Anchors, Purpose};
 use crate::testing::{self, Installation, Issued, List, NOW};
 use crate::write::Critical;
 
@@ -62,9 +62,7 @@ fn a_revoked_authority_takes_its_certificates_with_it() {
 fn without_a_list_for_each_certificate_the_status_is_unknown() {
     let a = Installation::new();
     let leaf = revocable(&a);
-    let unknown = PathError::Refused { position: 0, rule: Rule::RevocationUnknown };
-    assert_eq!(check(&a, &leaf, &[]).unwrap_err(), unknown);
-    for crls in [vec![of_root(&a, &[])], vec![of_issuing(&a, &List::of(&[]))]] {
+    for crls in [vec![], vec![of_root(&a, &[])], vec![of_issuing(&a, &List::of(&[]))]] {
         assert_eq!(check(&a, &leaf, &crls).unwrap_err(), PathError::RevocationUnknown);
     }
 }
@@ -74,7 +72,7 @@ fn without_a_list_for_each_certificate_the_status_is_unknown() {
 fn no_rev_avail_is_for_the_end_entity_alone() {
     let a = Installation::new();
     let leaf = a.forge(|_| {});
-    let unknown = PathError::Refused { position: 1, rule: Rule::RevocationUnknown };
+    let unknown = PathError::RevocationUnknown;
     assert_eq!(check(&a, &leaf, &[]).unwrap_err(), unknown);
     assert_eq!(check(&a, &leaf, &[of_issuing(&a, &List::of(&[]))]).unwrap_err(), unknown);
     let shard = List::of(&[]).shard(SHARD).sign(&a.keys, &a.authority.root);
@@ -86,15 +84,17 @@ fn no_rev_avail_is_for_the_end_entity_alone() {
 }
 
 #[test]
-fn an_old_list_is_no_answer_to_the_second() {
+fn an_old_list_is_no_answer() {
     let a = Installation::new();
     let leaf = revocable(&a);
     let ending = |next: Timestamp| {
         let list = List { next_update: Some(next), ..List::of(&[]) };
         check(&a, &leaf, &[of_root(&a, &[]), of_issuing(&a, &list)]).map(drop)
     };
-    assert_eq!(ending(NOW.plus_seconds(1)), Ok(()));
-    assert_eq!(ending(NOW), Err(PathError::CrlExpired { next_update: NOW }));
+    let skew = Freshness::at(NOW).skew_seconds;
+    assert_eq!(ending(NOW.plus_seconds(-skew)), Ok(()));
+    let this_update = List::of(&[]).this_update;
+    assert_eq!(ending(NOW.plus_seconds(-skew - 1)), Err(PathError::CrlNotFresh { this_update }));
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn a_list_that_another_key_signed_is_not_believed() {
     // Under our CA's name, by the key of another hospital's.
     let name = a.authority.issuing.certificate().subject_der();
     let forged = Crl::parse(&List::of(&[]).sign_as(&b.keys, &b.authority.issuing, name)).unwrap();
-    assert!(matches!(
-        check(&a, &leaf, &[of_root(&a, &[]), forged]),
-        Err(PathError::Invalid(why)) if why == "InvalidCrlSignatureForPublicKey"
-    ));
+    let crls = [of_root(&a, &[]), forged, of_issuing(&a, &List::of(&[]))];
+    assert_eq!(check(&a, &leaf, &crls[..2]).unwrap_err(), PathError::RevocationUnknown);
+    // Nor does it stand in the way of a good one.
+    assert!(check(&a, &leaf, &crls).is_ok());
 }
 
 #[test]
@@ -171,40 +171,26 @@ fn an_anchor_that_signs_no_lists_vouches_for_no_list() {
     };
     assert_eq!(
         validate(&chain, &Anchors::new(vec![silent]).unwrap(), &policy).unwrap_err(),
-        PathError::RefusedAnchor { rule: Rule::AnchorSignsNoLists }
+        PathError::RevocationUnknown
     );
 }
 
 #[test]
-fn lists_of_unsupported_kinds_are_not_read() {
+fn a_list_that_says_less_than_everything_makes_nothing_good_and_still_revokes() {
     let a = Installation::new();
-    let parse = |list: &List| Crl::parse(&list.sign(&a.keys, &a.authority.issuing)).map(drop);
-    let with = |extension: Vec<u8>| {
-        let mut list = List::of(&[]);
-        list.extensions.push(extension);
-        parse(&list)
-    };
-    let no = |id, value: &[u8]| testing::extension(id, Critical::No, value);
+    let (good, bad) = (revocable(&a), revocable(&a));
     let yes = |id, value: &[u8]| testing::extension(id, Critical::Yes, value);
-    let unsupported = [
-        // deltaCRLIndicator; IDP with onlySomeReasons and with indirectCRL; an unknown critical extension
+    for extension in [
+        // deltaCRLIndicator; IDP with onlySomeReasons
         yes("2.5.29.27", &[2, 1, 3]),
         yes("2.5.29.28", &[0x30, 4, 0x83, 2, 1, 0x40]),
-        yes("2.5.29.28", &[0x30, 3, 0x84, 1, 0xff]),
-        yes("1.2.3.4", &[5, 0]),
-    ];
-    for extension in unsupported {
-        assert!(matches!(with(extension), Err(CrlError::Unsupported(_))));
+    ] {
+        let mut list = List::of(&[&bad.certificate]);
+        list.extensions.push(extension);
+        let crls = [of_root(&a, &[]), of_issuing(&a, &list)];
+        assert_eq!(check(&a, &good, &crls).unwrap_err(), PathError::RevocationUnknown);
+        assert_eq!(check(&a, &bad, &crls).unwrap_err(), PathError::Revoked);
     }
-    // RFC 5280 5.2.3 and 5.2.5, and an extension twice.
-    let mut critical_number = List::of(&[]);
-    critical_number.extensions = vec![yes("2.5.29.20", &[2, 1, 7])];
-    assert!(matches!(parse(&critical_number), Err(CrlError::Malformed(_))));
-    assert!(matches!(with(no("2.5.29.20", &[2, 1, 8])), Err(CrlError::Malformed(_))));
-    let quiet_shard = no("2.5.29.28", &[0x30, 7, 0xa0, 5, 0xa0, 3, 0x86, 1, b'x']);
-    assert!(matches!(with(quiet_shard), Err(CrlError::Malformed(_))));
-    // Without nextUpdate nobody knows when there should be a newer one.
-    assert!(parse(&List { next_update: None, ..List::of(&[]) }).is_err());
 }
 
 // I12
@@ -228,10 +214,4 @@ fn cut_and_flipped_lists_are_refused() {
             kept.pop();
         }
     }
-    let longer = [der.as_slice(), &[0]].concat();
-    assert!(Crl::parse(&longer).is_err());
-    assert_eq!(
-        Crl::parse(&vec![0x30; MAX_CRL_BYTES + 1]).unwrap_err(),
-        CrlError::TooLarge(MAX_CRL_BYTES + 1)
-    );
 }

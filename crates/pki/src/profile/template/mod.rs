@@ -150,6 +150,10 @@ impl Template {
     pub fn description(&self) -> &str {
         &self.description
     }
+    /// Whether its certificates name who they are for, so that Lanyard recognises a peer by them.
+    pub fn names_its_subject(&self) -> bool {
+        self.forms.contains(&AltNameForm::UriId)
+    }
     /// What it certifies.
     pub fn subject(&self) -> SubjectKind {
         self.subject

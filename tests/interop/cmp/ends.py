@@ -1,0 +1,71 @@
+"""Steps: what time ends, and what is left of all of this."""
+
+from harness import check, same, until
+from scene import suite
+
+
+# R49: RFC 9810 5.3.18. From here on the clock is ahead.
+@suite.step
+def a_certificate_that_nobody_confirms_is_revoked_unless_it_is_used(s):
+    silent, busy = s.device("silent").approved().give_secret(), s.device("busy").approved().give_secret()
+    certificates = {}
+    for device in (silent, busy):
+        key = device.new_key("first")
+        file, said = device.ask("ir", device.mac(), key, "-disable_confirm")
+        check("CERTCONF" not in said, said)
+        certificates[device] = device.takes(file, key)
+    # A confirmation may be lost on the way; who uses the certificate has it.
+    busy.takes(busy.ask("kur", busy.signed(), busy.key)[0], busy.key)
+    s.set_clock("+11m")
+    until("what nobody confirmed is revoked", lambda: silent.revoked(certificates[silent]))
+    same(silent.revoked(certificates[silent]), "given_up", "reason")
+    last = s.hospital.as_("anna", "device", "events", silent.id)[-1]
+    same(last["event"]["event"], "certificate_revoked", "last event")
+    check(last["actor"] != silent.id, f"the control plane judged, not the device: {last}")
+    same(busy.revoked(certificates[busy]), None, "the one that was used")
+    # Power was lost in between: the device asks again, and nobody has to come by.
+    silent.takes(silent.ask("ir", silent.mac(), silent.key)[0], silent.key)
+
+
+# R36
+@suite.step
+def a_secret_ends(s):
+    device = s.device("hasty").approved().give_secret("1m")
+    s.set_clock("+13m")
+    said = s.refused("ir", "badMessageCheck", "the protection does not verify", *device.mac(), "-newkey", device.new_key("first"),
+                     "-certout", device.out("no.pem"))
+    check("expired" in said, said)
+    same([n for n in device.names() if n.startswith(("issuance", "certificate"))], [], "issuance")
+
+
+# I10
+@suite.step
+def no_file_of_the_server_holds_a_secret(s):
+    device = s.device("sealed").give_secret()
+    proof = device.secret.split("-")[1].encode()
+    s.refused("genm", "badMessageCheck", "does not verify", *device.mac(secret=device.secret[:-1]))
+    for path in s.hospital.data.rglob("*"):
+        if path.is_file():
+            check(proof not in path.read_bytes(), f"{path.name} holds a secret")
+    check(proof.decode() not in (s.folder / "up.err").read_text(), "the log holds a secret")
+
+
+# A restart ends transactions, not certificates.
+@suite.step
+def after_a_restart_clients_begin_anew(s):
+    device = s.device("restarted").enrolled()
+    s.hospital.restart(s.hospital.env)
+    signer = device.out("extra.pem")
+    device.takes(device.ask("kur", device.signed(), device.key, "-extracertsout", signer)[0], device.key)
+
+
+# I3, R48
+@suite.step
+def what_the_ledger_says_was_issued_is_what_devices_have(s):
+    sum_ = s.hospital.check_ledger()
+    same(sum_["open_issuances"], 0, "intents without a certificate")
+    lines = s.hospital.as_("anna", "cert", "ls")
+    # What a client rejected it has not kept.
+    rejected = {line["serial"] for line in lines if line["revoked"] and line["revoked"]["reason"] == "given_up"}
+    known = {line["serial"] for line in lines if line["kind"] == "device"}
+    same((known - rejected - s.given, s.given - known), (set(), set()), "certificates that only one side knows")
