@@ -174,7 +174,7 @@ impl Station {
     async fn decide(&self, state: &State, request: EnrollmentRequest) -> Answer {
         let how = Circumstances { authority: Some(&self.authority), ..Circumstances::USUAL };
         let outcome = certify_with(state, request.clone(), how).await;
-        Answer::Decided { request, outcome }
+        Answer::Decided { request: Box::new(request), outcome }
     }
 }
 
