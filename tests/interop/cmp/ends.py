@@ -1,7 +1,7 @@
 """Steps: what time ends, and what is left of all of this."""
 
-from harness import check, same, until
-from scene import suite
+from harness import check, run, same, until
+from scene import pems_in, serial_of, suite
 
 
 # R49: RFC 9810 5.3.18. From here on the clock is ahead.
@@ -32,8 +32,8 @@ def a_certificate_that_nobody_confirms_is_revoked_unless_it_is_used(s):
 def a_secret_ends(s):
     device = s.device("hasty").approved().give_secret("1m")
     s.set_clock("+13m")
-    said = s.refused("ir", "badMessageCheck", "the protection does not verify", *device.mac(), "-newkey", device.new_key("first"),
-                     "-certout", device.out("no.pem"))
+    said = s.refused("ir", "badMessageCheck", "the protection does not verify", *device.mac(), "-newkey",
+                     device.new_key("first"), "-certout", device.out("no.pem"))
     check("expired" in said, said)
     same([n for n in device.names() if n.startswith(("issuance", "certificate"))], [], "issuance")
 
@@ -48,6 +48,45 @@ def no_file_of_the_server_holds_a_secret(s):
         if path.is_file():
             check(proof not in path.read_bytes(), f"{path.name} holds a secret")
     check(proof.decode() not in (s.folder / "up.err").read_text(), "the log holds a secret")
+
+
+# R44, I7: the control plane renews its own certificate an hour after its start, and then as any.
+@suite.step
+def answers_are_signed_with_the_servers_newest_certificate(s):
+    device = s.device("watching").enrolled()
+
+    def signer():
+        extra = device.out("extra.pem")
+        s.cmp("genm", *device.signed(), "-extracertsout", extra)
+        return serial_of(extra)
+
+    before = signer()
+    s.set_clock("+2h")
+    until("the server's certificate is a new one", lambda: signer() != before)
+    device.takes(device.ask("kur", device.signed(), device.key)[0], device.key)
+
+
+# R44, R50, I7: devices go on calling the authority that they know.
+@suite.step
+def a_generation_of_authorities_takes_over_and_devices_hardly_notice(s):
+    device = s.device("of-two-generations").enrolled()
+    before, root = device.certificate, s.hospital.anchors
+    s.hospital.as_("sara", "ca", "create", "issuing-2")
+    s.hospital.as_("anna", "ca", "activate", "issuing-2")
+    both = "".join(a["certificate_pem"] for a in s.hospital.as_("anna", "ca", "list") if a["purpose"] == "devices")
+    answer = device.out("genp.der")
+    s.cmp("genm", *device.signed(), "-infotype", "caCerts", "-rspout", answer)
+    first = s.issuing
+    s.issuing = s.file("issuing-both.pem", both)
+    # recipient is the issuer of the certificate that signs: the one before, then the new one.
+    for key in (device.key, device.new_key("second")):
+        device.takes(device.ask("kur", device.signed(), key)[0], key)
+    for certificate, issuer, ok in ((before, first, True), (device.certificate, first, False),
+                                    (device.certificate, s.issuing, True)):
+        run("openssl", "verify", "-CAfile", root, "-untrusted", issuer, certificate, ok=ok, env=s.hospital.env)
+    for pem in pems_in(s.issuing):
+        der = run("openssl", "x509", "-outform", "DER", stdin=pem.encode()).stdout
+        check(der in answer.read_bytes(), "caCerts lack an authority that is about to issue")
 
 
 # A restart ends transactions, not certificates.

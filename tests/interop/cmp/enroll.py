@@ -94,7 +94,8 @@ def a_path_names_profile_and_operation(s):
     for path, fail, words in (("/p/device_ldevid/keyupdate", "badRequest", "this path is for another operation"),
                               ("/p/pacemaker", "notAuthorized", "profile_unknown: .*pacemaker"),
                               ("/p/pacemaker/initialization", "notAuthorized", "profile_unknown: .*pacemaker")):
-        s.refused("ir", fail, words, *device.mac(), "-newkey", key, "-certout", device.out("no.pem"), path=f"/.well-known/cmp{path}")
+        s.refused("ir", fail, words, *device.mac(), "-newkey", key, "-certout", device.out("no.pem"),
+                  path=f"/.well-known/cmp{path}")
     for path in ("/nested", "/p", "/p/a/b/c"):
         same(s.post(b"", path=f"/.well-known/cmp{path}").status, 404, path)
     file, _ = device.ask("ir", device.mac(), key, path="/.well-known/cmp/p/device_ldevid/initialization")
