@@ -143,5 +143,6 @@ def a_clock_that_is_ten_minutes_off_costs_nothing(s):
         device.takes(file, device.key)
     for offset in ("+20m", "-20m"):
         clock.write_text(offset + "\n")
-        no(device, "kur", "badTime", "set the clock", device.signed(), device.key,
+        # For a clock that is so late the server's certificate, minutes old, has not begun.
+        no(device, "kur", "badTime", "set the clock", device.signed(), device.key, "-unprotected_errors",
            env={"FAKETIME_TIMESTAMP_FILE": str(clock)})

@@ -175,6 +175,7 @@ class Device:
         same((line["kind"], line["subject"], line["owner"], line["site"], line["revoked"]),
              ("device", self.id, "biomed", s.hospital.SITE, None), f"inventory of {number}")
         self.recorded(number, key)
+        s.given.add(number)
         self.certificate, self.key = certificate, key
         return certificate
 

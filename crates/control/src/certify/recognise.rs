@@ -69,13 +69,25 @@ impl<J: Journal> Control<J> {
     /// to an engine, and nothing else.
     pub async fn knows(&self, authentication: &Authentication, now: Timestamp) -> Result<(), ControlError> {
         match authentication {
-            Authentication::Secret(proven) => match self.world().by_secret(proven.id()) {
-                Some((Subject::Device(_), _)) => Ok(()),
-                _ => Err(no_such_secret()),
-            },
-            Authentication::Certificate(chain) => self.by_certificate(chain, now).await.map(|_| ()),
             // ACME orders are kept for accounts, which are somebody.
             Authentication::Order(_) => Ok(()),
+            shown => self.device_of(shown, now).await.map(|_| ()),
+        }
+    }
+
+    /// Which device showed this.
+    pub async fn device_of(
+        &self,
+        authentication: &Authentication,
+        now: Timestamp,
+    ) -> Result<DeviceId, ControlError> {
+        match authentication {
+            Authentication::Secret(proven) => match self.world().by_secret(proven.id()) {
+                Some((Subject::Device(device), _)) => Ok(device),
+                _ => Err(no_such_secret()),
+            },
+            Authentication::Certificate(chain) => self.by_certificate(chain, now).await.map(|r| r.device),
+            Authentication::Order(_) => Err(ControlError::refused("not_a_device", "an order is no device's")),
         }
     }
 

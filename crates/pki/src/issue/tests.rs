@@ -25,6 +25,13 @@ fn a_device_certificate_says_what_its_profile_says() {
     assert!(!certificate.is_ca());
 }
 
+// R44: a device whose clock is as late as CMP forgives verifies what we signed with a certificate of this minute.
+#[test]
+fn the_control_planes_certificate_began_when_the_latest_clocks_are() {
+    let certificate = Installation::new().control().certificate;
+    assert_eq!(certificate.not_before(), NOW.plus_seconds(-900));
+}
+
 #[test]
 fn x509_cert_encodes_what_it_read_back_to_the_same_bytes() {
     use der::{Decode, Encode};

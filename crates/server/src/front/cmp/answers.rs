@@ -1,12 +1,14 @@
 //! What is answered to rr and genm.
 
-use lanyard_control::authority::Issuers;
 use lanyard_control::certify::{GivenUp, outcome};
+use lanyard_control::plane::ControlError;
 use lanyard_domain::event::RevocationReason;
+use lanyard_domain::time::Timestamp;
 use lanyard_enroll::Outcome;
-use lanyard_enroll::cmp::server::{RevocationOutcome, RevocationRequest};
+use lanyard_enroll::cmp::server::{Inform, RevocationOutcome, RevocationRequest};
 use lanyard_enroll::cmp::{Answers, Question, RootUpdate};
 use lanyard_pki::certificate::Certificate;
+use lanyard_pki::profile::KeyType;
 use lanyard_pki::spki::PublicKeyKind;
 
 use crate::state::State;
@@ -44,23 +46,40 @@ pub(super) async fn revoke(state: &State, request: &RevocationRequest) -> Revoca
     }
 }
 
-/// What a client may know before it asks for a certificate. CRLs are not among it: none are made yet.
-pub(super) fn inform(issuers: &Issuers, questions: &[Question]) -> Answers {
+/// What a device may know before it asks for a certificate: authorities, and what its profile wants. Lists of what is revoked
+/// are not told here: their addresses stand in the certificates.
+pub(super) async fn inform(state: &State, inform: &Inform, now: Timestamp) -> Result<Answers, ControlError> {
+    let device = state.control.device_of(&inform.authentication, now).await?;
+    let issuers = state.control.authority.issuers();
+    let key_kinds = {
+        let world = state.control.world();
+        let known = world.devices.get(&device);
+        let profile = known
+            .map(|device| issuers.profiles().for_device(device, inform.profile.as_deref()))
+            .transpose()?;
+        profile.map(|p| p.csr_expectation().key_types).unwrap_or_default()
+    };
     let authorities = issuers.issuing().iter().map(|i| i.issuer.certificate()).chain(issuers.roots());
-    Answers {
+    Ok(Answers {
         ca_certificates: authorities.map(|c| c.der().to_vec()).collect(),
-        root_update: questions.iter().find_map(|question| match question {
+        root_update: inform.questions.iter().find_map(|question| match question {
             Question::RootUpdate(known) => root_after(issuers.roots(), known.as_deref()),
             _ => None,
         }),
-        // RSA from 2048 bits on is certified; who has to choose is told the size that lasts beyond 2030 (NIST SP 800-57).
-        key_kinds: vec![
-            PublicKeyKind::P256,
-            PublicKeyKind::P384,
-            PublicKeyKind::Ed25519,
-            PublicKeyKind::Rsa(3072),
-        ],
+        key_kinds: key_kinds.into_iter().filter_map(kind).collect(),
         crls: Vec::new(),
+    })
+}
+
+/// ML-DSA has no kind here yet: no message can be signed with it.
+fn kind(key: KeyType) -> Option<PublicKeyKind> {
+    match key {
+        KeyType::P256 => Some(PublicKeyKind::P256),
+        KeyType::P384 => Some(PublicKeyKind::P384),
+        KeyType::Ed25519 => Some(PublicKeyKind::Ed25519),
+        // More bits are taken, fewer are not; who has to choose is told the size that lasts beyond 2030 (NIST SP 800-57).
+        KeyType::Rsa2048 => Some(PublicKeyKind::Rsa(3072)),
+        KeyType::MlDsa65 => None,
     }
 }
 

@@ -170,12 +170,13 @@ async fn act(state: &State, signing: &Signing, request: Request) -> Result<Draft
         }
         Request::Inform(inform) => {
             let now = state.clock.now();
-            if let Err(unknown) = state.control.knows(&inform.authentication, now).await {
-                let (fail, why) = no(&inform.authentication, unknown);
-                return Ok(inform.refuse(fail, &why, fresh()?, now));
+            match answers::inform(state, &inform, now).await {
+                Ok(answers) => Ok(inform.answer(&answers, fresh()?, now)),
+                Err(unknown) => {
+                    let (fail, why) = no(&inform.authentication, unknown);
+                    Ok(inform.refuse(fail, &why, fresh()?, now))
+                }
             }
-            let answers = answers::inform(&state.control.authority.issuers(), &inform.questions);
-            Ok(inform.answer(&answers, fresh()?, now))
         }
     }
 }
