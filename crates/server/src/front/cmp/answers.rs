@@ -54,8 +54,9 @@ pub(super) async fn inform(state: &State, inform: &Inform, now: Timestamp) -> Re
     let key_kinds = {
         let world = state.control.world();
         let known = world.devices.get(&device);
-        let profile =
-            known.map(|device| issuers.profiles().for_device(device, inform.profile.as_deref())).transpose()?;
+        let profile = known
+            .map(|device| issuers.profiles().for_device(device, inform.profile.as_deref()))
+            .transpose()?;
         profile.map(|p| p.csr_expectation().key_types).unwrap_or_default()
     };
     let authorities = issuers.issuing().iter().map(|i| i.issuer.certificate()).chain(issuers.roots());
