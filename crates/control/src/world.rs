@@ -246,7 +246,7 @@ impl World {
         let id = DeviceId::from(origin.stream);
         match event {
             Some(Event::CertificateIssued { certificate, serial, not_before, not_after, .. }) => {
-                self.into_inventory(origin, &certificate.0, serial, (*not_before, *not_after));
+                self.take_stock(origin, &certificate.0, serial, (*not_before, *not_after));
             }
             Some(Event::CertificateRevoked { serial, reason }) => {
                 self.inventory.revoke(serial, *reason, origin.time);
@@ -329,7 +329,7 @@ impl World {
         let id = ApplicationId::from(origin.stream);
         match event {
             Some(Event::CertificateIssued { certificate, serial, not_before, not_after, .. }) => {
-                self.into_inventory(origin, &certificate.0, serial, (*not_before, *not_after));
+                self.take_stock(origin, &certificate.0, serial, (*not_before, *not_after));
             }
             Some(Event::CertificateRevoked { serial, reason }) => {
                 self.inventory.revoke(serial, *reason, origin.time);
@@ -477,10 +477,10 @@ impl World {
                 Event::ServerCertified { certificate, serial, not_after, .. }
                 | Event::ResponderCertified { certificate, serial, not_after, .. },
             ) => {
-                self.into_inventory(origin, &certificate.0, serial, (origin.time, *not_after));
+                self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
             }
             Some(Event::RaCertified { authority, certificate, serial, not_after, .. }) => {
-                self.into_inventory(origin, &certificate.0, serial, (origin.time, *not_after));
+                self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
                 let of_it = self.ras.entry(authority.clone()).or_default();
                 of_it.push(certificate.0.clone());
                 if of_it.len() > MOST_RAS {
@@ -532,7 +532,7 @@ impl World {
         Touched::Nothing
     }
 
-    fn into_inventory(
+    fn take_stock(
         &mut self,
         origin: Origin,
         certificate: &[u8],

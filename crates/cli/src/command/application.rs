@@ -86,7 +86,7 @@ pub async fn run(command: ApplicationCommand, desk: &Desk) -> anyhow::Result<()>
         }
         ApplicationCommand::Secret { application, time, reason } => {
             let application = resolve(&mut session, &application).await?;
-            let (secret, expires) = (SecretId::from_random(random()?), time.from_now());
+            let (secret, expires) = (SecretId::from_random(random()?), time.ahead_of_now());
             let action = Action::IssueApplicationSecret { application, secret, expires };
             let recorded = session.decide(action, &reason).await?;
             desk.output.one(&SecretGiven::new(application.to_string(), secret, &recorded)?, secret_text)

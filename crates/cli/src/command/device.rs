@@ -227,7 +227,7 @@ pub async fn run(command: DeviceCommand, desk: &Desk) -> anyhow::Result<()> {
         }
         DeviceCommand::Secret { device, time, reason } => {
             let device = resolve(&mut session, &device).await?;
-            let (secret, expires) = (SecretId::from_random(random()?), time.from_now());
+            let (secret, expires) = (SecretId::from_random(random()?), time.ahead_of_now());
             let recorded = session.decide(Action::IssueSecret { device, secret, expires }, &reason).await?;
             desk.output.one(&SecretGiven::new(device.to_string(), secret, &recorded)?, secret_text)
         }
@@ -238,7 +238,7 @@ pub async fn run(command: DeviceCommand, desk: &Desk) -> anyhow::Result<()> {
         }
         DeviceCommand::AllowLateRenewal { device, time, reason } => {
             let device = resolve(&mut session, &device).await?;
-            let until = time.from_now();
+            let until = time.ahead_of_now();
             desk.recorded(&session.decide(Action::AllowLateRenewal { device, until }, &reason).await?)
         }
         DeviceCommand::Retire(d) => {
@@ -273,7 +273,7 @@ pub struct Span(i64);
 
 impl Span {
     /// The moment that lies so far ahead.
-    pub(super) fn from_now(self) -> Timestamp {
+    pub(super) fn ahead_of_now(self) -> Timestamp {
         lanyard_api::clock::Clock::system().now().plus_seconds(self.0)
     }
 }

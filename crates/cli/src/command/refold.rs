@@ -11,7 +11,7 @@ use lanyard_api::signing::verify_statement;
 use lanyard_control::world::{Origin, World};
 use lanyard_domain::device::Stage;
 use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
+use lanyard_domain::id::{ApplicationId, DeviceId, OperatorId, StreamId};
 use lanyard_domain::operator::Role;
 use lanyard_domain::statement::SignedStatement;
 use lanyard_domain::time::Timestamp;
@@ -77,7 +77,8 @@ impl Refold {
                 devices: self.world.devices.len(),
                 operators: self.world.operators.len(),
                 statements: self.statements,
-                open_issuances: self.world.devices.values().map(|d| d.pending.len()).sum(),
+                open_issuances: self.world.devices.values().map(|d| d.pending.len()).sum::<usize>()
+                    + self.world.applications.values().map(|a| a.pending.len()).sum::<usize>(),
             }),
         }
     }
@@ -143,6 +144,13 @@ impl Refold {
 
     /// I1
     fn approver_is_another_person(&self, event: &Event, origin: Origin) -> Result<(), String> {
+        if let Event::ApplicationApproved { .. } = event {
+            return match self.world.applications.get(&ApplicationId::from(origin.stream)) {
+                Some(application) if application.requester != origin.actor => Ok(()),
+                Some(_) => Err(format!("operator {} approved their own request", origin.actor)),
+                None => Err("an approval of an application that was never registered".to_owned()),
+            };
+        }
         let Event::DeviceApproved { role, .. } = event else { return Ok(()) };
         let Some(device) = self.world.devices.get(&DeviceId::from(origin.stream)) else {
             return Err("an approval of a device that was never registered".to_owned());
@@ -161,8 +169,10 @@ impl Refold {
     /// I3
     fn certified_only_when_intended(&self, event: &Event, origin: Origin) -> Result<(), String> {
         let Event::CertificateIssued { issuance, serial, .. } = event else { return Ok(()) };
-        let device = self.world.devices.get(&DeviceId::from(origin.stream));
-        if device.is_some_and(|d| d.pending.iter().any(|p| p.issuance == *issuance)) {
+        let device = self.world.devices.get(&DeviceId::from(origin.stream)).map(|d| &d.pending);
+        let application =
+            self.world.applications.get(&ApplicationId::from(origin.stream)).map(|a| &a.pending);
+        if device.or(application).is_some_and(|pending| pending.iter().any(|p| p.issuance == *issuance)) {
             return Ok(());
         }
         Err(format!("certificate {serial} was issued without a recorded intent"))
@@ -170,7 +180,8 @@ impl Refold {
 
     /// I2: a retired device is retired for ever. What only takes away (an intent given up, a revocation) may still come.
     fn nothing_after_retirement(&self, kind: u16, origin: Origin) -> Result<(), String> {
-        const LIFE: [u16; 20] = [2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26];
+        const LIFE: [u16; 21] =
+            [2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26, 27];
         let retired = origin.stream_kind == StreamKind::Device as u8
             && self
                 .world
@@ -206,6 +217,7 @@ fn carried(event: &Event) -> Carried<'_> {
 #[cfg(test)]
 mod tests {
     use lanyard_api::signing::{OperatorKey, sign_statement};
+    use lanyard_domain::application::ApplicationRecord;
     use lanyard_domain::id::IssuanceId;
     use lanyard_domain::record::DeviceRecord;
     use lanyard_domain::statement::{Action, Statement};
@@ -374,10 +386,38 @@ mod tests {
         log.refused("had no rights then");
     }
 
+    // I1
+    #[test]
+    fn an_application_that_was_approved_by_who_registered_it_is_found() {
+        let (mut log, anna, ben) = begun();
+        let registered = Event::ApplicationRegistered {
+            record: ApplicationRecord {
+                name: "pacs".into(),
+                dns: vec!["pacs.hospital.example".into()],
+                ips: Vec::new(),
+                site: "main".into(),
+                owner: "imaging".into(),
+                purpose: "Images".into(),
+            },
+            statement: anna.signs(ORIGIN, Action::RemoveOperator { operator: ben.id }),
+        };
+        let approved = |by: &Person| Event::ApplicationApproved {
+            statement: by.signs(ORIGIN, Action::RemoveOperator { operator: ben.id }),
+        };
+        log.record(StreamKind::Application, [0x60; 16], anna.id, &registered);
+        log.record(StreamKind::Application, [0x60; 16], anna.id, &approved(&anna));
+        log.refused("approved their own request");
+        let (mut log, _, ben) = begun();
+        let approved = Event::ApplicationApproved {
+            statement: ben.signs(ORIGIN, Action::RemoveOperator { operator: ben.id }),
+        };
+        log.record(StreamKind::Application, [0x60; 16], ben.id, &approved);
+        log.refused("never registered");
+    }
+
     // I3
     #[test]
     fn a_certificate_without_its_intent_is_found() {
-        let (mut log, _, ben) = begun();
         let issued = Event::CertificateIssued {
             issuance: IssuanceId::from_bytes([7; 16]),
             serial: "0a".into(),
@@ -387,8 +427,11 @@ mod tests {
             not_before: Timestamp::default(),
             not_after: Timestamp::default(),
         };
-        log.record(StreamKind::Device, PUMP, ben.id, &issued);
-        log.refused("certificate 0a was issued without a recorded intent");
+        for kind in [StreamKind::Device, StreamKind::Application] {
+            let (mut log, _, ben) = begun();
+            log.record(kind, PUMP, ben.id, &issued);
+            log.refused("certificate 0a was issued without a recorded intent");
+        }
     }
 
     // I2

@@ -70,6 +70,12 @@ impl Device {
         let Some(identity) = &self.identity else {
             return Err(Refusal::new("no_identity", "no key is bound to this device; it must enroll"));
         };
+        if self.lost_keys.contains(spki) {
+            return Err(Refusal::new(
+                "key_compromised",
+                "a certificate for this key was revoked because others may know it: make a new key on the device",
+            ));
+        }
         if basis == Basis::Evidence {
             return Ok(());
         }

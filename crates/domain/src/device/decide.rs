@@ -331,6 +331,10 @@ impl Device {
                 self.bind_account(secret, account_sha256, jwk, now)
             }
             Command::ReplaceAccount { account_sha256, by_sha256, jwk } => {
+                // Before the approvals too; nothing new comes into a life that has ended.
+                if !matches!(self.stage, Stage::Registered(_)) {
+                    self.may_hold_identity()?;
+                }
                 Ok(replaced_account(account_sha256, by_sha256, jwk))
             }
             Command::EndAccount { account_sha256 } => {

@@ -23,6 +23,9 @@ use crate::text::Digest;
 use crate::time::Timestamp;
 use crate::trust::{Reason, Verdict};
 
+/// CRLReason of RFC 5280 5.3.1.
+const KEY_COMPROMISE: u8 = 1;
+
 /// Where a device is in its life. Each variant carries what only that stage has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
@@ -237,6 +240,8 @@ pub struct Device {
     pub secret: Option<Box<OpenSecret>>,
     /// Revoked as a whole: no credential until a person releases it.
     pub barred: Option<RevocationReason>,
+    /// Keys that others may know: certified for nobody again, not even for this device.
+    pub lost_keys: Box<[Digest]>,
     /// Until when it may renew although its certificate has ended.
     pub late_until: Option<Timestamp>,
     /// Its last appraisal.
@@ -270,6 +275,7 @@ impl Device {
             pending: Vec::new(),
             secret: None,
             barred: None,
+            lost_keys: Box::default(),
             late_until: None,
             evidence: None,
             recorded: Verdict::Untrusted,
@@ -362,6 +368,10 @@ impl Device {
                 let (gone, kept): (Vec<Certificate>, _) =
                     self.certificates.drain(..).partition(|c| &c.serial == serial);
                 self.certificates = kept;
+                if reason.crl_reason() == KEY_COMPROMISE {
+                    let lost = gone.iter().map(|c| c.spki_sha256).filter(|key| !self.lost_keys.contains(key));
+                    self.lost_keys = self.lost_keys.iter().copied().chain(lost).collect();
+                }
                 // One that nobody took was no answer: its secret is good for that key still.
                 let untaken = |c: &Certificate| *reason == RevocationReason::GivenUp && c.seen_at.is_none();
                 if let Some(open) = self.secret.as_mut()

@@ -25,7 +25,7 @@ pub enum Answer {
     /// The rules decided about this request: `Wish::Decide`, or `Wish::Enroll` with its secret proven.
     Decided {
         /// What they decided about.
-        request: EnrollmentRequest,
+        request: Box<EnrollmentRequest>,
         /// What they decided.
         outcome: Outcome,
     },
@@ -59,7 +59,7 @@ impl Responder {
                     return self.success(exchange, &chain, sign, fresh);
                 }
                 Outcome::Pending { .. } => {
-                    if transactions.wait(key, request, now).is_ok() {
+                    if transactions.wait(key, *request, now).is_ok() {
                         return self.certrep(&exchange.head, &Status::Pending, sign, fresh);
                     }
                     Refusal::TooManyWaiting

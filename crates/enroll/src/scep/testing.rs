@@ -23,7 +23,7 @@ pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_795_305_600);
 /// What the recorded clients had been given.
 pub(super) const CHALLENGE: &str = "ufegy2lq-4nnkxq7sm5brqvd3jq6y2tkn3x5a6wqe";
 
-const RESPONDER: &[u8] = include_bytes!("../../tests/data/scep/responder.der");
+pub(super) const RESPONDER: &[u8] = include_bytes!("../../tests/data/scep/responder.der");
 const RESPONDER_KEY: &[u8] = include_bytes!("../../tests/data/scep/responder.key.der");
 const ISSUING: &[u8] = include_bytes!("../../tests/data/scep/issuing.der");
 const MICROMDM: &[u8] = include_bytes!("../../tests/data/scep/micromdm-pkcsreq.der");

@@ -123,8 +123,10 @@ impl Station {
         let ra = ra(state, &authority, false).await.map_err(|e| e.to_string())?;
         let ra = ra.ok_or_else(|| format!("the RA of `{authority}` has no certificate"))?;
         let der = |certificate: &lanyard_pki::certificate::Certificate| certificate.der().to_vec();
-        // Without the root: clients encrypt to every certificate that they get, and the root's key is not RSA.
-        let responder = Responder::new(&der(&ra.certificate), &[der(&ra.issuer)], state.scep.algorithms);
+        // With the roots: certmonger trusts an answer only if it gets a whole chain (RFC 8894 4.2.1.2).
+        let issuers = state.control.authority.issuers();
+        let above: Vec<Vec<u8>> = std::iter::once(&ra.issuer).chain(issuers.roots()).map(der).collect();
+        let responder = Responder::new(&der(&ra.certificate), &above, state.scep.algorithms);
         let responder = responder.and_then(|r| r.with_former(&ra.former)).and_then(|r| match &ra.next {
             Some(next) => r.with_next(vec![der(next)]),
             None => Ok(r),
@@ -174,7 +176,7 @@ impl Station {
     async fn decide(&self, state: &State, request: EnrollmentRequest) -> Answer {
         let how = Circumstances { authority: Some(&self.authority), ..Circumstances::USUAL };
         let outcome = certify_with(state, request.clone(), how).await;
-        Answer::Decided { request, outcome }
+        Answer::Decided { request: Box::new(request), outcome }
     }
 }
 

@@ -200,7 +200,9 @@ impl Hospital {
 
     pub async fn accept_maker(&self, maker: &MakerCa) {
         let certificate = Blob(maker.root_der().to_vec());
-        self.decide(&self.security, Action::AddEndorsement { certificate, grade: None }).await.unwrap();
+        self.decide(&self.security, Action::AddEndorsement { certificate, grade: None, uses: Vec::new() })
+            .await
+            .unwrap();
     }
 
     /// Proposed by one, approved by another.

@@ -206,7 +206,8 @@ fn a_revoked_device_has_no_credential_and_gets_none_until_it_is_released() {
     assert_eq!(life.try_(bind(1)), Err("revoked"));
     assert_eq!(life.try_as(person.id, revoke()), Err("revoked"));
     life.try_as(person.id, Command::Release { by: &person, statement: signed() }).unwrap();
-    assert_eq!(life.try_(on(Basis::Credential, 1)), Ok(()));
+    assert_eq!(life.try_(on(Basis::Credential, 1)), Err("key_compromised"), "a thief had the key");
+    assert_eq!(life.try_(on(Basis::Credential, 2)), Ok(()));
 }
 
 // R49

@@ -27,7 +27,7 @@ fn decided(asked: Asked, outcome: Outcome, transactions: &mut Transactions) -> D
         }
         Wish::Decide(request) => request,
     };
-    answer(&asked.exchange, Answer::Decided { request, outcome }, transactions)
+    answer(&asked.exchange, Answer::Decided { request: Box::new(request), outcome }, transactions)
 }
 
 fn ask(draft: &Draft<'_>, transactions: &Transactions) -> Asked {
@@ -178,7 +178,7 @@ fn our_own_failure_is_an_http_error_that_asks_to_come_again() {
     assert_eq!(done.reply.status, 503);
     assert!(done.reply.headers.contains(&("retry-after", "60".to_owned())));
     let asked = ask(&Draft::pkcs_req(&DEVICE), &transactions);
-    let answer = Answer::Decided { request: request(), outcome: issued() };
+    let answer = Answer::Decided { request: Box::new(request()), outcome: issued() };
     let no_key = |_: &[u8]| Err("the key store is away");
     let done = responder(Algorithms::Legacy).answer(
         &asked.exchange,

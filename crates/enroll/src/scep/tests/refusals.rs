@@ -168,3 +168,14 @@ fn a_broken_signature_is_told_apart_from_a_broken_digest() {
     changed[serial + 3] ^= 1;
     assert_eq!(done(receive(&responder, &changed, &none)).refusal, Some(Refusal::NoSignerCertificate));
 }
+
+// R56: clients keep the certificate that they got for longer than it is good.
+#[test]
+fn what_was_encrypted_to_a_former_certificate_still_opens_and_to_others_not() {
+    let (message, none) = (Draft::pkcs_req(&DEVICE).make(), Transactions::default());
+    let renewed = Responder::new(&issuing(), &[], Algorithms::Current).unwrap();
+    assert_eq!(done(receive(&renewed, &message, &none)).refusal, Some(Refusal::NotForUs));
+    let knows = renewed.clone().with_former(&[RESPONDER.to_vec()]).unwrap();
+    assert!(matches!(asked(receive(&knows, &message, &none)).wish, Wish::Enroll(_)));
+    assert!(matches!(renewed.with_former(&[vec![0x30]]), Err(SetupError::Certificate { number: 1, .. })));
+}

@@ -158,6 +158,6 @@ impl Shared {
             _ => "no",
         };
         state.diary.push(format!("{by}: {became}"));
-        Answer::Decided { request, outcome }
+        Answer::Decided { request: Box::new(request), outcome }
     }
 }
