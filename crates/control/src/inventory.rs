@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use lanyard_domain::event::RevocationReason;
+use lanyard_domain::event::{RevocationReason, StreamKind};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::serial::Serial;
@@ -156,10 +156,12 @@ impl Inventory {
         self.entries.iter()
     }
 
-    /// How many of an authority's have not ended and are not revoked at `now`: what still drains.
+    /// How many of an authority's have not ended and are not revoked at `now`: what still drains. Our own (responders, listeners)
+    /// do not count: they are there as long as the authority is.
     pub fn live(&self, issuer: IssuerIndex, now: Timestamp) -> usize {
         let live = |(serial, entry): &(&Serial, &Entry)| {
             entry.issuer == issuer
+                && entry.subject_kind != StreamKind::System as u8
                 && entry.not_after >= now
                 && !self.revoked.contains_key(&(issuer, **serial))
         };

@@ -20,6 +20,8 @@ use crate::plane::{Control, Refused};
 const LATE_PERCENT: i64 = 80;
 /// Beyond this, certificates that were told of are forgotten, and at worst told of again.
 const MOST_TOLD: usize = 1_000_000;
+/// Alarms of one round for each step of devices: those that are not raised are not told either, and the next round has them.
+const MOST_AT_ONCE: usize = 256;
 
 /// A device whose renewal did not come in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +138,7 @@ impl<J: Journal> Control<J> {
                 ended,
             })
         };
-        among.iter().filter_map(late).collect()
+        among.iter().filter_map(late).take(MOST_AT_ONCE).collect()
     }
 
     /// Raises the alarm on the device's chain, for its present owner.

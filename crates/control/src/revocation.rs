@@ -27,7 +27,7 @@ const LIST_SECONDS: i64 = 24 * 3_600;
 const BACKDATE_SECONDS: i64 = 300;
 
 impl<J: Journal> Control<J> {
-    /// The list at this place as of now, signed. `None`: no such authority, or we serve no lists.
+    /// The list at this place as of now, signed. `None`: no such authority, another number of shards, or we serve no lists.
     pub fn revocation_list(&self, place: &Place, now: Timestamp) -> Result<Option<SignedCrl>, ControlError> {
         let issuers = self.authority.issuers();
         let ca = issuers
@@ -37,6 +37,9 @@ impl<J: Journal> Control<J> {
         let (Some(ca), Some(uris)) = (ca, self.authority.installation.revocation.as_ref()) else {
             return Ok(None);
         };
+        if place.shards() != uris.shards() {
+            return Ok(None);
+        }
         let bug = |e: String| ControlError::Bug(format!("a revocation list of `{}`: {e}", ca.name));
         let entries = {
             let world = self.world();

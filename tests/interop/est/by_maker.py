@@ -167,6 +167,8 @@ def a_device_that_began_with_a_secret_may_go_over_to_its_factory_certificate(s):
     device = s.device("upgraded").enrolled()
     made = s.maker.idevid("upgraded", "SN-upgraded")
     key = device.new_key("operational")
+    by_factory(device, made, key).refused(403, r"\(hardware_not_vouched_for\)$")
+    device.give_secret()
     device.takes(by_factory(device, made, key), key)
     device.by_certificate(device.new_key("soft")).refused(403, "new_key_not_in_hardware")
 

@@ -21,6 +21,9 @@ use crate::plane::{Control, ControlError, Extras, find};
 use crate::upkeep::ITSELF;
 use crate::world::World;
 
+/// From a certificate's beginning (it lies 300 s back) to the longest wait for a confirmation, with room for a slow machine.
+const SILENCE_SECONDS: i64 = 1_200;
+
 /// What a holder's wish to have a certificate revoked came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenUp {
@@ -109,7 +112,9 @@ impl<J: Journal> Control<J> {
         };
         self.end(DeviceId::from(entry.subject), actor, now, |device| {
             let held = device.certificates.iter().find(|c| c.sha256 == sha256)?;
-            let untaken = why == NotTaken::Rejected || held.seen_at.is_none();
+            // A first message that is played again long after must not end what was confirmed then.
+            let young = now.seconds_since(entry.not_before) <= SILENCE_SECONDS;
+            let untaken = why == NotTaken::Rejected || (held.seen_at.is_none() && young);
             let reason = RevocationReason::GivenUp;
             untaken.then(|| Command::RevokeOwn { serial: held.serial.clone(), reason })
         })

@@ -145,6 +145,13 @@ impl Device {
                 ),
             ));
         }
+        // An old certificate that ended while a newer one went on is no renewal that came too late.
+        if self.certificates.iter().any(|c| c.not_after > ended) {
+            return Err(Refusal::new(
+                "not_its_last_certificate",
+                "this certificate has ended and a later one was issued; ask with that one",
+            ));
+        }
         let by_itself = matches!(self.record.tier, Tier::Standard | Tier::Low);
         if by_itself || self.late_until.is_some_and(|until| now <= until) {
             return Ok(());
@@ -267,12 +274,13 @@ impl Device {
         key: MakerIdentity,
         certificate_sha256: Digest,
         endorsement_sha256: Digest,
+        now: Timestamp,
     ) -> Result<Vec<Event>, Refusal> {
         self.may_hold_identity()?;
         match &self.identity {
             Some(Identity::Maker(bound)) if bound.key_sha256 == key.key_sha256 => return Ok(Vec::new()),
             // A key in hardware takes the place of one in a file, never the other way round (I2).
-            None | Some(Identity::Soft) => {}
+            None | Some(Identity::Soft) => self.may_go_over_to(&key.key_sha256, now)?,
             Some(Identity::Maker(_) | Identity::Tpm(_)) => {
                 return Err(Refusal::new(
                     "other_hardware",
@@ -293,6 +301,25 @@ impl Device {
             endorsement_sha256,
             grade: key.grade,
         }])
+    }
+
+    /// A record that stands on a key in a file takes hardware only when a person vouches for it: by its key on the purchase
+    /// list, or by a one-time secret that is still open. Else any genuine board of the maker could take the record over (I2).
+    pub(super) fn may_go_over_to(&self, key: &Digest, now: Timestamp) -> Result<(), Refusal> {
+        if self.identity != Some(Identity::Soft) || self.record.ek_sha256 == Some(*key) {
+            return Ok(());
+        }
+        if self.secret.as_ref().is_some_and(|secret| !secret.answered && now <= secret.expires) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "hardware_not_vouched_for",
+            format!(
+                "this record stands on a key in a file; before hardware takes its place a person must vouch for it: \
+                 `lanyard device secret {}`, then ask again",
+                self.id
+            ),
+        ))
     }
 
     pub(super) fn revoke(

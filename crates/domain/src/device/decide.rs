@@ -230,6 +230,7 @@ impl Device {
             } => {
                 self.may_hold_identity()?;
                 self.same_hardware(&ek_sha256)?;
+                self.may_go_over_to(&ek_sha256, now)?;
                 Ok(vec![Event::IdentityBound {
                     ek_sha256,
                     ek_certificate_sha256,
@@ -240,7 +241,7 @@ impl Device {
                 }])
             }
             Command::BindMakerKey { format, key, certificate_sha256, endorsement_sha256 } => {
-                self.bind_maker_key(format, key, certificate_sha256, endorsement_sha256)
+                self.bind_maker_key(format, key, certificate_sha256, endorsement_sha256, now)
             }
             Command::IssueSecret { by, secret, expires, statement } => {
                 self.issue_secret(by, secret, expires, statement, now)

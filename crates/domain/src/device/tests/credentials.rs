@@ -181,6 +181,9 @@ fn a_device_with_a_tpm_renews_only_with_fresh_evidence() {
 #[test]
 fn hardware_takes_the_place_of_a_file_and_never_the_other_way_round() {
     let mut life = by_secret(Tier::Low);
+    assert_eq!(life.try_(maker(5)), Err("hardware_not_vouched_for"), "any board of the maker could come");
+    assert_eq!(life.try_(bind(5)), Err("hardware_not_vouched_for"));
+    give_secret(&mut life, 2, DAY).unwrap();
     life.try_(maker(5)).unwrap();
     assert_eq!(life.try_(maker(5)), Ok(()));
     assert_eq!(life.try_(maker(6)), Err("other_hardware"));
