@@ -16,6 +16,8 @@ pub(crate) enum Act {
     Proof,
     /// A device's token: twelve an hour are needed, sixty a minute are a loop.
     Token,
+    /// A certificate by a protocol of the field, of a device or an application: some a year are needed, a few when it is set up.
+    Certificate,
     /// A gateway's certificate: one a day is needed.
     GatewayCertificate,
     /// A gateway's anchor: one each five seconds is usual, one with each evidence export on top.
@@ -27,6 +29,7 @@ impl Act {
         match self {
             Act::Proof => 120,
             Act::Token => 60,
+            Act::Certificate => 30,
             Act::GatewayCertificate => 6,
             Act::Anchor => 600,
         }

@@ -97,7 +97,7 @@ impl Secret {
 #[cfg(test)]
 impl Secret {
     /// As secrets were when the messages under `cmp/vectors` were recorded: 160 bits of MAC, 41 characters.
-    pub(crate) fn as_recorded(mut self) -> Self {
+    pub(crate) fn into_recorded(mut self) -> Self {
         self.text.truncate(41);
         self
     }

@@ -110,6 +110,7 @@ impl<J: Journal> Control<J> {
             all_registered(application, order.identifiers().iter().map(|i| i.identifier()))?;
             // A dry run: nothing is prepared, and no claim taken, for who will be refused or told to wait.
             application.decide(intent(None, request), now)?;
+            self.paces.admit(id.into(), Act::Certificate, now)?;
             let site = application.record.site.clone();
             let addresses = addresses(order)?;
             self.authority.prepare_application(

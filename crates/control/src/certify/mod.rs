@@ -181,6 +181,7 @@ impl<J: Journal> Control<J> {
             let device = find(&world, id)?;
             // A dry run: nothing is prepared, and no claim taken, for who will be refused or told to wait.
             decide_all(&world, device, self.commands(&recognised, device, spki, None, &request)?, now)?;
+            self.paces.admit(id.into(), Act::Certificate, now)?;
             self.authority.prepare_device(permit, device, wish, now)?
         };
         let mut claims = vec![Claim { space: Space::TlsKey, key: spki }];

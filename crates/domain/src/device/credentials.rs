@@ -18,6 +18,8 @@ use crate::trust::{Reason, Strength};
 pub const LONGEST_SECRET_SECONDS: i64 = 30 * 86_400;
 /// A device that was switched off may come back this long after its last certificate ended; then it enrolls anew.
 pub const LATE_RENEWAL_SECONDS: i64 = 90 * 86_400;
+/// A device has a certificate or two for each use, and their successors; more is a loop, and all of it stands in memory.
+const MOST_CERTIFICATES: usize = 32;
 /// As long as a secret: both are a person's word that a device is about to ask.
 pub const LONGEST_LATE_ALLOWANCE_SECONDS: i64 = LONGEST_SECRET_SECONDS;
 
@@ -93,6 +95,15 @@ impl Device {
                     "a device of tier `{}` needs a key in hardware that its maker vouches for: enroll with its TPM, \
                      its factory certificate (IDevID) or an attested key",
                     self.record.tier
+                ),
+            ));
+        }
+        if self.certificates.iter().filter(|c| c.not_after > now).count() >= MOST_CERTIFICATES {
+            return Err(Refusal::new(
+                "too_many_certificates",
+                format!(
+                    "this device has {MOST_CERTIFICATES} certificates that have not ended; look for a loop in it, and revoke \
+                     those it does not use: `lanyard cert ls`, `lanyard cert revoke`"
                 ),
             ));
         }

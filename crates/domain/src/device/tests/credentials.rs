@@ -249,6 +249,20 @@ fn a_device_gives_one_of_its_certificates_up_and_keeps_its_identity() {
     assert_eq!(life.try_(on(Basis::Credential, 2)), Ok(()), "it may have another");
 }
 
+// I12
+#[test]
+fn a_device_in_a_loop_gets_so_many_certificates_and_no_more() {
+    let mut life = by_secret(Tier::Low);
+    for n in 2..=32 {
+        life.try_(on(Basis::Credential, n)).unwrap();
+        let now = life.now;
+        life.try_(certify(n, now)).unwrap();
+    }
+    assert_eq!(life.try_(on(Basis::Credential, 33)), Err("too_many_certificates"));
+    life.try_(Command::RevokeOwn { serial: "02".into(), reason: RevocationReason::GivenUp }).unwrap();
+    assert_eq!(life.try_(on(Basis::Credential, 33)), Ok(()));
+}
+
 // R43, R51: a device that was switched off comes back, by tier with a person's word.
 #[test]
 fn renewal_after_the_end_needs_a_person_for_the_upper_tiers() {

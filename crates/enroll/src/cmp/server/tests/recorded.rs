@@ -32,7 +32,7 @@ fn first_messages_of_openssl_are_served_and_changed_ones_are_not() {
             let received = bench.server.receive(message, Some(CONTENT_TYPE), &Endpoint::default(), sent);
             let Ok(received) = received else { return None };
             received
-                .verify(Some(&secret(1).as_recorded()))
+                .verify(Some(&secret(1).into_recorded()))
                 .ok()?
                 .accept(&bench.server, &mut transactions, sent)
                 .ok()
@@ -70,7 +70,7 @@ fn later_messages_of_openssl_verify_and_belong_to_no_transaction_of_ours() {
         let (parts, sent, bench) = recorded(message);
         assert_eq!(parts.kind(), Some(kind));
         let mut transactions = Transactions::new(TransactionLimits::default());
-        let asked = ask(&bench.server, &mut transactions, message, Some(&secret(1).as_recorded()), sent);
+        let asked = ask(&bench.server, &mut transactions, message, Some(&secret(1).into_recorded()), sent);
         assert_eq!(refusal_of(asked), Refusal::UnknownTransaction);
     }
 }
