@@ -1,5 +1,7 @@
 """Steps: SCEP is turned on, and strongSwan's `pki` enrolls, waits, renews and is refused."""
 
+import base64
+
 from harness import check, refusal, run, same, until
 from scene import suite
 
@@ -132,6 +134,24 @@ def revoked_and_retired_devices_renew_nothing(s):
     done = retired.renews("second", ok=False)
     check("badRequest" in done.err, done.err)
     check(set(retired.alarms()) & {"retired_identity_used", "revoked_certificate_used"}, retired.alarms())
+
+
+# R40: relying parties that leave the legacy authority out must not meet its devices elsewhere.
+@suite.step
+def what_a_legacy_certificate_vouches_for_stays_with_the_legacy_authority(s):
+    device = s.device("moved").enrolled()
+    request = run("openssl", "req", "-new", "-key", device.key, "-subj", "/CN=moved", "-outform", "DER").stdout
+    answer = device.folder / "est.p7"
+    status = run("curl", "-sS", "--max-time", "60", "--cacert", s.hospital.anchors, "--cert", device.certificate,
+                 "--key", device.key, "-H", "Content-Type: application/pkcs10", "--data-binary", "@-", "-o", answer,
+                 "-w", "%{http_code}", f"https://{s.hospital.enroll}/.well-known/est/simplereenroll",
+                 stdin=base64.b64encode(request)).out
+    same(status, "200", "renewal by EST")
+    pem = run("openssl", "pkcs7", "-inform", "DER", "-print_certs", stdin=base64.b64decode(answer.read_bytes())).stdout
+    number = run("openssl", "x509", "-noout", "-serial", stdin=pem).out.strip().split("=")[1].lower()
+    listed = s.hospital.as_("anna", "cert", "ls", "--issuer", "legacy-north")
+    check(number in {line["serial"] for line in listed}, f"{number} is not of the legacy authority")
+    s.given["legacy-north"].add(number)
 
 
 # R36

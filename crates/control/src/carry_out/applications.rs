@@ -160,6 +160,18 @@ pub(crate) fn find(world: &World, id: ApplicationId) -> Result<&Application, Con
 /// A name is one application's, so that a certificate for it is one owner's to answer for.
 fn names_are_free(world: &World, record: &ApplicationRecord) -> Result<(), ControlError> {
     let taken = record.dns.iter().find_map(|name| Some((name, world.by_name(name)?)));
+    // An application that passed for a gateway would be given what devices send.
+    let in_use = world.gateways.values().filter(|gateway| !gateway.removed);
+    for gateway in in_use {
+        if let Some(name) =
+            record.dns.iter().find(|n| gateway.names.iter().any(|g| g.eq_ignore_ascii_case(n)))
+        {
+            return Err(ControlError::refused(
+                "name_taken",
+                format!("`{name}` is a name of gateway {} already", gateway.id),
+            ));
+        }
+    }
     match taken {
         Some((name, by)) => Err(ControlError::refused(
             "name_taken",

@@ -167,15 +167,7 @@ impl<J: Journal> Control<J> {
         let actor = OperatorId::from(StreamId::from(id));
         let spki = Digest(request.csr.spki_sha256());
         let permit = IssuancePermit::recognised(id, request.csr.clone());
-        let wish = Wish {
-            profile: request.profile.as_deref(),
-            // Legacy devices' certificates come from an authority that relying parties can choose not to trust.
-            purpose: match request.protocol {
-                Protocol::Scep => AuthorityPurpose::Legacy,
-                _ => AuthorityPurpose::Devices,
-            },
-            key,
-        };
+        let wish = Wish { profile: request.profile.as_deref(), purpose: self.purpose_for(&request), key };
         let ready = {
             let world = self.world();
             let device = find(&world, id)?;
@@ -197,6 +189,21 @@ impl<J: Journal> Control<J> {
         .await?;
         let leaf = self.sign_and_record_certificate(id, ready, actor, now).await?;
         Ok(Certified::Issued { subject: Subject::Device(id), chain: self.authority.chain(&leaf) })
+    }
+
+    /// Legacy devices' certificates come from an authority that relying parties can choose not to trust. What such a certificate
+    /// vouches for stays there, whatever protocol it is shown to.
+    fn purpose_for(&self, request: &EnrollmentRequest) -> AuthorityPurpose {
+        let shown = match &request.authentication {
+            Authentication::Certificate(chain) => chain.first().and_then(|der| Certificate::parse(der).ok()),
+            Authentication::Secret(_) | Authentication::Order(_) => None,
+        };
+        let issuers = self.authority.issuers();
+        let vouched = shown.and_then(|leaf| issuers.of(&leaf).map(|ca| ca.purpose));
+        if request.protocol == Protocol::Scep || vouched == Some(AuthorityPurpose::Legacy) {
+            return AuthorityPurpose::Legacy;
+        }
+        AuthorityPurpose::Devices
     }
 
     /// What to record before the signature. `ready` is absent in the dry run.
