@@ -194,3 +194,44 @@ fn entry(id: ApplicationId, expected_seq: u64, actor: OperatorId, events: Vec<Ev
         erase: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lanyard_domain::id::GatewayId;
+
+    use super::*;
+    use crate::world::Gateway;
+
+    // I2
+    #[test]
+    fn an_application_cannot_take_the_name_of_a_gateway_that_is_in_use() {
+        let id = GatewayId::from_bytes([7; 16]);
+        let mut gateway = Gateway {
+            id,
+            site: "north".to_owned(),
+            vkey: String::new(),
+            spki_sha256: Digest([1; 32]),
+            names: vec!["Gateway.Hospital.example".to_owned()],
+            certificates: Vec::new(),
+            anchored: None,
+            removed: false,
+            added_pos: 0,
+            seq: 1,
+        };
+        let wish = ApplicationRecord {
+            name: "viewer".to_owned(),
+            dns: vec!["viewer.hospital.example".to_owned(), "gateway.hospital.example".to_owned()],
+            ips: Vec::new(),
+            site: "north".to_owned(),
+            owner: "imaging".to_owned(),
+            purpose: "viewing".to_owned(),
+        };
+        let mut world = World::default();
+        world.gateways.insert(id, gateway.clone());
+        let refused = names_are_free(&world, &wish).unwrap_err().to_string();
+        assert!(refused.contains("`gateway.hospital.example` is a name of gateway"), "{refused}");
+        gateway.removed = true;
+        world.gateways.insert(id, gateway);
+        names_are_free(&world, &wish).unwrap();
+    }
+}
