@@ -95,7 +95,7 @@ impl Orders {
             let wait = expiries.min().map_or(60, |at| at.seconds_since(now));
             return Err(limited(wait, "this account has as many orders as it may have: use or finish them"));
         }
-        if self.by_id.len() >= self.limits.total && !self.give_up_a_done_one(now) {
+        if self.by_id.len() >= self.limits.total && !self.give_up_one(now) {
             return Err(limited(60, "the server has as many open orders as it can keep: try again later"));
         }
         self.by_account.entry(order.account).or_default().insert(order.id);
@@ -131,14 +131,18 @@ impl Orders {
         }
     }
 
-    /// Room for another: the done order that would expire first.
-    fn give_up_a_done_one(&mut self, now: Timestamp) -> bool {
-        let done = |id: &OrderId| {
-            self.by_id
-                .get(id)
-                .is_some_and(|o| matches!(o.status(now), OrderStatus::Valid | OrderStatus::Invalid))
+    /// Room for another: of those that are done and those that strangers opened and proved nothing for, the one that would
+    /// expire first. So whoever makes accounts in a loop pushes out their own orders, and a device that answers within
+    /// seconds gets through.
+    fn give_up_one(&mut self, now: Timestamp) -> bool {
+        let spare = |id: &OrderId| {
+            self.by_id.get(id).is_some_and(|o| match o.status(now) {
+                OrderStatus::Valid | OrderStatus::Invalid => true,
+                OrderStatus::Pending => !o.is_bound(),
+                OrderStatus::Ready | OrderStatus::Processing => false,
+            })
         };
-        let found = self.by_expiry.iter().find(|(_, id)| done(id)).copied();
+        let found = self.by_expiry.iter().find(|(_, id)| spare(id)).copied();
         match found {
             Some((at, id)) => {
                 self.remove(at, id);

@@ -174,6 +174,11 @@ impl Order {
         }
     }
 
+    /// Whether its account speaks for a record.
+    pub(in crate::acme) fn is_bound(&self) -> bool {
+        self.binding.is_some()
+    }
+
     /// Seconds until a poll can find something new; none when there is nothing to wait for.
     pub(in crate::acme) fn retry_after(&self, now: Timestamp) -> Option<i64> {
         match &self.state {

@@ -276,23 +276,27 @@ fn orders_expire_and_are_forgotten() {
     assert_eq!(site.post(&client, &order.location(), "").status, 404);
 }
 
+// I12
 #[test]
 fn the_number_of_orders_is_bounded() {
     let mut site = Site::open();
-    site.state.orders = Orders::new(Limits { per_account: 2, total: 3 });
+    site.state.orders = Orders::new(Limits { per_account: 2, total: 2 });
+    // The first alone is bound to a record.
     let (one, two, three) = (site.client(), site.client(), site.client());
     let (first, path) = http_order(&mut site, &one);
     http_order(&mut site, &one);
     let limited = site.order(&one, &[("dns", "a.example")]);
     assert_eq!((limited.status, limited.problem()), (429, "rateLimited"));
     assert!(limited.header("retry-after").unwrap().parse::<u32>().unwrap() > 3600);
-    http_order(&mut site, &two);
-    assert_eq!(site.order(&three, &[("dns", "a.example")]).problem(), "rateLimited");
-    // A done order makes room; an open one does not.
+    assert_eq!(site.order(&two, &[("dns", "a.example")]).problem(), "rateLimited");
+    // A done order makes room; an open one of a known account does not.
     site.post(&one, &path, "{}");
     let look = site.looks[0].clone();
     site.server.validated(&mut site.state, &look, Err(Failure::incorrect("no")), site.now);
-    assert_eq!(site.order(&three, &[("dns", "a.example")]).status, 201);
-    assert_eq!(site.state.orders.len(), 3);
+    let (strange, _) = http_order(&mut site, &two);
     assert_eq!(site.post(&one, &first.location(), "").status, 404);
+    // Strangers push out each other.
+    assert_eq!(site.order(&three, &[("dns", "a.example")]).status, 201);
+    assert_eq!(site.state.orders.len(), 2);
+    assert_eq!(site.post(&two, &strange.location(), "").status, 404);
 }
