@@ -100,7 +100,9 @@ def a_revoked_certificate_gives_no_other(s):
     # The other one is good still; when it goes too, the spent secret brings nothing back.
     same({line["serial"]: (line["revoked"] or {}).get("reason") for line in s.hospital.certificates(device.id)},
          {before: "compromised", after: None}, "inventory")
-    device.takes(device.by_certificate(key), key)
+    device.by_certificate(key).refused(403, r"\(key_compromised\)$")
+    second = device.new_key("second")
+    device.takes(device.by_certificate(second), second)
     for number in (after, serial_of(device.certificate)):
         s.hospital.as_("sara", "cert", "revoke", number, "--because", "compromised", "--reason", "drill")
     device.by_certificate(key).refused(403, "certificate_not_current")

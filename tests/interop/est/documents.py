@@ -61,7 +61,7 @@ def the_page_about_est_is_true(s):
         "aeaqcaib-...": curl.give_secret(), "bfaqcaib-...": swan.give_secret()})
 
     def approve():
-        until("it was told to wait", lambda: "a device waits for a person" in log.read_text()[seen:])
+        until("it was told to wait", lambda: "a request waits for a person" in log.read_text()[seen:])
         s.hospital.approve(curl.id)
 
     log = s.folder / "up.err"

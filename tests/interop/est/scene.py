@@ -172,4 +172,5 @@ class Scene:
         return self.curl.post(f"{self.est}/{operation}", base64.b64encode(der), *arguments, **more)
 
     def ledger_size(self):
-        return self.hospital.check_ledger()["events"]
+        """How many events devices have: what changes nothing leaves it as it is. The log's own heartbeat does not count."""
+        return sum(len(self.hospital.events(d["device"])) for d in self.hospital.as_("anna", "device", "list"))

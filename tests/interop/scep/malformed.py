@@ -1,6 +1,7 @@
 """Steps: messages that were changed, sent again, too long or none at all."""
 
 import http.client
+import time
 
 from harness import check, same
 from scene import Proxy, ask, suite
@@ -75,3 +76,5 @@ def messages_are_bounded_by_the_second(s):
     # What costs nothing is still answered.
     same(s.get("/scep/legacy-north?operation=GetCACaps").status, 200, "capabilities")
     connection.close()
+    # The next step's messages are for another second.
+    time.sleep(1)

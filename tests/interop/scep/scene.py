@@ -214,7 +214,8 @@ class Scene:
         return path
 
     def ledger_size(self):
-        return self.hospital.check_ledger()["events"]
+        """How many events devices have: what changes nothing leaves it as it is. The log's own heartbeat does not count."""
+        return sum(len(self.hospital.events(d["device"])) for d in self.hospital.as_("anna", "device", "list"))
 
     def turn_on(self, name, *site):
         """A legacy authority, by two people."""
