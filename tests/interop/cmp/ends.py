@@ -1,7 +1,7 @@
 """Steps: what time ends, and what is left of all of this."""
 
 from harness import check, run, same, until
-from scene import pems_in, suite
+from scene import pems_in, serial_of, suite
 
 
 # R49: RFC 9810 5.3.18. From here on the clock is ahead.
@@ -48,6 +48,22 @@ def no_file_of_the_server_holds_a_secret(s):
         if path.is_file():
             check(proof not in path.read_bytes(), f"{path.name} holds a secret")
     check(proof.decode() not in (s.folder / "up.err").read_text(), "the log holds a secret")
+
+
+# R44, I7: the control plane renews its own certificate an hour after its start, and then as any.
+@suite.step
+def answers_are_signed_with_the_servers_newest_certificate(s):
+    device = s.device("watching").enrolled()
+
+    def signer():
+        extra = device.out("extra.pem")
+        s.cmp("genm", *device.signed(), "-extracertsout", extra)
+        return serial_of(extra)
+
+    before = signer()
+    s.set_clock("+2h")
+    until("the server's certificate is a new one", lambda: signer() != before)
+    device.takes(device.ask("kur", device.signed(), device.key)[0], device.key)
 
 
 # R44, R50, I7: devices go on calling the authority that they know.
