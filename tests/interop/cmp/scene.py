@@ -265,13 +265,13 @@ class Scene:
         """The same to its end: what it said."""
         command, env = self.command(cmd, *arguments, **where), {**self.hospital.env, **(env or {})}
         if ok:
-            # faketime tells a process with threads the real time for some seconds after the clock was set. What is refused
-            # for its time changed nothing, and is said again.
-            for _ in range(60):
+            # faketime may tell a thread the real time once when others read the file at that moment. What is refused for its
+            # time changed nothing, and is said again.
+            for _ in range(5):
                 done = run(*command, ok=None, env=env)
-                if "badTime" not in done.err:
+                if "badTime" not in done.out + done.err:
                     break
-                time.sleep(0.5)
+                time.sleep(0.2)
             check(done.returncode == 0, f"`{' '.join(map(str, command))}` ended with {done.returncode}\n{done.out}{done.err}")
         else:
             done = run(*command, ok=ok, env=env)
