@@ -2,18 +2,18 @@
 
 use std::net::IpAddr;
 
-use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::event::Event;
 use lanyard_domain::id::{GatewayId, OperatorId, StreamId};
 use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr;
 use lanyard_pki::name::DnsName;
 use lanyard_pki::profile::{Addresses, SubjectFacts};
 
 use crate::authority::thumbprint;
 use crate::carry_out::{gateway_entry, gateway_in_use};
-use crate::journal::{Entry, Journal};
+use crate::certify::own::intended;
+use crate::journal::Journal;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError};
 
@@ -41,15 +41,7 @@ impl<J: Journal> Control<J> {
         let subject = SubjectFacts::Gateway { id, addresses: addresses(&names)? };
         let ready = self.authority.prepare_gateway(&csr, &subject, &site, now)?;
         let actor = OperatorId::from(StreamId::from(id));
-        let intended = Event::IssuanceIntended {
-            issuance: ready.issuance,
-            protocol: "gateway".to_owned(),
-            profile: ready.profile.to_string(),
-            serial: ready.prepared.serial().to_string(),
-            spki_sha256: Digest(ready.prepared.spki_sha256()),
-            tbs_sha256: Digest(ready.prepared.tbs_sha256()),
-            evidence_sha256: Digest::default(),
-        };
+        let intended = intended(ready.issuance, "gateway", &ready.profile, &ready.prepared);
         self.on_gateway(id, actor, intended, now).await?;
         let certificate = self.authority.sign(ready.prepared)?;
         let issued = Event::GatewayCertified {
@@ -60,58 +52,6 @@ impl<J: Journal> Control<J> {
         };
         self.on_gateway(id, actor, issued, now).await?;
         Ok((self.authority.chain_pem(&certificate), certificate.not_after()))
-    }
-
-    /// Certifies the control plane's own TLS key: intent, signature, record, as for everyone else (I3).
-    pub async fn certify_self(
-        &self,
-        request: &[u8],
-        names: &[String],
-        now: Timestamp,
-    ) -> Result<Certificate, ControlError> {
-        let csr = csr::verify(request).map_err(|e| ControlError::malformed("csr", e))?;
-        let subject = SubjectFacts::Control { addresses: addresses(names)? };
-        let ready = self.authority.prepare_control(&csr, &subject, now)?;
-        let issuance = ready.issuance;
-        let intended = Event::IssuanceIntended {
-            issuance,
-            protocol: "self".to_owned(),
-            profile: ready.profile.to_string(),
-            serial: ready.prepared.serial().to_string(),
-            spki_sha256: Digest(ready.prepared.spki_sha256()),
-            tbs_sha256: Digest(ready.prepared.tbs_sha256()),
-            evidence_sha256: Digest::default(),
-        };
-        self.on_system(intended, now).await?;
-        let certificate = self.authority.sign(ready.prepared)?;
-        let issued = Event::ServerCertified {
-            issuance,
-            serial: certificate.serial().to_string(),
-            certificate: Blob(certificate.der().to_vec()),
-            certificate_sha256: thumbprint(&certificate),
-            not_after: certificate.not_after(),
-        };
-        self.on_system(issued, now).await?;
-        Ok(certificate)
-    }
-
-    pub(crate) async fn on_system(&self, event: Event, now: Timestamp) -> Result<(), ControlError> {
-        self.record(now, |world| {
-            let entry = Entry {
-                stream: StreamId::SYSTEM,
-                stream_kind: StreamKind::System,
-                expected_seq: world.system_seq,
-                actor: crate::upkeep::ITSELF,
-                events: vec![event.clone()],
-                claims: Vec::new(),
-                once: None,
-                blobs: Vec::new(),
-                erase: Vec::new(),
-            };
-            Ok((vec![entry], ()))
-        })
-        .await?;
-        Ok(())
     }
 
     async fn on_gateway(

@@ -4,18 +4,15 @@
 //! In scope: what is said. Out of scope: how it is asked and kept ready (the server).
 
 use lanyard_domain::event::{Event, RevocationReason};
-use lanyard_domain::id::IssuanceId;
-use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::crl::shard::Place;
 use lanyard_pki::crl::{self, Contents, Kind, Scope, SignedCrl};
-use lanyard_pki::key::{KeyError, KeyKind, KeyLabel};
+use lanyard_pki::key::{KeyKind, KeyLabel};
 use lanyard_pki::ocsp::{Policy, Responder, Standing, prepare_responder};
 use lanyard_pki::profile::ProfileName;
 use lanyard_pki::revocation::{Reason, Revocation};
 use lanyard_pki::serial::Serial;
 
-use crate::authority::thumbprint;
 use crate::digest::random;
 use crate::inventory::{Revoked, Status};
 use crate::journal::Journal;
@@ -104,7 +101,6 @@ impl<J: Journal> Control<J> {
             .find(|i| i.name == authority)
             .ok_or_else(|| ControlError::NotFound { what: "authority", id: authority.to_owned() })?;
         let keys = self.authority.keys.as_ref();
-        let unavailable = |e: KeyError| ControlError::Unavailable(e.to_string());
         // Slugs end at 63 characters, labels at 64.
         let label: KeyLabel = format!("ocsp-{authority}")
             .chars()
@@ -112,38 +108,22 @@ impl<J: Journal> Control<J> {
             .collect::<String>()
             .parse()
             .map_err(|e| ControlError::malformed("authority", e))?;
-        match keys.public_spki(&label) {
-            Ok(_) => {}
-            Err(KeyError::NotFound(_)) => {
-                keys.generate(&label, KeyKind::P256).map_err(unavailable)?;
-            }
-            Err(error) => return Err(unavailable(error)),
-        }
+        let label = self.own_key(label, |keys, label| keys.generate(label, KeyKind::P256))?;
         let serial = Serial::from_random(random()?);
         let naming = &self.authority.installation.naming;
         let prepared = prepare_responder(naming, &label, &ca.issuer, serial, keys, now)
             .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
-        let issuance = IssuanceId::from_random(random()?);
-        let intended = Event::IssuanceIntended {
-            issuance,
-            protocol: "self".to_owned(),
-            profile: ProfileName::OcspResponder.as_str().to_owned(),
-            serial: serial.to_string(),
-            spki_sha256: Digest(prepared.spki_sha256()),
-            tbs_sha256: Digest(prepared.tbs_sha256()),
-            evidence_sha256: Digest::default(),
-        };
-        self.on_system(intended, now).await?;
-        let certificate = self.authority.sign(prepared)?;
-        let issued = Event::ResponderCertified {
-            issuance,
-            authority: authority.to_owned(),
-            serial: certificate.serial().to_string(),
-            certificate: Blob(certificate.der().to_vec()),
-            certificate_sha256: thumbprint(&certificate),
-            not_after: certificate.not_after(),
-        };
-        self.on_system(issued, now).await?;
+        let profile = ProfileName::OcspResponder.as_str();
+        let certificate = self
+            .certify_own(profile, prepared, now, |made| Event::ResponderCertified {
+                issuance: made.issuance,
+                authority: authority.to_owned(),
+                serial: made.serial,
+                certificate: made.certificate,
+                certificate_sha256: made.certificate_sha256,
+                not_after: made.not_after,
+            })
+            .await?;
         Responder::new(certificate, ca.issuer.certificate(), label, keys, Policy::DEFAULT)
             .map_err(|e| ControlError::Bug(format!("the responder of `{authority}`: {e}")))
     }

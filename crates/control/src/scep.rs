@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::event::Event;
-use lanyard_domain::id::{DeviceId, IssuanceId};
-use lanyard_domain::text::{Blob, Digest};
+use lanyard_domain::id::DeviceId;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::{Authentication, EnrollmentRequest};
 use lanyard_pki::authority::prepare_ra;
@@ -19,7 +18,7 @@ use lanyard_pki::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
 use lanyard_pki::profile::ProfileName;
 use lanyard_pki::serial::Serial;
 
-use crate::authority::{IssuingCa, thumbprint};
+use crate::authority::IssuingCa;
 use crate::digest::random;
 use crate::journal::Journal;
 use crate::plane::{Control, ControlError, find};
@@ -89,39 +88,21 @@ impl<J: Journal> Control<J> {
         let issuers = self.authority.issuers();
         let ca = on(issuers.issuing(), authority)?;
         let keys = self.authority.keys.as_ref();
-        let unavailable = |e: KeyError| ControlError::Unavailable(e.to_string());
-        let label = label(authority)?;
-        match keys.public_spki(&label) {
-            Ok(_) => {}
-            Err(KeyError::NotFound(_)) => {
-                keys.generate_to_decrypt(&label, KeyKind::Rsa3072).map_err(unavailable)?;
-            }
-            Err(error) => return Err(unavailable(error)),
-        }
+        let label =
+            self.own_key(label(authority)?, |keys, label| keys.generate_to_decrypt(label, KeyKind::Rsa3072))?;
         let serial = Serial::from_random(random()?);
         let prepared = prepare_ra(&self.authority.installation.naming, &label, &ca.issuer, serial, keys, now)
             .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
-        let issuance = IssuanceId::from_random(random()?);
-        let intended = Event::IssuanceIntended {
-            issuance,
-            protocol: "self".to_owned(),
-            profile: ProfileName::ScepRa.as_str().to_owned(),
-            serial: serial.to_string(),
-            spki_sha256: Digest(prepared.spki_sha256()),
-            tbs_sha256: Digest(prepared.tbs_sha256()),
-            evidence_sha256: Digest::default(),
-        };
-        self.on_system(intended, now).await?;
-        let certificate = self.authority.sign(prepared)?;
-        let issued = Event::RaCertified {
-            issuance,
+        self.certify_own(ProfileName::ScepRa.as_str(), prepared, now, |made| Event::RaCertified {
+            issuance: made.issuance,
             authority: authority.to_owned(),
-            serial: certificate.serial().to_string(),
-            certificate: Blob(certificate.der().to_vec()),
-            certificate_sha256: thumbprint(&certificate),
-            not_after: certificate.not_after(),
-        };
-        self.on_system(issued, now).await
+            serial: made.serial,
+            certificate: made.certificate,
+            certificate_sha256: made.certificate_sha256,
+            not_after: made.not_after,
+        })
+        .await
+        .map(|_| ())
     }
 
     /// What SCEP itself does not ask of a request.

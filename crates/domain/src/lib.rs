@@ -10,6 +10,7 @@
 pub mod access;
 pub mod application;
 pub mod authority;
+pub mod credential;
 pub mod device;
 pub mod endorsement;
 pub mod event;

@@ -1,13 +1,17 @@
 //! The rules of an application's life.
 
 use super::{Application, ApplicationRecord, Stage};
-use crate::device::{LONGEST_SECRET_SECONDS, Refusal, Transition, replaced_account, require};
+use crate::credential::{Certificate, Intended, OpenSecret};
+use crate::device::{Refusal, Transition, replaced_account, require};
 use crate::event::{Event, RevocationReason};
 use crate::id::{IssuanceId, SecretId};
 use crate::operator::{Operator, Role};
 use crate::statement::SignedStatement;
 use crate::text::{Blob, Digest};
 use crate::time::Timestamp;
+
+/// One for each of the hosts that an application may have names for, and their successors.
+const MOST_CERTIFICATES: usize = 128;
 
 /// What someone or something wants done to an application.
 #[derive(Debug, Clone)]
@@ -92,12 +96,7 @@ impl Application {
                 if self.stage == Stage::Removed {
                     return Err(self.removed());
                 }
-                if !(1..=LONGEST_SECRET_SECONDS).contains(&expires.seconds_since(now)) {
-                    return Err(Refusal::new(
-                        "secret_lifetime",
-                        format!("a secret must end within {} days from now", LONGEST_SECRET_SECONDS / 86_400),
-                    ));
-                }
+                OpenSecret::may_end_at(expires, now)?;
                 Ok(vec![Event::EnrollmentSecretIssued { secret, expires, statement }])
             }
             Command::BindAccount { secret, account_sha256, jwk } => {
@@ -111,6 +110,7 @@ impl Application {
             }
             Command::IntendIssuance { issuance, protocol, profile, serial, spki_sha256, tbs_sha256 } => {
                 self.may_have_certificates()?;
+                Certificate::leaves_room(&self.certificates, MOST_CERTIFICATES, now)?;
                 Ok(vec![Event::IssuanceIntended {
                     issuance,
                     protocol,
@@ -130,7 +130,7 @@ impl Application {
                 not_before,
                 not_after,
             } => {
-                self.intended(issuance)?;
+                Intended::is_among(issuance, &self.pending)?;
                 // Between intent and record it may have been removed: the certificate must then never be seen.
                 self.may_have_certificates()?;
                 Ok(vec![Event::CertificateIssued {
@@ -144,7 +144,7 @@ impl Application {
                 }])
             }
             Command::AbandonIssuance { issuance, why } => {
-                self.intended(issuance)?;
+                Intended::is_among(issuance, &self.pending)?;
                 Ok(vec![Event::IssuanceAbandoned { issuance, why }])
             }
             Command::RevokeCertificates { by, serials, reason, statement } => {
@@ -153,7 +153,7 @@ impl Application {
                     return Err(Refusal::new("no_certificate_named", "name at least one serial number"));
                 }
                 for serial in &serials {
-                    self.current(serial)?;
+                    Certificate::is_current(serial, &self.certificates)?;
                 }
                 let mut events =
                     vec![Event::RevocationOrdered { reason, serials: serials.clone(), statement }];
@@ -162,7 +162,7 @@ impl Application {
                 Ok(events)
             }
             Command::RevokeOwn { serial, reason } => {
-                self.current(&serial)?;
+                Certificate::is_current(&serial, &self.certificates)?;
                 Ok(vec![Event::CertificateRevoked { serial, reason }])
             }
         }
@@ -217,23 +217,6 @@ impl Application {
             )),
             Stage::Removed => Err(self.removed()),
         }
-    }
-
-    fn intended(&self, issuance: IssuanceId) -> Result<(), Refusal> {
-        if self.pending.iter().any(|p| p.issuance == issuance) {
-            return Ok(());
-        }
-        Err(Refusal::new("not_intended", format!("issuance {issuance} was not recorded as intended")))
-    }
-
-    fn current(&self, serial: &str) -> Result<(), Refusal> {
-        if self.certificates.iter().any(|c| c.serial == serial) {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            "certificate_not_current",
-            format!("`{serial}` is not the serial number of a current certificate of this application"),
-        ))
     }
 
     fn removed(&self) -> Refusal {

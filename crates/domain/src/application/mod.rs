@@ -12,7 +12,8 @@ pub use decide::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::{Certificate, Intended, OpenSecret, Recorded};
+use crate::credential::{Certificate, Intended, OpenSecret};
+use crate::device::Recorded;
 use crate::event::Event;
 use crate::id::{ApplicationId, OperatorId};
 use crate::text::{FieldError, check_slug, check_text};
@@ -139,40 +140,15 @@ impl Application {
         match event {
             Event::ApplicationApproved { .. } => self.stage = Stage::Approved,
             Event::ApplicationRemoved { .. } => self.stage = Stage::Removed,
-            Event::EnrollmentSecretIssued { secret, expires, .. } => {
-                self.secret = Some(Box::new(OpenSecret::new(*secret, *expires)));
+            Event::EnrollmentSecretIssued { .. } | Event::EnrollmentSecretUsed { .. } => {
+                OpenSecret::follow(&mut self.secret, event);
             }
-            Event::EnrollmentSecretUsed { secret, spki_sha256 } => {
-                if let Some(open) = self.secret.as_mut().filter(|s| s.id == *secret) {
-                    open.used_for = Some(*spki_sha256);
-                }
+            Event::IssuanceIntended { .. } | Event::IssuanceAbandoned { .. } => {
+                Intended::follow(&mut self.pending, event);
             }
-            Event::IssuanceIntended { issuance, profile, .. } => {
-                self.pending.push(Intended { issuance: *issuance, profile: profile.as_str().into() });
-            }
-            Event::IssuanceAbandoned { issuance, .. } => self.pending.retain(|p| p.issuance != *issuance),
-            Event::CertificateIssued {
-                issuance,
-                serial,
-                certificate_sha256,
-                spki_sha256,
-                not_before,
-                not_after,
-                ..
-            } => {
-                let intended = self.pending.iter().position(|p| p.issuance == *issuance);
-                let profile = intended.map(|at| self.pending.swap_remove(at).profile).unwrap_or_default();
+            Event::CertificateIssued { .. } => {
                 self.certificates.retain(|c| c.not_after > recorded.time);
-                self.certificates.push(Certificate {
-                    serial: serial.clone(),
-                    sha256: *certificate_sha256,
-                    spki_sha256: *spki_sha256,
-                    not_before: *not_before,
-                    not_after: *not_after,
-                    pos: recorded.pos,
-                    profile,
-                    seen_at: None,
-                });
+                self.certificates.extend(Certificate::issued(event, &mut self.pending, recorded));
             }
             Event::CertificateRevoked { serial, .. } => self.certificates.retain(|c| c.serial != *serial),
             // Audit facts.

@@ -104,6 +104,16 @@ fn a_certificate_without_an_intent_is_refused() {
     assert!(issued.pending.is_empty());
 }
 
+// I12
+#[test]
+fn an_application_in_a_loop_gets_so_many_certificates_and_no_more() {
+    let both = |a: Application, n: u8| after(&after(&a, intend(n)).unwrap(), certify(n)).unwrap();
+    let full = (1..=128).fold(approved(), both);
+    assert_eq!(after(&full, intend(129)).unwrap_err(), "too_many_certificates");
+    let own = Command::RevokeOwn { serial: "01".into(), reason: RevocationReason::GivenUp };
+    assert!(after(&after(&full, own).unwrap(), intend(129)).is_ok());
+}
+
 // R49
 #[test]
 fn a_removed_application_loses_its_certificates_and_gets_none() {

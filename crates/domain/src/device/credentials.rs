@@ -4,7 +4,8 @@
 //! A certificate says who a device is; whether it is trusted is computed elsewhere and asks for more.
 
 use super::decide::{Refusal, require};
-use super::{Device, Identity, MakerIdentity, OpenSecret, Stage};
+use super::{Device, Identity, MakerIdentity, Stage};
+use crate::credential::{Certificate, LONGEST_SECRET_SECONDS, OpenSecret};
 use crate::event::{Appraisal, Event, RevocationReason};
 use crate::id::SecretId;
 use crate::operator::{Operator, Role};
@@ -14,11 +15,9 @@ use crate::tier::Tier;
 use crate::time::Timestamp;
 use crate::trust::{Reason, Strength};
 
-/// A secret that is printed on a work order and used when the device is unpacked: a month, no longer.
-pub const LONGEST_SECRET_SECONDS: i64 = 30 * 86_400;
 /// A device that was switched off may come back this long after its last certificate ended; then it enrolls anew.
 pub const LATE_RENEWAL_SECONDS: i64 = 90 * 86_400;
-/// A device has a certificate or two for each use, and their successors; more is a loop, and all of it stands in memory.
+/// A certificate or two for each use, and their successors.
 const MOST_CERTIFICATES: usize = 32;
 /// As long as a secret: both are a person's word that a device is about to ask.
 pub const LONGEST_LATE_ALLOWANCE_SECONDS: i64 = LONGEST_SECRET_SECONDS;
@@ -98,15 +97,7 @@ impl Device {
                 ),
             ));
         }
-        if self.certificates.iter().filter(|c| c.not_after > now).count() >= MOST_CERTIFICATES {
-            return Err(Refusal::new(
-                "too_many_certificates",
-                format!(
-                    "this device has {MOST_CERTIFICATES} certificates that have not ended; look for a loop in it, and revoke \
-                     those it does not use: `lanyard cert ls`, `lanyard cert revoke`"
-                ),
-            ));
-        }
+        Certificate::leaves_room(&self.certificates, MOST_CERTIFICATES, now)?;
         // A copied certificate key must not become a second device: for a new key the hardware itself has to speak.
         if identity.hardware_key().is_some()
             && basis != Basis::HardwareKey
@@ -190,15 +181,7 @@ impl Device {
         if !matches!(self.stage, Stage::Registered(_)) {
             self.may_hold_identity()?;
         }
-        if !(1..=LONGEST_SECRET_SECONDS).contains(&expires.seconds_since(now)) {
-            return Err(Refusal::new(
-                "secret_lifetime",
-                format!(
-                    "an enrollment secret must end within {} days from now",
-                    LONGEST_SECRET_SECONDS / 86_400
-                ),
-            ));
-        }
+        OpenSecret::may_end_at(expires, now)?;
         Ok(vec![Event::EnrollmentSecretIssued { secret, expires, statement }])
     }
 
@@ -359,7 +342,7 @@ impl Device {
         statement: SignedStatement,
     ) -> Result<Vec<Event>, Refusal> {
         require(by, &[Role::Security, Role::Biomedical], "revoke certificates")?;
-        serials.iter().try_for_each(|serial| self.is_current(serial))?;
+        serials.iter().try_for_each(|serial| Certificate::is_current(serial, &self.certificates))?;
         if serials.is_empty() {
             return Err(Refusal::new("no_certificate_named", "name at least one serial number"));
         }
@@ -369,18 +352,8 @@ impl Device {
 
     /// A holder needs nobody's leave to have less; and the bar of a whole device is for people.
     pub(super) fn revoke_own(&self, serial: String, reason: RevocationReason) -> Result<Vec<Event>, Refusal> {
-        self.is_current(&serial)?;
+        Certificate::is_current(&serial, &self.certificates)?;
         Ok(vec![revoked(&serial, reason)])
-    }
-
-    fn is_current(&self, serial: &str) -> Result<(), Refusal> {
-        if self.certificates.iter().any(|c| c.serial == serial) {
-            return Ok(());
-        }
-        Err(Refusal::new(
-            "certificate_not_current",
-            format!("`{serial}` is not the serial number of a current certificate of this device"),
-        ))
     }
 
     pub(super) fn allow_late_renewal(

@@ -2,6 +2,7 @@
 
 use super::credentials::{Basis, replaced_account};
 use super::{Device, Identity, MakerIdentity, Recorded, Stage};
+use crate::credential::Intended;
 use crate::event::{AlarmCode, Appraisal, BootState, Event, Probe, RevocationReason};
 use crate::id::{IssuanceId, OperatorId, ReleaseId, SecretId};
 use crate::operator::{Operator, Role};
@@ -289,7 +290,7 @@ impl Device {
                 },
             ),
             Command::AbandonIssuance { issuance, why } => {
-                self.intended(issuance)?;
+                Intended::is_among(issuance, &self.pending)?;
                 Ok(vec![Event::IssuanceAbandoned { issuance, why }])
             }
             Command::RecordAppraisal(facts) => self.record_appraisal(facts),
@@ -400,15 +401,8 @@ impl Device {
         Ok(())
     }
 
-    fn intended(&self, issuance: IssuanceId) -> Result<(), Refusal> {
-        if self.pending.iter().any(|p| p.issuance == issuance) {
-            return Ok(());
-        }
-        Err(Refusal::new("not_intended", format!("issuance {issuance} was not recorded as intended")))
-    }
-
     fn record_certificate(&self, issuance: IssuanceId, issued: Event) -> Result<Vec<Event>, Refusal> {
-        self.intended(issuance)?;
+        Intended::is_among(issuance, &self.pending)?;
         // Between intent and record the device may have been retired: the certificate must then never be seen.
         self.may_hold_identity()?;
         let mut events = vec![issued];

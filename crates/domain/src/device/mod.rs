@@ -9,14 +9,13 @@ mod decide;
 mod tests;
 
 pub(crate) use credentials::replaced_account;
-pub use credentials::{
-    Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, LONGEST_SECRET_SECONDS, WAITS_FOR_A_PERSON,
-};
+pub use credentials::{Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, WAITS_FOR_A_PERSON};
 pub(crate) use decide::require;
 pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
 
+pub use crate::credential::{Certificate, Intended, LONGEST_SECRET_SECONDS, OpenSecret};
 use crate::event::{Appraisal, BootState, Event, RevocationReason};
-use crate::id::{DeviceId, IssuanceId, OperatorId, ReleaseId, SecretId};
+use crate::id::{DeviceId, OperatorId, ReleaseId};
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::text::Digest;
@@ -138,56 +137,6 @@ pub struct TpmIdentity {
     pub ak_public: Vec<u8>,
     /// Certified grade of the root of trust, when its endorser has one.
     pub grade: Option<String>,
-}
-
-/// A certificate that may still be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    /// Serial number, hex.
-    pub serial: String,
-    /// SHA-256 of the DER.
-    pub sha256: Digest,
-    /// SHA-256 of the key's SubjectPublicKeyInfo.
-    pub spki_sha256: Digest,
-    /// From.
-    pub not_before: Timestamp,
-    /// To.
-    pub not_after: Timestamp,
-    /// Position of the event that has its bytes.
-    pub pos: u64,
-    /// Which profile it was made by; empty where the intent's payload was erased.
-    pub profile: Box<str>,
-    /// When it was first seen in use.
-    pub seen_at: Option<Timestamp>,
-}
-
-/// An issuance whose certificate is not recorded yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intended {
-    /// Which.
-    pub issuance: IssuanceId,
-    /// By which profile.
-    pub profile: Box<str>,
-}
-
-/// A one-time enrollment secret that was given out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenSecret {
-    /// Which.
-    pub id: SecretId,
-    /// Until when it is good.
-    pub expires: Timestamp,
-    /// The key that it was used for.
-    pub used_for: Option<Digest>,
-    /// Whether a certificate for that key was issued: from then on it gives no other one.
-    pub answered: bool,
-}
-
-impl OpenSecret {
-    /// One that nobody has used.
-    pub(crate) fn new(id: SecretId, expires: Timestamp) -> Self {
-        Self { id, expires, used_for: None, answered: false }
-    }
 }
 
 /// The last appraisal.
@@ -312,13 +261,8 @@ impl Device {
                     Some(Identity::Maker(MakerIdentity { key_sha256: *key_sha256, grade: grade.clone() }));
             }
             Event::SoftKeyAccepted { .. } => self.identity = Some(Identity::Soft),
-            Event::EnrollmentSecretIssued { secret, expires, .. } => {
-                self.secret = Some(Box::new(OpenSecret::new(*secret, *expires)));
-            }
-            Event::EnrollmentSecretUsed { secret, spki_sha256 } => {
-                if let Some(open) = self.secret.as_mut().filter(|s| s.id == *secret) {
-                    open.used_for = Some(*spki_sha256);
-                }
+            Event::EnrollmentSecretIssued { .. } | Event::EnrollmentSecretUsed { .. } => {
+                OpenSecret::follow(&mut self.secret, event);
             }
             Event::RevocationOrdered { reason, serials, .. } if serials.is_empty() => self.bar(*reason),
             Event::CertificateSeen { serial } => {
@@ -327,39 +271,20 @@ impl Device {
                 }
             }
             Event::LateRenewalAllowed { until, .. } => self.late_until = Some(*until),
-            Event::IssuanceIntended { issuance, profile, .. } => {
-                self.pending.push(Intended { issuance: *issuance, profile: profile.as_str().into() });
+            Event::IssuanceIntended { .. } | Event::IssuanceAbandoned { .. } => {
+                Intended::follow(&mut self.pending, event);
             }
-            Event::IssuanceAbandoned { issuance, .. } => self.pending.retain(|p| p.issuance != *issuance),
-            Event::CertificateIssued {
-                issuance,
-                serial,
-                certificate_sha256,
-                spki_sha256,
-                not_before,
-                not_after,
-                ..
-            } => {
-                let intended = self.pending.iter().position(|p| p.issuance == *issuance);
-                let profile = intended.map(|at| self.pending.swap_remove(at).profile).unwrap_or_default();
+            Event::CertificateIssued { spki_sha256, .. } => {
                 self.late_until = None;
                 if let Some(open) = self.secret.as_mut().filter(|s| s.used_for == Some(*spki_sha256)) {
                     open.answered = true;
                 }
                 self.certificates.retain(|c| c.not_after > recorded.time);
+                let issued = Certificate::issued(event, &mut self.pending, recorded);
                 // A million devices with one certificate each: room for the usual four would be 300 MB of nothing.
                 self.pending.shrink_to_fit();
                 self.certificates.reserve_exact(1);
-                self.certificates.push(Certificate {
-                    serial: serial.clone(),
-                    sha256: *certificate_sha256,
-                    spki_sha256: *spki_sha256,
-                    not_before: *not_before,
-                    not_after: *not_after,
-                    pos: recorded.pos,
-                    profile,
-                    seen_at: None,
-                });
+                self.certificates.extend(issued);
                 if self.stage == Stage::Approved {
                     self.stage = Stage::Enrolled;
                 }

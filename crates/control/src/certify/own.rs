@@ -1,0 +1,121 @@
+//! Certificates of our own services: the control plane's listeners, OCSP responders, SCEP's RAs. The key is ours, no record
+//! has to be approved, and the rest is as for everyone: intent, signature, record (I3).
+//!
+//! In scope: keys and the three steps, once for all of them. Out of scope: what each certificate says (pki's profiles), when it
+//! is time for another (the server's workers).
+
+use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::id::{IssuanceId, StreamId};
+use lanyard_domain::text::{Blob, Digest};
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::certificate::Certificate;
+use lanyard_pki::csr;
+use lanyard_pki::issue::Prepared;
+use lanyard_pki::key::{KeyBackend, KeyError, KeyLabel};
+use lanyard_pki::profile::SubjectFacts;
+
+use crate::authority::thumbprint;
+use crate::digest::random;
+use crate::gateway::addresses;
+use crate::journal::{Entry, Journal};
+use crate::plane::{Control, ControlError};
+
+/// What is recorded of a certificate, whosever it is.
+pub(crate) struct Made {
+    pub(crate) issuance: IssuanceId,
+    pub(crate) serial: String,
+    pub(crate) certificate: Blob,
+    pub(crate) certificate_sha256: Digest,
+    pub(crate) not_after: Timestamp,
+}
+
+impl<J: Journal> Control<J> {
+    /// Certifies the control plane's own TLS key.
+    pub async fn certify_self(
+        &self,
+        request: &[u8],
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Certificate, ControlError> {
+        let csr = csr::verify(request).map_err(|e| ControlError::malformed("csr", e))?;
+        let subject = SubjectFacts::Control { addresses: addresses(names)? };
+        let ready = self.authority.prepare_control(&csr, &subject, now)?;
+        self.certify_own(&ready.profile, ready.prepared, now, |made| Event::ServerCertified {
+            issuance: made.issuance,
+            serial: made.serial,
+            certificate: made.certificate,
+            certificate_sha256: made.certificate_sha256,
+            not_after: made.not_after,
+        })
+        .await
+    }
+
+    /// Intent, signature, record. The certificate is given out after the last of them, or not at all.
+    pub(crate) async fn certify_own(
+        &self,
+        profile: &str,
+        prepared: Prepared,
+        now: Timestamp,
+        issued: impl FnOnce(Made) -> Event,
+    ) -> Result<Certificate, ControlError> {
+        let issuance = IssuanceId::from_random(random()?);
+        self.on_system(intended(issuance, "self", profile, &prepared), now).await?;
+        let certificate = self.authority.sign(prepared)?;
+        let made = Made {
+            issuance,
+            serial: certificate.serial().to_string(),
+            certificate: Blob(certificate.der().to_vec()),
+            certificate_sha256: thumbprint(&certificate),
+            not_after: certificate.not_after(),
+        };
+        self.on_system(issued(made), now).await?;
+        Ok(certificate)
+    }
+
+    /// The label of a service's key, which `make` makes when there is none.
+    pub(crate) fn own_key<T>(
+        &self,
+        label: KeyLabel,
+        make: impl FnOnce(&dyn KeyBackend, &KeyLabel) -> Result<T, KeyError>,
+    ) -> Result<KeyLabel, ControlError> {
+        let keys = self.authority.keys.as_ref();
+        let there = match keys.public_spki(&label) {
+            Err(KeyError::NotFound(_)) => make(keys, &label).map(|_| ()),
+            found => found.map(|_| ()),
+        };
+        there.map_err(|e| ControlError::Unavailable(e.to_string()))?;
+        Ok(label)
+    }
+
+    pub(crate) async fn on_system(&self, event: Event, now: Timestamp) -> Result<(), ControlError> {
+        self.record(now, |world| {
+            let entry = Entry {
+                stream: StreamId::SYSTEM,
+                stream_kind: StreamKind::System,
+                expected_seq: world.system_seq,
+                actor: crate::upkeep::ITSELF,
+                events: vec![event.clone()],
+                claims: Vec::new(),
+                once: None,
+                blobs: Vec::new(),
+                erase: Vec::new(),
+            };
+            Ok((vec![entry], ()))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// The intent to issue what was prepared, by no evidence.
+pub(crate) fn intended(issuance: IssuanceId, protocol: &str, profile: &str, prepared: &Prepared) -> Event {
+    Event::IssuanceIntended {
+        issuance,
+        protocol: protocol.to_owned(),
+        profile: profile.to_owned(),
+        serial: prepared.serial().to_string(),
+        spki_sha256: Digest(prepared.spki_sha256()),
+        tbs_sha256: Digest(prepared.tbs_sha256()),
+        evidence_sha256: Digest::default(),
+    }
+}
