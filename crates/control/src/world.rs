@@ -244,25 +244,8 @@ impl World {
 
     fn apply_device(&mut self, origin: Origin, event: Option<&Event>, recorded: Recorded) -> Touched {
         let id = DeviceId::from(origin.stream);
-        match event {
-            Some(Event::CertificateIssued { certificate, serial, not_before, not_after, .. }) => {
-                self.take_stock(origin, &certificate.0, serial, (*not_before, *not_after));
-            }
-            Some(Event::CertificateRevoked { serial, reason }) => {
-                self.inventory.revoke(serial, *reason, origin.time);
-            }
-            Some(Event::EnrollmentSecretIssued { secret, .. }) => {
-                let before = self.devices.get(&id).and_then(|d| d.secret.as_ref()).map(|s| s.id);
-                self.new_secret(before, *secret, Subject::Device(id));
-            }
-            Some(Event::AcmeAccountBound { account_sha256, jwk }) => {
-                self.bind_account(*account_sha256, Subject::Device(id), jwk);
-            }
-            Some(Event::AcmeAccountEnded { account_sha256, successor }) => {
-                self.end_account(account_sha256, successor.as_ref());
-            }
-            _ => {}
-        }
+        let secret = self.devices.get(&id).and_then(|d| d.secret.as_ref()).map(|s| s.id);
+        self.apply_holdings(Subject::Device(id), secret, origin, event);
         let next = match (self.devices.remove(&id), event) {
             (Some(device), Some(event)) => Some(device.apply(event, origin.actor, recorded)),
             (Some(mut device), None) => {
@@ -318,15 +301,14 @@ impl World {
         }
     }
 
-    fn new_secret(&mut self, before: Option<SecretId>, secret: SecretId, subject: Subject) {
-        if let Some(before) = before {
-            self.secrets.remove(&before);
-        }
-        self.secrets.insert(secret, subject);
-    }
-
-    fn apply_application(&mut self, origin: Origin, event: Option<&Event>, recorded: Recorded) -> Touched {
-        let id = ApplicationId::from(origin.stream);
+    /// What devices and applications have alike: certificates, one-time secrets (`secret` is the last one), ACME accounts.
+    fn apply_holdings(
+        &mut self,
+        subject: Subject,
+        secret: Option<SecretId>,
+        origin: Origin,
+        event: Option<&Event>,
+    ) {
         match event {
             Some(Event::CertificateIssued { certificate, serial, not_before, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (*not_before, *not_after));
@@ -334,23 +316,31 @@ impl World {
             Some(Event::CertificateRevoked { serial, reason }) => {
                 self.inventory.revoke(serial, *reason, origin.time);
             }
-            Some(Event::EnrollmentSecretIssued { secret, .. }) => {
-                let before = self.applications.get(&id).and_then(|a| a.secret.as_ref()).map(|s| s.id);
-                self.new_secret(before, *secret, Subject::Application(id));
+            Some(Event::EnrollmentSecretIssued { secret: new, .. }) => {
+                if let Some(before) = secret {
+                    self.secrets.remove(&before);
+                }
+                self.secrets.insert(*new, subject);
             }
             Some(Event::AcmeAccountBound { account_sha256, jwk }) => {
-                self.bind_account(*account_sha256, Subject::Application(id), jwk);
+                self.bind_account(*account_sha256, subject, jwk);
             }
             Some(Event::AcmeAccountEnded { account_sha256, successor }) => {
                 self.end_account(account_sha256, successor.as_ref());
             }
-            Some(Event::ApplicationRemoved { .. }) => {
-                self.application_names.retain(|_, of| *of != id);
-                for account in self.accounts.values_mut().filter(|a| a.subject == Subject::Application(id)) {
-                    account.ended = true;
-                }
-            }
             _ => {}
+        }
+    }
+
+    fn apply_application(&mut self, origin: Origin, event: Option<&Event>, recorded: Recorded) -> Touched {
+        let id = ApplicationId::from(origin.stream);
+        let secret = self.applications.get(&id).and_then(|a| a.secret.as_ref()).map(|s| s.id);
+        self.apply_holdings(Subject::Application(id), secret, origin, event);
+        if let Some(Event::ApplicationRemoved { .. }) = event {
+            self.application_names.retain(|_, of| *of != id);
+            for account in self.accounts.values_mut().filter(|a| a.subject == Subject::Application(id)) {
+                account.ended = true;
+            }
         }
         let next = match (self.applications.remove(&id), event) {
             (Some(application), Some(event)) => Some(application.apply(event, recorded)),

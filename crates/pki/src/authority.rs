@@ -195,13 +195,29 @@ pub fn prepare_ra(
     backend: &dyn KeyBackend,
     now: Timestamp,
 ) -> Result<Prepared, AuthorityError> {
+    prepare_service((ProfileName::ScepRa, SubjectFacts::ScepRa), naming, label, issuer, serial, backend, now)
+}
+
+/// For a key of ours that answers in an authority's name, and is another than the authority's.
+pub(crate) fn prepare_service<E>(
+    (profile, facts): (ProfileName, SubjectFacts),
+    naming: &Naming,
+    label: &KeyLabel,
+    issuer: &Issuer,
+    serial: Serial,
+    backend: &dyn KeyBackend,
+    now: Timestamp,
+) -> Result<Prepared, E>
+where
+    E: From<KeyError> + From<KeyRefused> + From<PrepareError>,
+{
     let key = PublicKey::parse(&backend.public_spki(label)?)?;
     let side = issuer.side();
     if key.sha256() == side.key.sha256() {
         return Err(PrepareError::IssuersOwnKey.into());
     }
-    let profile = Profile::new(ProfileName::ScepRa, naming.clone());
-    Ok(issue::assemble(&profile, &key, &SubjectFacts::ScepRa, &side, Lifetime::Default, serial, now)?)
+    let profile = Profile::new(profile, naming.clone());
+    Ok(issue::assemble(&profile, &key, &facts, &side, Lifetime::Default, serial, now)?)
 }
 
 /// Root and issuing CA of one generation.

@@ -40,7 +40,7 @@ pub use describe::describe;
 pub use information::{Answers, CrlStatus, Question, RootUpdate};
 pub use mac::AlgorithmRefused;
 pub use message::{EnrollKind, MAX_MESSAGE_BYTES};
-pub use revocation::{RevocationReason, RevocationRefused};
+pub use revocation::RevocationRefused;
 pub use status::FailInfo;
 pub use tlv::Malformed;
 pub use transactions::{Sender, Settled, Settlement, TransactionId, TransactionLimits, Transactions};

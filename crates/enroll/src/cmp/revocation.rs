@@ -1,5 +1,6 @@
 //! rr and rp (RFC 9810 5.3.9, 5.3.10): which certificate is to be revoked, why, and whether it was.
 
+use lanyard_pki::revocation::Reason;
 use lanyard_pki::serial::Serial;
 use lanyard_pki::write;
 
@@ -7,50 +8,6 @@ use super::crmf::CertificateId;
 use super::oid;
 use super::status::StatusInfo;
 use super::tlv::{Malformed, Tlv, only};
-
-/// Why a certificate is to be revoked (RFC 5280 5.3.1). removeFromCRL is not here: nothing is taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum RevocationReason {
-    /// No reason given.
-    Unspecified = 0,
-    /// Somebody else may have the key.
-    KeyCompromise = 1,
-    /// Somebody else may have the issuer's key.
-    CaCompromise = 2,
-    /// The device belongs to somebody else.
-    AffiliationChanged = 3,
-    /// There is a newer one.
-    Superseded = 4,
-    /// No longer needed.
-    CessationOfOperation = 5,
-    /// For a while.
-    CertificateHold = 6,
-    /// What it allowed is allowed no more.
-    PrivilegeWithdrawn = 9,
-    /// Somebody else may have an attribute authority's key.
-    AaCompromise = 10,
-}
-
-impl RevocationReason {
-    /// From its number in CRLs.
-    pub fn from_number(number: i64) -> Option<Self> {
-        use RevocationReason::*;
-        [
-            Unspecified,
-            KeyCompromise,
-            CaCompromise,
-            AffiliationChanged,
-            Superseded,
-            CessationOfOperation,
-            CertificateHold,
-            PrivilegeWithdrawn,
-            AaCompromise,
-        ]
-        .into_iter()
-        .find(|reason| *reason as i64 == number)
-    }
-}
 
 /// Why a revocation request cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +32,7 @@ pub enum RevocationRefused {
 const MAX_ENTRY_EXTENSIONS: usize = 8;
 
 /// Which certificate, and why.
-pub(super) fn read(body: Tlv<'_>) -> Result<(CertificateId, RevocationReason), RevocationRefused> {
+pub(super) fn read(body: Tlv<'_>) -> Result<(CertificateId, Reason), RevocationRefused> {
     let all = body.fields().all(8)?;
     let [details] = all.as_slice() else { return Err(RevocationRefused::NotOne(all.len())) };
     let mut fields = details.fields();
@@ -94,7 +51,9 @@ pub(super) fn read(body: Tlv<'_>) -> Result<(CertificateId, RevocationReason), R
         }
     }
     fields.finish()?;
-    let reason = RevocationReason::from_number(reason).ok_or(RevocationRefused::Reason(reason))?;
+    // Nothing is taken back.
+    let known = u8::try_from(reason).ok().and_then(Reason::from_code);
+    let reason = known.filter(|r| *r != Reason::RemoveFromCrl).ok_or(RevocationRefused::Reason(reason))?;
     Ok((certificate, reason))
 }
 
@@ -112,7 +71,7 @@ fn read_template(template: Tlv<'_>) -> Result<CertificateId, RevocationRefused> 
     Ok(CertificateId { issuer: issuer.inner_tagged(write::SEQUENCE)?.whole.to_vec(), serial })
 }
 
-pub(super) fn write(certificate: &CertificateId, reason: RevocationReason) -> Vec<u8> {
+pub(super) fn write(certificate: &CertificateId, reason: Reason) -> Vec<u8> {
     let mut out = Vec::with_capacity(160);
     write::tlv(&mut out, write::SEQUENCE, |o| {
         write::tlv(o, write::SEQUENCE, |o| {
@@ -122,7 +81,7 @@ pub(super) fn write(certificate: &CertificateId, reason: RevocationReason) -> Ve
             });
             write::tlv(o, write::SEQUENCE, |o| {
                 write::extension(o, &oid::CRL_REASON, write::Critical::No, |o| {
-                    write::bytes(o, ENUMERATED, &[reason as u8]);
+                    write::bytes(o, ENUMERATED, &[reason.code()]);
                 });
             });
         });
@@ -161,17 +120,14 @@ mod tests {
         CertificateId { issuer: common_name("ca"), serial: "4f00".parse().unwrap() }
     }
 
-    fn read_back(der: &[u8]) -> Result<(CertificateId, RevocationReason), RevocationRefused> {
+    fn read_back(der: &[u8]) -> Result<(CertificateId, Reason), RevocationRefused> {
         read(only(der, write::SEQUENCE, "rr").unwrap())
     }
 
     #[test]
     fn a_revocation_reads_back_for_every_reason() {
-        for number in 0..=10 {
-            match RevocationReason::from_number(number) {
-                Some(reason) => assert_eq!(read_back(&write(&id(), reason)), Ok((id(), reason))),
-                None => assert!([7, 8].contains(&number), "{number}"),
-            }
+        for reason in Reason::ALL.into_iter().filter(|r| *r != Reason::RemoveFromCrl) {
+            assert_eq!(read_back(&write(&id(), reason)), Ok((id(), reason)));
         }
     }
 
@@ -179,7 +135,7 @@ mod tests {
     #[test]
     fn remove_from_crl_and_what_is_no_reason_are_refused() {
         for bad in [7, 8, 11] {
-            let mut der = write(&id(), RevocationReason::KeyCompromise);
+            let mut der = write(&id(), Reason::KeyCompromise);
             *der.last_mut().unwrap() = bad;
             assert_eq!(read_back(&der), Err(RevocationRefused::Reason(i64::from(bad))));
         }
@@ -195,7 +151,7 @@ mod tests {
             });
             assert_eq!(read_back(&der), Err(RevocationRefused::NotNamed), "{template:?}");
         }
-        let one = write(&id(), RevocationReason::Superseded);
+        let one = write(&id(), Reason::Superseded);
         let content = only(&one, write::SEQUENCE, "rr").unwrap().content;
         let mut two = Vec::new();
         write::bytes(&mut two, write::SEQUENCE, &[content, content].concat());

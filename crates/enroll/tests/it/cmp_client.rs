@@ -8,10 +8,11 @@ use std::process::{Child, Command, Stdio};
 use lanyard_enroll::cmp::client::{
     Client, Credential, Enrolling, Issued, Mac, Progress, ReplyError, Trust, Verdict, Wish,
 };
-use lanyard_enroll::cmp::{CertificateId, EnrollKind, FailInfo, Fresh, RevocationReason};
+use lanyard_enroll::cmp::{CertificateId, EnrollKind, FailInfo, Fresh};
 use lanyard_pki::certificate::{Certificate, chain_from_pem};
 use lanyard_pki::csr;
 use lanyard_pki::key::{KeyKind, KeyLabel};
+use lanyard_pki::revocation::Reason;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -199,7 +200,7 @@ fn our_client_renews_and_revokes_at_openssl() {
     let id = CertificateId::of(&issued.certificate);
     let sign = |m: &[u8]| device.hospital.sign(&device.label, m);
     let fresh = || (Fresh::from_random(random()), now());
-    let what = (&id, RevocationReason::Superseded);
+    let what = (&id, Reason::Superseded);
     let (mut revoking, message) = client.revoke(what, &sign, random(), fresh()).unwrap();
     assert_eq!(revoking.read(&client, &mock.post(&message), now()), Ok(Ok(())));
 }

@@ -8,9 +8,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use lanyard_enroll::cmp::server::{ImplicitConfirm, Policy, Refusal};
-use lanyard_enroll::cmp::{CertificateId, RequestRefused, RevocationReason, Settlement};
+use lanyard_enroll::cmp::{CertificateId, RequestRefused, Settlement};
 use lanyard_enroll::{Authentication, Protocol};
 use lanyard_pki::certificate::{Certificate, chain_from_pem};
+use lanyard_pki::revocation::Reason;
 use tempfile::TempDir;
 
 use crate::cmp_host::{Decision, Host, serve};
@@ -229,7 +230,7 @@ fn openssl_revokes_its_own_certificate_once_and_no_other() {
         let seen = peer.host.seen.lock().unwrap();
         let request = &seen.revoked[0];
         assert_eq!(request.certificate, CertificateId::of(&own));
-        assert_eq!((request.reason, request.is_own), (RevocationReason::KeyCompromise, true));
+        assert_eq!((request.reason, request.is_own), (Reason::KeyCompromise, true));
     }
     let text = peer.cmp_fails(&format!("-cmd rr {SIGNED} -oldcert dev.pem -revreason 1"));
     assert!(text.contains("certRevoked"), "{text}");

@@ -14,14 +14,15 @@ use super::delegate;
 use super::request::Request;
 use super::response::{self, CertStatus, Data, ErrorStatus, Response, Single};
 use crate::authority::Issuer;
+use crate::authority::prepare_service;
 use crate::certificate::Certificate;
-use crate::issue::{self, Lifetime, PrepareError, Prepared};
+use crate::issue::{PrepareError, Prepared};
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
 use crate::name::Naming;
-use crate::profile::{Profile, ProfileName, SubjectFacts};
+use crate::profile::{ProfileName, SubjectFacts};
 use crate::revocation::{Reason, Revocation};
 use crate::serial::Serial;
-use crate::spki::{KeyRefused, PublicKey, PublicKeyKind};
+use crate::spki::{KeyRefused, PublicKeyKind};
 use crate::tbs;
 
 /// Why a responder's certificate was not prepared.
@@ -47,14 +48,8 @@ pub fn prepare_responder(
     backend: &dyn KeyBackend,
     now: Timestamp,
 ) -> Result<Prepared, PrepareResponderError> {
-    let key = PublicKey::parse(&backend.public_spki(label)?)?;
-    let side = issuer.side();
-    if key.sha256() == side.key.sha256() {
-        return Err(PrepareError::IssuersOwnKey.into());
-    }
-    let profile = Profile::new(ProfileName::OcspResponder, naming.clone());
-    let facts = SubjectFacts::OcspResponder;
-    Ok(issue::assemble(&profile, &key, &facts, &side, Lifetime::Default, serial, now)?)
+    let what = (ProfileName::OcspResponder, SubjectFacts::OcspResponder);
+    prepare_service(what, naming, label, issuer, serial, backend, now)
 }
 
 /// Why a certificate and a key do not make a responder.

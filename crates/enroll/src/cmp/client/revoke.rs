@@ -6,8 +6,9 @@ use crate::cmp::Fresh;
 use crate::cmp::crmf::CertificateId;
 use crate::cmp::header::{CMP2000, NONCE_BYTES};
 use crate::cmp::message::Kind;
-use crate::cmp::revocation::{self, RevocationReason};
+use crate::cmp::revocation;
 use crate::cmp::status::Status;
+use lanyard_pki::revocation::Reason;
 
 use super::reply::{Declined, ReplyError};
 use super::{BuildError, Client, Credential, Options, Session, Sign};
@@ -22,7 +23,7 @@ impl Client {
     /// Asks to revoke a certificate: the message to POST, signed with the credential's certificate.
     pub fn revoke<E: std::error::Error>(
         &self,
-        (certificate, reason): (&CertificateId, RevocationReason),
+        (certificate, reason): (&CertificateId, Reason),
         sign_message: Sign<'_, E>,
         transaction: [u8; NONCE_BYTES],
         (fresh, now): (Fresh, Timestamp),

@@ -10,13 +10,13 @@ use zeroize::Zeroizing;
 use super::reply::Untrusted;
 use super::*;
 use crate::Outcome;
-use crate::cmp::RevocationReason;
 use crate::cmp::crmf::CertificateId;
 use crate::cmp::message::{EnrollKind, Parts};
 use crate::cmp::server::{Policy, Request, RevocationOutcome, Server};
 use crate::cmp::status::{FailInfo, StatusInfo};
 use crate::cmp::testing::{Device, Hospital, Letter, NOW, ask, fresh, random, secret};
 use crate::cmp::transactions::{Settlement, TransactionLimits, Transactions};
+use lanyard_pki::revocation::Reason;
 
 struct Bench {
     hospital: Hospital,
@@ -203,7 +203,7 @@ fn client_and_server_agree_on_a_revocation() {
     let mut bench = Bench::new();
     let own = CertificateId::of(&bench.hospital.device.certificate);
     let client = bench.by_certificate();
-    let what = (&own, RevocationReason::CessationOfOperation);
+    let what = (&own, Reason::CessationOfOperation);
     let (mut revoking, message) = client.revoke(what, &|m| bench.sign(m), random(), (fresh(), NOW)).unwrap();
     let reply = bench.answer(&message, None);
     assert_eq!(revoking.read(&client, &reply, NOW), Ok(Ok(())));

@@ -10,12 +10,12 @@ use crate::cmp::hash::Hash;
 use crate::cmp::header::CMP2021;
 use crate::cmp::information::Question;
 use crate::cmp::message::EnrollKind;
-use crate::cmp::revocation::RevocationReason;
 use crate::cmp::status::{FailInfo, Status, StatusInfo};
 use crate::cmp::transactions::{
     NoTransaction, NotBegun, Sender, Settlement, TransactionId, Transactions, Waiting,
 };
 use crate::{Authentication, EnrollmentRequest, Protocol};
+use lanyard_pki::revocation::Reason;
 
 use super::answer::{Draft, Exchange};
 use super::receive::{Content, Verified};
@@ -96,7 +96,7 @@ pub struct RevocationRequest {
     /// Which.
     pub certificate: CertificateId,
     /// Why.
-    pub reason: RevocationReason,
+    pub reason: Reason,
     /// Who asks.
     pub authentication: Authentication,
     /// Whether the certificate itself signs: its holder may always give it up (RFC 9483 4.2).
@@ -276,7 +276,7 @@ impl Verified {
         self,
         transactions: &Transactions,
         certificate: CertificateId,
-        reason: RevocationReason,
+        reason: Reason,
     ) -> Result<Request, Box<Refused>> {
         // It is one message, and revoking twice is revoking once: nothing is remembered.
         if transactions.is_in_use(&self.transaction) {

@@ -15,12 +15,13 @@ use crate::cmp::information::{self, Question};
 use crate::cmp::mac::{AlgorithmRefused, MacAlgorithm};
 use crate::cmp::message::{EnrollKind, Kind, MAX_MESSAGE_BYTES, Parts};
 use crate::cmp::name::same;
-use crate::cmp::revocation::{self, RevocationReason};
+use crate::cmp::revocation;
 use crate::cmp::status::StatusInfo;
 use crate::cmp::tlv::{Malformed, only};
 use crate::cmp::transactions::{Sender, TransactionId};
 use crate::cmp::{CONTENT_TYPE, confirm, oid, poll};
 use crate::secret::{Secret, SecretId};
+use lanyard_pki::revocation::Reason;
 
 use super::answer::{Exchange, Protect};
 use super::refusal::{NotReceived, Refusal, Refused, Rejected};
@@ -78,7 +79,7 @@ pub(super) enum Content {
     Poll(i64),
     Confirm(Vec<confirm::Confirmation>),
     Abort(StatusInfo),
-    Revoke(CertificateId, RevocationReason),
+    Revoke(CertificateId, Reason),
     Inform(Vec<Question>),
 }
 

@@ -15,7 +15,7 @@ use crate::state::State;
 
 /// A device gives a certificate of its own up.
 pub(super) async fn revoke(state: &State, request: &RevocationRequest) -> RevocationOutcome {
-    let Some(reason) = RevocationReason::by_holder(request.reason as u8) else {
+    let Some(reason) = RevocationReason::by_holder(request.reason.code()) else {
         return RevocationOutcome::Refused {
             code: "reason_not_a_holders".to_owned(),
             why:

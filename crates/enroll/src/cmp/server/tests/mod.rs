@@ -12,13 +12,14 @@ use crate::cmp::header::Header;
 use crate::cmp::mac::MacAlgorithm;
 use crate::cmp::message::{Kind, Parts};
 use crate::cmp::name::common_name;
-use crate::cmp::revocation::{self, RevocationReason};
+use crate::cmp::revocation;
 use crate::cmp::status::{FailInfo, Status, StatusInfo};
 use crate::cmp::testing::{Hospital, Letter, NOW, ask, fresh, secret};
 use crate::cmp::tlv::only;
 use crate::cmp::transactions::{Settlement, TransactionId, TransactionLimits, Transactions};
 use crate::cmp::{CONTENT_TYPE, EnrollKind, Question, Sender, oid, poll};
 use crate::{Authentication, Outcome};
+use lanyard_pki::revocation::Reason;
 
 mod answers;
 mod headers;

@@ -40,7 +40,7 @@ fn first_messages_of_openssl_are_served_and_changed_ones_are_not() {
         match (kind, serve(message).unwrap()) {
             (Kind::Rr, Request::Revoke(revoke)) => {
                 assert!(revoke.request.is_own);
-                assert_eq!(revoke.request.reason, RevocationReason::Superseded);
+                assert_eq!(revoke.request.reason, Reason::Superseded);
             }
             (Kind::Genm, Request::Inform(inform)) => {
                 assert_eq!(inform.questions, [Question::CaCertificates]);

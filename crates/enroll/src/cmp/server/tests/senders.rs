@@ -81,7 +81,7 @@ fn key_updates_and_revocations_need_a_signature_of_the_certificate() {
     let own = CertificateId::of(&bench.hospital.device.certificate);
     let foreign = CertificateId::of(&bench.hospital.signer.certificate);
     let kur = bench.hospital.cert_req(Some(&own));
-    let rr = revocation::write(&own, RevocationReason::Superseded);
+    let rr = revocation::write(&own, Reason::Superseded);
     for (kind, content) in [(Kind::Kur, kur.clone()), (Kind::Rr, rr.clone())] {
         let refusal = refusal_of(bench.ask(&Letter::new(kind, content).mac(&secret(1))));
         assert_eq!((refusal.clone(), refusal.fail_info()), (Refusal::MustBeSigned, FailInfo::WrongIntegrity));
@@ -95,11 +95,11 @@ fn key_updates_and_revocations_need_a_signature_of_the_certificate() {
         assert!(matches!(bench.ask(&good), Ok(Request::Enroll(_))));
     }
     for (certificate, is_own) in [(own, true), (foreign, false)] {
-        let rr = revocation::write(&certificate, RevocationReason::KeyCompromise);
+        let rr = revocation::write(&certificate, Reason::KeyCompromise);
         let message = Letter::new(Kind::Rr, rr).signed(&bench.hospital, &bench.hospital.device);
         let Ok(Request::Revoke(revoke)) = bench.ask(&message) else { panic!("a revocation") };
         assert_eq!((revoke.request.is_own, revoke.request.certificate.clone()), (is_own, certificate));
-        assert_eq!(revoke.request.reason, RevocationReason::KeyCompromise);
+        assert_eq!(revoke.request.reason, Reason::KeyCompromise);
         assert!(bench.ask(&message).is_ok(), "revoking twice is revoking once");
     }
     let unnamed = Letter::new(Kind::Rr, vec![0x30, 4, 0x30, 2, 0x30, 0]);

@@ -262,7 +262,7 @@ fn an_open_transactions_number_is_not_taken_by_another_message() {
     let mut bench = Bench::new();
     let (header, _) = bench.unconfirmed();
     let own = CertificateId::of(&bench.hospital.device.certificate);
-    let rr = revocation::write(&own, RevocationReason::Superseded);
+    let rr = revocation::write(&own, Reason::Superseded);
     let taken = |letter: Letter| letter.edit(|h| h.transaction = header.transaction.clone());
     let revoke = taken(Letter::new(Kind::Rr, rr)).signed(&bench.hospital, &bench.hospital.device);
     let again = taken(bench.ir()).mac(&secret(1));
