@@ -156,6 +156,11 @@ impl Inventory {
         self.entries.iter()
     }
 
+    /// The end of the certificate that the event at this position has, if one of these.
+    pub fn end_of_event(&self, pos: u64) -> Option<Timestamp> {
+        self.entries.values().find(|entry| entry.pos == pos).map(|entry| entry.not_after)
+    }
+
     /// How many of an authority's have not ended and are not revoked at `now`: what still drains. Our own (responders, listeners)
     /// do not count: they are there as long as the authority is.
     pub fn live(&self, issuer: IssuerIndex, now: Timestamp) -> usize {

@@ -22,7 +22,7 @@ impl<J: Journal> Control<J> {
         require(&accepted.by, &[Role::Admin], "erase a payload")?;
         check_text("legal_basis", &legal_basis, 256)
             .map_err(|e| ControlError::malformed("legal_basis", e))?;
-        self.may_erase(pos).await?;
+        self.may_erase(pos, now).await?;
         let event = Event::PayloadErased { pos, legal_basis, statement: accepted.signed.clone() };
         let (appended, ()) = self
             .record(now, |world| {
@@ -50,7 +50,7 @@ impl<J: Journal> Control<J> {
     }
 
     /// The world is rebuilt from payloads: what still holds someone's state cannot go before its holder has ended.
-    async fn may_erase(&self, pos: u64) -> Result<(), ControlError> {
+    async fn may_erase(&self, pos: u64, now: Timestamp) -> Result<(), ControlError> {
         let found = self.journal.event_at(pos).await.map_err(|e| ControlError::Unavailable(e.to_string()))?;
         let Some((stream, stream_kind, kind)) = found else {
             return Err(ControlError::NotFound { what: "event at position", id: pos.to_string() });
@@ -64,6 +64,15 @@ impl<J: Journal> Control<J> {
             ));
         }
         let world = self.world();
+        // Also of a retired device: without its bytes a restart would leave it out of the lists, revoked as it is.
+        if let Some(end) = world.inventory.end_of_event(pos).filter(|end| *end >= now) {
+            return Err(ControlError::refused(
+                "payload_in_use",
+                format!(
+                    "the payload at {pos} is a certificate that relying parties ask about until it ends, at {end}"
+                ),
+            ));
+        }
         let ended = match stream_kind {
             k if k == StreamKind::Device as u8 => {
                 AUDIT_ONLY.contains(&kind)

@@ -51,6 +51,28 @@ async fn ward() -> Ward {
     Ward { _dir: dir, hospital, maker, firmware }
 }
 
+// R42, R49: a restart would leave a revoked certificate out of the lists, were its payload gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_cannot_be_erased_before_its_end() {
+    let Ward { hospital, maker, firmware, _dir } = ward().await;
+    let device = hospital.admitted("P-1").await;
+    let tpm = tpm(&maker, "P-1");
+    firmware.boot(&tpm);
+    hospital.agent("P-1", &tpm, &firmware).enroll().await.unwrap();
+    hospital.decide(&hospital.biomed, Action::RetireDevice { device }).await.unwrap();
+    crate::restart::until(async || hospital.device(device).await.stage == "retired").await;
+    let events: Vec<EventLine> =
+        hospital.look(&hospital.security, &format!("/v1/devices/{device}/events")).await.unwrap();
+    let is_issued = |e: &&EventLine| e.event.as_ref().unwrap()["event"] == "certificate_issued";
+    let pos = events.iter().find(is_issued).unwrap().pos;
+    let erase = |pos| Action::ErasePayload { pos, legal_basis: "GDPR Art. 17".into() };
+    assert_eq!(hospital.decide(&hospital.admin, erase(pos)).await.unwrap_err().code(), "payload_in_use");
+    // What nobody asks about any more may go.
+    let registered = events[0].pos;
+    hospital.decide(&hospital.admin, erase(registered)).await.unwrap();
+    hospital.running.shutdown().await;
+}
+
 // R34, R36, R37, R42, R58, I1, I3
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_earns_its_identity_and_is_trusted() {
