@@ -1,9 +1,14 @@
-//! What ACME clients send: messages, orders, certificate requests, names of certificates; and what a validated
-//! machine shows.
+//! What ACME clients send: messages, orders, certificate requests, names of certificates; what a validated machine
+//! shows; and what other servers answer to our client.
 
 use lanyard_domain::time::Timestamp;
+use lanyard_enroll::acme::client::{
+    AccountKey, Answer, Client, Directory, Next, Ordering, Proof, RenewalQuery, RenewalWindow, ServerProblem,
+    Wish,
+};
 use lanyard_enroll::acme::{
-    CertId, Identifier, MAX_BODY_BYTES, Message, NewOrder, Nonces, http01, requested_names, tls_alpn01,
+    CertId, ChallengeKind, Identifier, MAX_BODY_BYTES, Message, NewOrder, Nonces, http01, requested_names,
+    tls_alpn01,
 };
 
 use crate::Target;
@@ -16,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "acme_certificate_id", run: certificate_id, seeds: certificate_ids },
     Target { name: "acme_nonce", run: nonce, seeds: nonces },
     Target { name: "acme_look", run: look, seeds: looks },
+    Target { name: "acme_answer", run: answer, seeds: answers },
 ];
 
 fn message(data: &[u8]) {
@@ -109,4 +115,109 @@ fn look(data: &[u8]) {
 /// A certificate with acmeIdentifier, and a file.
 fn looks() -> Vec<Vec<u8>> {
     vec![include_bytes!("../seeds/alpn.der").to_vec(), b"token.thumbprint\n".to_vec()]
+}
+
+const ORIGIN: &str = "https://a.example";
+
+/// Answers, one a line: every reader takes each, and a client hears them in a row.
+fn answer(data: &[u8]) {
+    for body in data.split(|byte| *byte == b'\n') {
+        if let Ok(directory) = Directory::parse(ORIGIN, body) {
+            assert!(directory.profiles.len() <= body.len());
+        }
+        assert!(ServerProblem::parse(400, body).detail.chars().count() <= 500);
+        if let Ok(window) = RenewalWindow::parse(body, 60) {
+            assert!((window.start..=window.end).contains(&window.pick(500_000)));
+        }
+    }
+    hear(data);
+}
+
+fn hear(data: &[u8]) {
+    let Some(mut client) = AccountKey::generate().ok().and_then(|key| Client::new(ORIGIN, key).ok()) else {
+        return;
+    };
+    let identifiers: Vec<Identifier> = Identifier::parse("dns", "a.example").into_iter().collect();
+    let wish = Wish { identifiers, profile: None, replaces: None, challenges: ChallengeKind::ALL.to_vec() };
+    let Ok(mut order) = Ordering::new(wish, NOW.plus_seconds(60)) else { return };
+    let mut now = NOW;
+    for body in data.split(|byte| *byte == b'\n').take(64) {
+        // At most a request, a pause or a proof stands between two answers.
+        for _ in 0..4 {
+            match order.next(&mut client, now) {
+                Ok(Next::Send(_)) => break,
+                Ok(Next::Wait { until, .. }) => {
+                    assert!(until > now, "a wait is one");
+                    now = until;
+                }
+                Ok(Next::Prove(challenge)) => {
+                    let proof = match challenge.kind {
+                        ChallengeKind::DeviceAttest01 => Proof::Attestation(vec![0]),
+                        _ => Proof::InPlace,
+                    };
+                    assert!(order.prove(&proof).is_ok());
+                }
+                Ok(Next::Finalize) => {
+                    if order.finalize(include_bytes!("../seeds/names.csr")).is_err() {
+                        return;
+                    }
+                }
+                Ok(Next::Done(_)) | Err(_) => return,
+            }
+        }
+        let content_type =
+            if body.starts_with(b"{") { "application/json" } else { "application/pem-certificate-chain" };
+        let answer = Answer {
+            status: 200,
+            content_type: Some(content_type),
+            location: Some("https://a.example/1"),
+            replay_nonce: Some("AAAA"),
+            retry_after: Some("1"),
+            body,
+        };
+        let _outcome = order.hear(&mut client, &answer, now);
+    }
+    if let Ok(id) = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE".parse::<CertId>() {
+        let mut query = RenewalQuery::new(id);
+        let answer =
+            Answer { status: 200, content_type: Some("application/json"), body: data, ..Answer::default() };
+        if query.next(&mut client).is_ok() {
+            let _outcome = query.hear(&mut client, &answer);
+        }
+    }
+}
+
+/// A whole order, a window, and a problem.
+fn answers() -> Vec<Vec<u8>> {
+    let a = ORIGIN;
+    let directory = format!(
+        r#"{{"newNonce":"{a}/n","newAccount":"{a}/c","newOrder":"{a}/o","renewalInfo":"{a}/r","meta":{{"profiles":{{"p":"x"}}}}}}"#
+    );
+    let order = |status: &str| {
+        format!(
+            r#"{{"status":"{status}","identifiers":[{{"type":"dns","value":"a.example"}}],"authorizations":["{a}/z"],"finalize":"{a}/f","certificate":"{a}/k"}}"#
+        )
+    };
+    let authorization = |status: &str| {
+        format!(
+            r#"{{"status":"{status}","identifier":{{"type":"dns","value":"a.example"}},"challenges":[{{"type":"http-01","url":"{a}/h","status":"pending","token":"abc"}}]}}"#
+        )
+    };
+    let whole = [
+        directory,
+        "{}".to_owned(),
+        "{}".to_owned(),
+        order("pending"),
+        authorization("pending"),
+        "{}".to_owned(),
+        authorization("valid"),
+        order("ready"),
+        order("processing"),
+        order("valid"),
+    ];
+    vec![
+        whole.join("\n").into_bytes(),
+        br#"{"suggestedWindow":{"start":"2026-12-01T00:00:00Z","end":"2026-12-02T00:00:00Z"},"explanationURL":"https://x"}"#.to_vec(),
+        br#"{"type":"urn:ietf:params:acme:error:badCSR","detail":"no","status":400}"#.to_vec(),
+    ]
 }

@@ -1,10 +1,12 @@
-//! ACME (RFC 8555) server side, with renewal information (RFC 9773), external account binding, profiles
+//! ACME (RFC 8555), with renewal information (RFC 9773), external account binding, profiles
 //! (draft-ietf-acme-profiles) and device attestation ([`DEVICE_ATTEST_DRAFT`]); sans-IO.
 //!
 //! A request goes through [`Server::receive`], which answers with a [`Step`]: a reply, or something that the caller
 //! must do first (record an account, look at a name, issue, revoke) before it asks for the reply. Accounts are plain
 //! values that the caller keeps ([`Account`], port [`Records`]); orders live in memory ([`Orders`]) and a restart
 //! makes clients begin again, which they do by themselves.
+//!
+//! [`client`] is the other side: the same messages as a client makes and reads them.
 //!
 //! In scope: JWS, nonces, typed requests, order state, what was proven. Out of scope: HTTP, DNS lookups, who may
 //! have a certificate (control), pre-authorization (`newAuthz`), wildcards, terms of service.
@@ -15,6 +17,7 @@
 mod account;
 mod base64url;
 mod challenge;
+pub mod client;
 mod csr;
 mod digest;
 mod eab;

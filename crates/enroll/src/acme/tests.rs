@@ -17,6 +17,7 @@ use crate::secret::{Secret, SecretId, SecretKey};
 use crate::{Authentication, EnrollmentRequest, Outcome, Protocol, Reply};
 
 mod accounts;
+mod client;
 mod devices;
 mod messages;
 mod names;
@@ -65,7 +66,7 @@ struct Site {
     state: State,
     books: Books,
     now: Timestamp,
-    seeds: u8,
+    seeds: u32,
     /// What control answers next; a certificate where nothing is said.
     outcomes: VecDeque<Outcome>,
     /// What was asked of control.
@@ -173,7 +174,9 @@ impl Site {
     /// One request, with all that the engine asks for on the way.
     fn request(&mut self, request: &Request<'_>) -> Answer {
         self.seeds += 1;
-        let seed = Seed::new([self.seeds; 32]);
+        let mut bytes = [7; 32];
+        bytes[..4].copy_from_slice(&self.seeds.to_be_bytes());
+        let seed = Seed::new(bytes);
         let step = self.server.receive(&mut self.state, &self.books, request, &seed, self.now);
         let reply = match step {
             Step::Reply(reply) => reply,

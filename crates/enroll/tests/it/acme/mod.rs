@@ -1,4 +1,4 @@
-//! ACME against lego, certbot, acme-tiny and dehydrated, each over real HTTPS on 127.0.0.1.
+//! ACME against lego, certbot, acme-tiny and dehydrated, and our client against Pebble, each over real HTTPS on 127.0.0.1.
 //!
 //! What is proven: that clients nobody here wrote make accounts (with and without external binding), prove names by
 //! http-01, dns-01 and tls-alpn-01, get certificates, renew, revoke and end their account, and are refused.
@@ -7,6 +7,7 @@ mod certbot;
 mod hospital;
 mod host;
 mod lego;
+mod pebble;
 mod small;
 
 use std::process::{Command, Output};
