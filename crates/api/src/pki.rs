@@ -131,4 +131,7 @@ pub struct AuthorityLine {
     pub live: usize,
     /// The certificate, PEM.
     pub certificate_pem: String,
+    /// Why it cannot sign now, and what to do; absent when it can, and for what does not sign here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }

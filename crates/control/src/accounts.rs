@@ -207,10 +207,7 @@ impl<J: Journal> Control<J> {
     /// its authority is about to end. `None`: not one of ours, or ended.
     pub fn renewal_info(&self, id: &CertId, now: Timestamp) -> Option<RenewalInfo> {
         let issuers = self.authority.issuers();
-        let ca = issuers
-            .issuing()
-            .iter()
-            .find(|i| i.issuer.certificate().subject_key_id() == Some(id.key_id()))?;
+        let ca = issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(id.key_id()))?;
         let serial = Serial::from_der_content(id.serial()).ok()?;
         let told = |start: Timestamp, seconds: i64| RenewalInfo {
             start,
@@ -219,7 +216,7 @@ impl<J: Journal> Control<J> {
             retry_after_seconds: ASK_AGAIN_SECONDS,
         };
         let at_once = told(now.plus_seconds(-60), 30);
-        match status(&self.world(), ca.issuer.certificate().subject_der(), &serial)? {
+        match status(&self.world(), ca.certificate().subject_der(), &serial)? {
             Status::Unknown => None,
             Status::Revoked(_) => Some(at_once),
             Status::Good(_) if ca.state != AuthorityState::Active => Some(at_once),
@@ -241,13 +238,12 @@ impl<J: Journal> Control<J> {
         identifiers: &[Identifier],
     ) -> Predecessor {
         let issuers = self.authority.issuers();
-        let ca =
-            issuers.issuing().iter().find(|i| i.issuer.certificate().subject_key_id() == Some(id.key_id()));
+        let ca = issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(id.key_id()));
         let (Some(ca), Ok(serial)) = (ca, Serial::from_der_content(id.serial())) else {
             return Predecessor::Unknown;
         };
         let world = self.world();
-        match status(&world, ca.issuer.certificate().subject_der(), &serial) {
+        match status(&world, ca.certificate().subject_der(), &serial) {
             Some(Status::Good(entry)) if is_of(&world, &entry, account, identifiers) => Predecessor::Current,
             Some(Status::Good(_)) => Predecessor::Foreign,
             // One that was revoked has to be replaced; one that a newer one took the place of was.

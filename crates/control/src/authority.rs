@@ -12,18 +12,18 @@ use lanyard_domain::device::Device;
 use lanyard_domain::id::{ApplicationId, DeviceId, IssuanceId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::authority::Issuer;
+use lanyard_pki::authority::{Issuer, IssuerError};
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr::VerifiedCsr;
 use lanyard_pki::issue::{Lifetime, Prepared, prepare};
-use lanyard_pki::key::{KeyBackend, KeyLabel};
+use lanyard_pki::key::{KeyBackend, KeyError, KeyLabel};
 use lanyard_pki::profile::{Addresses, HardwareNames, Profile, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
 use crate::digest::random;
 use crate::plane::ControlError;
 use crate::profiles::{Installation, Profiles, ProfilesError};
-use crate::world::World;
+use crate::world::{KnownAuthority, World};
 
 /// What issues.
 pub struct Authority {
@@ -34,12 +34,14 @@ pub struct Authority {
 
 /// All authorities that are trusted now.
 pub struct Issuers {
+    /// Events of the system stream that it was made from.
+    as_of: u64,
     roots: Vec<Certificate>,
     issuing: Vec<IssuingCa>,
     profiles: Profiles,
 }
 
-/// An issuing authority whose key is here.
+/// An issuing authority that is trusted. What it issued stays good whether or not its key is here.
 pub struct IssuingCa {
     /// Its name in the log.
     pub name: String,
@@ -49,8 +51,65 @@ pub struct IssuingCa {
     pub site: Option<String>,
     /// Where it is in its life.
     pub state: AuthorityState,
-    /// Its certificate, and its key.
-    pub issuer: Issuer,
+    certificate: Certificate,
+    signer: Result<Issuer, KeyTrouble>,
+}
+
+impl IssuingCa {
+    /// Its certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Its certificate with its key, to sign with; unavailable while the key cannot be used. Strangers are not told why.
+    pub fn issuer(&self) -> Result<&Issuer, ControlError> {
+        self.signer.as_ref().map_err(|_| {
+            ControlError::Unavailable(format!(
+                "authority `{}` cannot sign now; its operators see why in `lanyard ca list`",
+                self.name
+            ))
+        })
+    }
+
+    /// Why its key cannot be used, if it cannot.
+    pub fn trouble(&self) -> Option<&KeyTrouble> {
+        self.signer.as_ref().err()
+    }
+}
+
+/// Why an authority cannot sign now, for people: which key, which authority, what to do. Everything else goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("authority `{authority}` cannot sign: {why}; {remedy}")]
+pub struct KeyTrouble {
+    /// Which authority; also the label of its key.
+    pub authority: String,
+    /// What the key store says.
+    pub why: String,
+    /// What a person can do.
+    pub remedy: &'static str,
+}
+
+impl KeyTrouble {
+    fn new(authority: &str, error: &IssuerError) -> Self {
+        let remedy = match error {
+            IssuerError::Key(KeyError::NotFound(_) | KeyError::Sealed { .. } | KeyError::Io { .. }) => {
+                "put its key file back from a backup of the keys directory, it is used without a restart; if there is none, \
+                 `lanyard ca create` another authority in its place"
+            }
+            IssuerError::Key(KeyError::NotTheCertifiedKey(_)) => {
+                "restore the keys directory of the same time as the ledger, and start again; if there is none, \
+                 `lanyard ca create` another authority in its place"
+            }
+            IssuerError::Key(KeyError::Exposed { .. }) => "then it is used without a restart",
+            IssuerError::Key(KeyError::Unavailable(_)) => {
+                "it goes on by itself when the key store answers again"
+            }
+            IssuerError::Key(_) | IssuerError::NotAnAuthority { .. } | IssuerError::PublicKey(_) => {
+                "`lanyard ca create` another authority in its place"
+            }
+        };
+        Self { authority: authority.to_owned(), why: error.to_string(), remedy }
+    }
 }
 
 impl Issuers {
@@ -77,9 +136,33 @@ impl Issuers {
         own.or_else(|| active().find(|i| i.site.is_none()))
     }
 
+    /// The same, or that there is none.
+    fn active_at(&self, purpose: AuthorityPurpose, site: Option<&str>) -> Result<&IssuingCa, ControlError> {
+        self.active(purpose, site).ok_or_else(|| {
+            ControlError::refused(
+                "no_active_authority",
+                format!(
+                    "no authority of purpose `{purpose}` is active for this site: `lanyard ca list` shows which there are"
+                ),
+            )
+        })
+    }
+
+    /// Who certifies the control plane itself. Without its certificate nobody can mend anything, so while the key of the one
+    /// for all is away, any other that issues or has issued for devices does.
+    fn for_control(&self) -> Result<&IssuingCa, ControlError> {
+        let usual = self.active_at(AuthorityPurpose::Devices, None)?;
+        let able = |ca: &&IssuingCa| {
+            let used = matches!(ca.state, AuthorityState::Active | AuthorityState::Draining);
+            ca.purpose == AuthorityPurpose::Devices && used && ca.trouble().is_none()
+        };
+        let other = || self.issuing.iter().rev().find(able);
+        Ok(usual.trouble().and_then(|_| other()).unwrap_or(usual))
+    }
+
     /// The one that signed `leaf`, by name.
     pub fn of(&self, leaf: &Certificate) -> Option<&IssuingCa> {
-        self.issuing.iter().find(|i| i.issuer.certificate().subject_der() == leaf.issuer_der())
+        self.issuing.iter().find(|i| i.certificate.subject_der() == leaf.issuer_der())
     }
 }
 
@@ -129,15 +212,6 @@ pub enum FollowError {
         /// Why.
         why: String,
     },
-    /// The key store does not hold its key.
-    #[error("authority `{name}`: {source}")]
-    Key {
-        /// Which.
-        name: String,
-        /// Why.
-        #[source]
-        source: lanyard_pki::authority::IssuerError,
-    },
     /// The recorded profiles do not go together here.
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
@@ -150,8 +224,8 @@ impl Authority {
         keys: Arc<dyn KeyBackend>,
         installation: Installation,
     ) -> Result<Self, FollowError> {
-        let set = Arc::new(issuers(world, keys.as_ref(), &installation)?);
-        Ok(Self { set: RwLock::new(set), keys, installation })
+        let set = issuers(&Known::of(world), keys.as_ref(), &installation, None)?;
+        Ok(Self { set: RwLock::new(Arc::new(set)), keys, installation })
     }
 
     /// Whether a device may ask for this profile by its name. What it gets is its record's to say all the same.
@@ -159,10 +233,16 @@ impl Authority {
         self.issuers().profiles().offers_devices(profile)
     }
 
-    /// Takes in what the world knows now. On an error the set before stays.
-    pub fn follow(&self, world: &World) -> Result<(), FollowError> {
-        let set = Arc::new(issuers(world, self.keys.as_ref(), &self.installation)?);
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
+    /// Takes in what the world knows now. On an error the set before stays. Give it no world that is locked: a key store may
+    /// take seconds to answer.
+    pub(crate) fn follow(&self, known: &Known) -> Result<(), FollowError> {
+        let before = self.issuers();
+        let set = Arc::new(issuers(known, self.keys.as_ref(), &self.installation, Some(&before))?);
+        let mut current = self.set.write().unwrap_or_else(PoisonError::into_inner);
+        // Two may follow at once; what was seen later stays.
+        if current.as_of <= set.as_of {
+            *current = set;
+        }
         Ok(())
     }
 
@@ -179,9 +259,7 @@ impl Authority {
     /// `leaf` and its issuer; the root is with those who verify.
     pub fn chain(&self, leaf: &Certificate) -> Vec<Certificate> {
         let issuers = self.issuers();
-        std::iter::once(leaf.clone())
-            .chain(issuers.of(leaf).map(|i| i.issuer.certificate().clone()))
-            .collect()
+        std::iter::once(leaf.clone()).chain(issuers.of(leaf).map(|i| i.certificate.clone())).collect()
     }
 
     /// The same, PEM.
@@ -212,8 +290,8 @@ impl Authority {
         // Names of the hardware are written only where the template asks for them.
         let names = HardwareNames::new(Some(&device.record.serial), None).unwrap_or_default();
         let subject = SubjectFacts::DeviceHardware { id: permit.device, names };
-        let at = Place { purpose: wish.purpose, site: Some(&device.record.site) };
-        prepare_by(&issuers, profile, &permit.csr, &subject, at, now)
+        let ca = issuers.active_at(wish.purpose, Some(&device.record.site))?;
+        prepare_by(ca, profile, &permit.csr, &subject, now)
     }
 
     /// Makes an application's certificate ready.
@@ -228,7 +306,8 @@ impl Authority {
         let issuers = self.issuers();
         let (profile, named) = issuers.profiles().for_application(profile)?;
         let subject = SubjectFacts::Application { id: named.then_some(id), addresses };
-        prepare_by(&issuers, profile, csr, &subject, Place::of(Some(site)), now)
+        let ca = issuers.active_at(AuthorityPurpose::Devices, Some(site))?;
+        prepare_by(ca, profile, csr, &subject, now)
     }
 
     /// Makes a gateway certificate ready.
@@ -240,7 +319,8 @@ impl Authority {
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
-        prepare_by(&issuers, &issuers.profiles().gateway, csr, subject, Place::of(Some(site)), now)
+        let ca = issuers.active_at(AuthorityPurpose::Devices, Some(site))?;
+        prepare_by(ca, &issuers.profiles().gateway, csr, subject, now)
     }
 
     /// Makes the control plane's own server certificate ready.
@@ -251,7 +331,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
-        prepare_by(&issuers, &issuers.profiles().control, csr, subject, Place::of(None), now)
+        prepare_by(issuers.for_control()?, &issuers.profiles().control, csr, subject, now)
     }
 
     /// Signs. The intent has been recorded; the result is recorded before anyone sees it.
@@ -288,38 +368,15 @@ pub enum KeyOrigin {
     Server,
 }
 
-/// Which authority signs.
-#[derive(Debug, Clone, Copy)]
-struct Place<'a> {
-    purpose: AuthorityPurpose,
-    site: Option<&'a str>,
-}
-
-impl<'a> Place<'a> {
-    fn of(site: Option<&'a str>) -> Self {
-        Self { purpose: AuthorityPurpose::Devices, site }
-    }
-}
-
 fn prepare_by(
-    issuers: &Issuers,
+    ca: &IssuingCa,
     profile: &Profile,
     csr: &VerifiedCsr,
     subject: &SubjectFacts,
-    at: Place<'_>,
     now: Timestamp,
 ) -> Result<PreparedIssuance, ControlError> {
     let serial = Serial::from_random(random()?);
-    let ca = issuers.active(at.purpose, at.site).ok_or_else(|| {
-        ControlError::refused(
-            "no_active_authority",
-            format!(
-                "no authority of purpose `{}` is active for this site: `lanyard ca list` shows which there are",
-                at.purpose
-            ),
-        )
-    })?;
-    let prepared = prepare(profile, csr, subject, &ca.issuer, Lifetime::Default, serial, now)
+    let prepared = prepare(profile, csr, subject, ca.issuer()?, Lifetime::Default, serial, now)
         .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
     Ok(PreparedIssuance {
         issuance: IssuanceId::from_random(random()?),
@@ -328,15 +385,33 @@ fn prepare_by(
     })
 }
 
+/// What the world knows of authorities and profiles, taken out of it.
+pub(crate) struct Known {
+    as_of: u64,
+    authorities: Vec<(KnownAuthority, AuthorityState)>,
+    profiles: Vec<String>,
+}
+
+impl Known {
+    pub(crate) fn of(world: &World) -> Self {
+        let with_state = |known: &KnownAuthority| (known.clone(), world.authority_state(known));
+        Self {
+            as_of: world.system_seq,
+            authorities: world.authorities.iter().map(with_state).collect(),
+            profiles: world.profiles.values().filter_map(|p| p.active.clone()).collect(),
+        }
+    }
+}
+
 fn issuers(
-    world: &World,
+    known: &Known,
     keys: &dyn KeyBackend,
     installation: &Installation,
+    before: Option<&Issuers>,
 ) -> Result<Issuers, FollowError> {
-    let profiles = Profiles::new(world.profiles.values().filter_map(|p| p.active.as_deref()), installation)?;
-    let mut set = Issuers { roots: Vec::new(), issuing: Vec::new(), profiles };
-    for known in &world.authorities {
-        let state = world.authority_state(known);
+    let profiles = Profiles::new(known.profiles.iter().map(String::as_str), installation)?;
+    let mut set = Issuers { as_of: known.as_of, roots: Vec::new(), issuing: Vec::new(), profiles };
+    for (known, state) in &known.authorities {
         if matches!(state, AuthorityState::Retired | AuthorityState::Planned) {
             continue;
         }
@@ -346,11 +421,18 @@ fn issuers(
             set.roots.push(certificate);
             continue;
         }
-        let label: KeyLabel = known.name.parse().map_err(|e| unreadable(format!("{e}")))?;
-        let issuer = Issuer::new(certificate, label, keys)
-            .map_err(|source| FollowError::Key { name: known.name.clone(), source })?;
+        // A pair that fits is not looked at again: each signature compares them once more.
+        let same = |ca: &&IssuingCa| ca.name == known.name && ca.certificate.der() == certificate.der();
+        let kept = before.and_then(|b| b.issuing.iter().find(same)).and_then(|ca| ca.signer.as_ref().ok());
+        let signer = match kept {
+            Some(issuer) => Ok(issuer.clone()),
+            None => {
+                let label: KeyLabel = known.name.parse().map_err(|e| unreadable(format!("{e}")))?;
+                Issuer::new(certificate.clone(), label, keys).map_err(|e| KeyTrouble::new(&known.name, &e))
+            }
+        };
         let (name, purpose, site) = (known.name.clone(), known.purpose, known.site.clone());
-        set.issuing.push(IssuingCa { name, purpose, site, state, issuer });
+        set.issuing.push(IssuingCa { name, purpose, site, state: *state, certificate, signer });
     }
     Ok(set)
 }

@@ -43,14 +43,26 @@ impl<J: Journal> Control<J> {
         let actor = OperatorId::from(StreamId::from(id));
         let intended = intended(ready.issuance, "gateway", &ready.profile, &ready.prepared);
         self.on_gateway(id, actor, intended, now).await?;
-        let certificate = self.authority.sign(ready.prepared)?;
+        let certificate = match self.authority.sign(ready.prepared) {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                self.give_up_own(ready.issuance, &error.to_string(), now).await;
+                return Err(error);
+            }
+        };
         let issued = Event::GatewayCertified {
             serial: certificate.serial().to_string(),
             certificate: Blob(certificate.der().to_vec()),
             certificate_sha256: thumbprint(&certificate),
             not_after: certificate.not_after(),
         };
-        self.on_gateway(id, actor, issued, now).await?;
+        if let Err(error) = self.on_gateway(id, actor, issued, now).await {
+            // A refusal is final (removed meanwhile). Anything else is left to recovery: the log may have it.
+            if let ControlError::Refused(refused) = &error {
+                self.give_up_own(ready.issuance, &refused.text, now).await;
+            }
+            return Err(error);
+        }
         Ok((self.authority.chain_pem(&certificate), certificate.not_after()))
     }
 

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod enroll;
 pub mod evidence;
 pub mod gateway;
+mod generation;
 pub mod inventory;
 pub mod journal;
 mod pace;

@@ -135,6 +135,8 @@ pub struct Control<J: Journal> {
     /// Held while the set of operators or of applications changes: rules about all of them (the first, the last admin, one
     /// key for one person, one owner for a name) span streams, and the log's own check is by stream.
     pub(crate) operators: futures_util::lock::Mutex<()>,
+    /// Held while an authority is made: an operator's call and a worker must not make one twice.
+    pub(crate) making: futures_util::lock::Mutex<()>,
 }
 
 impl<J: Journal> Control<J> {
@@ -155,6 +157,7 @@ impl<J: Journal> Control<J> {
             told: Told::default(),
             paces: Paces::default(),
             operators: futures_util::lock::Mutex::default(),
+            making: futures_util::lock::Mutex::default(),
         })
     }
 

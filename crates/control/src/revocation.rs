@@ -5,6 +5,7 @@
 
 use lanyard_domain::event::{Event, RevocationReason};
 use lanyard_domain::time::Timestamp;
+use lanyard_pki::certificate::Certificate;
 use lanyard_pki::crl::shard::Place;
 use lanyard_pki::crl::{self, Contents, Kind, Scope, SignedCrl};
 use lanyard_pki::key::{KeyKind, KeyLabel};
@@ -27,10 +28,8 @@ impl<J: Journal> Control<J> {
     /// The list at this place as of now, signed. `None`: no such authority, another number of shards, or we serve no lists.
     pub fn revocation_list(&self, place: &Place, now: Timestamp) -> Result<Option<SignedCrl>, ControlError> {
         let issuers = self.authority.issuers();
-        let ca = issuers
-            .issuing()
-            .iter()
-            .find(|i| i.issuer.certificate().subject_key_id() == Some(place.ca_key_id()));
+        let ca =
+            issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(place.ca_key_id()));
         let (Some(ca), Some(uris)) = (ca, self.authority.installation.revocation.as_ref()) else {
             return Ok(None);
         };
@@ -40,7 +39,7 @@ impl<J: Journal> Control<J> {
         let bug = |e: String| ControlError::Bug(format!("a revocation list of `{}`: {e}", ca.name));
         let entries = {
             let world = self.world();
-            let index = world.inventory.issuer(ca.issuer.certificate().subject_der());
+            let index = world.inventory.issuer(ca.certificate().subject_der());
             let of_it = index.map(|index| world.inventory.revoked_by(index));
             let entry = |(serial, revoked): (&Serial, &Revoked)| crl::Entry {
                 serial: *serial,
@@ -64,7 +63,7 @@ impl<J: Journal> Control<J> {
             next_update: this_update.plus_seconds(LIST_SECONDS),
             entries: &entries,
         };
-        let prepared = crl::prepare(&ca.issuer, &contents).map_err(|e| bug(e.to_string()))?;
+        let prepared = crl::prepare(ca.issuer()?, &contents).map_err(|e| bug(e.to_string()))?;
         prepared
             .sign(self.authority.keys.as_ref())
             .map(Some)
@@ -88,6 +87,18 @@ impl<J: Journal> Control<J> {
         self.authority.issuers().issuing().iter().map(|i| i.name.clone()).collect()
     }
 
+    /// The responder that an authority had before a restart, while its certificate is good: relying parties go on being
+    /// answered although the authority's own key is away.
+    pub fn kept_responder(&self, authority: &str, now: Timestamp) -> Option<Responder> {
+        let recorded = self.world().responders.get(authority).cloned()?;
+        let certificate = Certificate::parse(&recorded).ok().filter(|c| now < c.not_after())?;
+        let issuers = self.authority.issuers();
+        let ca = issuers.issuing().iter().find(|i| i.name == authority)?;
+        let label = responder_label(authority).ok()?;
+        let keys = self.authority.keys.as_ref();
+        Responder::new(certificate, ca.certificate(), label, keys, Policy::DEFAULT).ok()
+    }
+
     /// A responder for an authority, with a certificate of its own: intent, signature, record (I3).
     pub async fn certify_responder(
         &self,
@@ -101,17 +112,11 @@ impl<J: Journal> Control<J> {
             .find(|i| i.name == authority)
             .ok_or_else(|| ControlError::NotFound { what: "authority", id: authority.to_owned() })?;
         let keys = self.authority.keys.as_ref();
-        // Slugs end at 63 characters, labels at 64.
-        let label: KeyLabel = format!("ocsp-{authority}")
-            .chars()
-            .take(64)
-            .collect::<String>()
-            .parse()
-            .map_err(|e| ControlError::malformed("authority", e))?;
-        let label = self.own_key(label, |keys, label| keys.generate(label, KeyKind::P256))?;
+        let label =
+            self.own_key(responder_label(authority)?, |keys, label| keys.generate(label, KeyKind::P256))?;
         let serial = Serial::from_random(random()?);
         let naming = &self.authority.installation.naming;
-        let prepared = prepare_responder(naming, &label, &ca.issuer, serial, keys, now)
+        let prepared = prepare_responder(naming, &label, ca.issuer()?, serial, keys, now)
             .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
         let profile = ProfileName::OcspResponder.as_str();
         let certificate = self
@@ -124,7 +129,7 @@ impl<J: Journal> Control<J> {
                 not_after: made.not_after,
             })
             .await?;
-        Responder::new(certificate, ca.issuer.certificate(), label, keys, Policy::DEFAULT)
+        Responder::new(certificate, ca.certificate(), label, keys, Policy::DEFAULT)
             .map_err(|e| ControlError::Bug(format!("the responder of `{authority}`: {e}")))
     }
 
@@ -132,6 +137,12 @@ impl<J: Journal> Control<J> {
     pub fn keys(&self) -> &dyn lanyard_pki::key::KeyBackend {
         self.authority.keys.as_ref()
     }
+}
+
+/// Slugs end at 63 characters, labels at 64.
+fn responder_label(authority: &str) -> Result<KeyLabel, ControlError> {
+    let label: String = format!("ocsp-{authority}").chars().take(64).collect();
+    label.parse().map_err(|e| ControlError::malformed("authority", e))
 }
 
 fn said(revoked: &Revoked) -> Revocation {

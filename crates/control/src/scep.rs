@@ -75,8 +75,8 @@ impl<J: Journal> Control<J> {
         let next = issuers.issuing().iter().rfind(follows);
         Ok(Some(Ra {
             certificate,
-            issuer: ca.issuer.certificate().clone(),
-            next: next.map(|ca| ca.issuer.certificate().clone()),
+            issuer: ca.certificate().clone(),
+            next: next.map(|ca| ca.certificate().clone()),
             former: recorded,
             label: label(authority)?,
             keys: Arc::clone(&self.authority.keys),
@@ -91,8 +91,9 @@ impl<J: Journal> Control<J> {
         let label =
             self.own_key(label(authority)?, |keys, label| keys.generate_to_decrypt(label, KeyKind::Rsa3072))?;
         let serial = Serial::from_random(random()?);
-        let prepared = prepare_ra(&self.authority.installation.naming, &label, &ca.issuer, serial, keys, now)
-            .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
+        let prepared =
+            prepare_ra(&self.authority.installation.naming, &label, ca.issuer()?, serial, keys, now)
+                .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?;
         self.certify_own(ProfileName::ScepRa.as_str(), prepared, now, |made| Event::RaCertified {
             issuance: made.issuance,
             authority: authority.to_owned(),

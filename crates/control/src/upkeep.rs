@@ -62,7 +62,8 @@ impl<J: Journal> Control<J> {
             })
             .await?;
         }
-        Ok(pending.len() + applications.len())
+        let own = self.recover_own("the process stopped between intent and record", now).await?;
+        Ok(pending.len() + applications.len() + own)
     }
 
     /// Devices whose retirement still has to be proven.

@@ -10,12 +10,15 @@ use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::device::{Device, OpenSecret, Recorded, Stage};
 use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
 use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId, StreamId};
+use lanyard_domain::id::{
+    ApplicationId, DeviceId, GatewayId, IssuanceId, OperatorId, ReleaseId, SecretId, StreamId,
+};
 use lanyard_domain::operator::Operator;
 use lanyard_domain::release::{Release, ReleaseState};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::{Verdict, evaluate};
+use lanyard_pki::certificate::Certificate;
 
 use crate::digest::{label_key, sha256};
 use crate::inventory::Inventory;
@@ -95,6 +98,15 @@ pub struct KnownAuthority {
     pub planner: Option<OperatorId>,
 }
 
+/// An intent to sign for one of our own services or authorities, or for a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIntent {
+    /// The serial number that the certificate would have.
+    pub serial: String,
+    /// The gateway that it is for; ourselves without.
+    pub gateway: Option<GatewayId>,
+}
+
 /// A certificate profile as the log knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownProfile {
@@ -168,8 +180,14 @@ pub struct World {
     pub gateways: HashMap<GatewayId, Gateway>,
     /// Our authorities, newest last.
     pub authorities: Vec<KnownAuthority>,
+    /// What was about to be signed for ourselves or a gateway, and is neither recorded nor given up.
+    pub open_intents: BTreeMap<IssuanceId, OpenIntent>,
+    /// The newest certificate of the control plane's own listeners.
+    pub own_certificate: Option<Vec<u8>>,
     /// Certificates of the RAs that answer SCEP, by authority, newest last; at most [`MOST_RAS`] of each.
     pub ras: HashMap<String, Vec<Vec<u8>>>,
+    /// The newest certificate of each authority's OCSP responder.
+    pub responders: HashMap<String, Vec<u8>>,
     /// Certificate profiles by name.
     pub profiles: BTreeMap<String, KnownProfile>,
     /// Certificates that have not ended.
@@ -224,6 +242,34 @@ pub type AccountKey = [u8; 16];
 /// The address of the account whose first key this is: nothing else needs to be recorded.
 pub fn account_id(first: &Digest) -> AccountKey {
     first.0.first_chunk().copied().unwrap_or_default()
+}
+
+/// Opens an intent, and closes the one that was carried out or given up.
+fn settle(open: &mut BTreeMap<IssuanceId, OpenIntent>, gateway: Option<GatewayId>, event: Option<&Event>) {
+    match event {
+        Some(Event::IssuanceIntended { issuance, serial, .. }) => {
+            open.insert(*issuance, OpenIntent { serial: serial.clone(), gateway });
+        }
+        Some(Event::GatewayCertified { serial, .. }) => {
+            open.retain(|_, intent| intent.gateway != gateway || intent.serial != *serial);
+        }
+        // Its own serial number, which the event does not repeat, names the intent.
+        Some(Event::AuthorityCreated { certificate, .. }) => {
+            if let Ok(made) = Certificate::parse(&certificate.0) {
+                let serial = made.serial().to_string();
+                open.retain(|_, intent| intent.serial != serial);
+            }
+        }
+        Some(
+            Event::IssuanceAbandoned { issuance, .. }
+            | Event::ServerCertified { issuance, .. }
+            | Event::ResponderCertified { issuance, .. }
+            | Event::RaCertified { issuance, .. },
+        ) => {
+            open.remove(issuance);
+        }
+        _ => {}
+    }
 }
 
 impl World {
@@ -433,6 +479,7 @@ impl World {
         }
         let Some(gateway) = self.gateways.get_mut(&id) else { return Touched::Nothing };
         gateway.seq += 1;
+        settle(&mut self.open_intents, Some(id), event);
         match event {
             Some(Event::GatewayCertified { certificate_sha256, not_after, certificate, serial }) => {
                 // How long a gateway's lives says its profile; its beginning is of no use to anyone but lists.
@@ -461,13 +508,16 @@ impl World {
 
     fn apply_system(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
         self.system_seq += 1;
+        settle(&mut self.open_intents, None, event);
         match event {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
-            Some(
-                Event::ServerCertified { certificate, serial, not_after, .. }
-                | Event::ResponderCertified { certificate, serial, not_after, .. },
-            ) => {
+            Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
+                self.own_certificate = Some(certificate.0.clone());
+            }
+            Some(Event::ResponderCertified { authority, certificate, serial, not_after, .. }) => {
+                self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
+                self.responders.insert(authority.clone(), certificate.0.clone());
             }
             Some(Event::RaCertified { authority, certificate, serial, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));

@@ -14,10 +14,6 @@ use zeroize::Zeroizing;
 
 use crate::token::TokenKey;
 
-/// Label of the root CA's key.
-pub const ROOT: &str = "root-1";
-/// Label of the issuing CA's key.
-pub const ISSUING: &str = "issuing-1";
 /// Label of the control plane's TLS key.
 pub const TLS: &str = "control-tls";
 const LOG_SEED: &str = "log-seed";
@@ -45,8 +41,13 @@ impl Keys {
     /// Opens the secrets in `dir`, making those that are not there yet. Making is safe to repeat: each is durable before
     /// anything is signed with it.
     pub fn open(dir: &Path, passphrase: Passphrase, origin: &str) -> anyhow::Result<Self> {
-        let backend =
-            SoftwareKeys::open(SealedDirectory::open(dir, Sealer::new(passphrase, Cost::STANDARD))?)?;
+        let directory = SealedDirectory::open(dir, Sealer::new(passphrase, Cost::STANDARD))?;
+        // A wrong passphrase shows here, before single keys are looked at.
+        directory.secret(&label(LOG_SEED)?)?;
+        let (backend, unreadable) = SoftwareKeys::open_readable(directory)?;
+        for (label, error) in unreadable {
+            tracing::error!(key = %label, %error, "a key cannot be read: what needs it does not work, all else does; put its file back from a backup of the keys directory");
+        }
         let seed = secret(&backend, LOG_SEED, || Ok(random::<32>()?.to_vec()))?;
         let seed: Zeroizing<[u8; 32]> = Zeroizing::new(seed.as_slice().try_into()?);
         let token = secret(&backend, TOKEN, || Ok(TokenKey::generate()?))?;

@@ -8,8 +8,7 @@ use anyhow::Context as _;
 use hyper_util::service::TowerToHyperService;
 use lanyard_api::clock::Clock;
 use lanyard_api::listen::{Limits, serve, serve_plain};
-use lanyard_control::authority::{Authority, thumbprint};
-use lanyard_control::digest::random;
+use lanyard_control::authority::Authority;
 use lanyard_control::journal::{Entry, Journal};
 use lanyard_control::plane::Control;
 use lanyard_control::profiles::Installation;
@@ -17,15 +16,12 @@ use lanyard_control::upkeep::ITSELF;
 use lanyard_control::world::{Touched, World};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::StreamId;
-use lanyard_domain::text::Blob;
 use lanyard_enroll::scep::Algorithms;
-use lanyard_pki::authority::{Authority as Hierarchy, Generation, Issuer};
+use lanyard_pki::key::KeyBackend;
 use lanyard_pki::key::passphrase::Passphrase;
-use lanyard_pki::key::{KeyBackend, KeyKind};
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::Anchors;
 use lanyard_pki::profile::RevocationUris;
-use lanyard_pki::serial::Serial;
 use lanyard_pki::tls::{self, AnchorStore, ClientCertificates, Gate, IdentityStore, Peers};
 use lanyard_store::{Options, Store};
 use tokio::net::TcpListener;
@@ -37,7 +33,7 @@ use crate::feed::Feeds;
 use crate::front::{self, acme::Acme};
 use crate::http::router;
 use crate::journal::{LedgerJournal, replay};
-use crate::keys::{self, Keys};
+use crate::keys::Keys;
 use crate::state::State;
 use crate::worker;
 
@@ -150,15 +146,17 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let world = Arc::new(RwLock::new(replay(&store).await.context("cannot fold the log")?));
     let feeds = Arc::new(Feeds::default());
     let journal = LedgerJournal::new(store, Arc::clone(&world), tell(&world, &feeds, &clock));
-    let bootstrap = first_start(&config, &naming, &keys.backend, &journal, &world, &log_vkey, &clock).await?;
+    let bootstrap = first_start(&config, &journal, &world, &log_vkey, &clock).await?;
     let installation = Installation { naming: naming.clone(), revocation: revocation_uris(&config.enroll)? };
     let authority = authority(&world, installation, &keys.backend)?;
+    let control = Control::new(world, journal, authority, keys.enrollment)?;
+    control.make_first_authorities(clock.now()).await.context("cannot make the first authorities")?;
 
-    let roots = authority.issuers().roots().to_vec();
-    let anchors_pem = authority.anchors_pem();
+    let roots = control.authority.issuers().roots().to_vec();
+    let anchors_pem = control.authority.anchors_pem();
     let peers = Peers { anchors: AnchorStore::new(Anchors::new(roots)?), gate: Gate::any_valid() };
     let state = State {
-        control: Arc::new(Control::new(world, journal, authority, keys.enrollment)?),
+        control: Arc::new(control),
         feeds,
         peers: peers.clone(),
         tokens: Arc::new(keys.token),
@@ -178,17 +176,16 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
             "issuances that the last stop cut short were given up; their devices will ask again"
         );
     }
+    let troubles = worker::say_troubles(&state, Vec::new());
+    worker::complete_planned(&state).await;
     for name in state.control.planned_authorities() {
-        // The root's key may be away in its safe: then the authority stays planned, and everything else goes on.
-        if let Err(error) = state.control.complete_authority(&name, clock.now()).await {
-            tracing::warn!(%name, %error, "an authority that was ordered could not be made yet");
-        }
+        tracing::warn!(%name, "an authority that was ordered could not be made yet: the root's key is away; trying again");
     }
     worker::seal_once(&state).await.context("cannot seal the log")?;
 
     let identity = IdentityStore::empty();
     let names = all_names(&config);
-    worker::certify_self(&state, &keys.backend, &identity, &names).await?;
+    let due_in = worker::certify_self(&state, &keys.backend, &identity, &names).await?;
     let tls_for = |clients: ClientCertificates| {
         let ask = clock.clone();
         let clock = tls::Clock::new(move || ask.now());
@@ -226,7 +223,8 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         &tasks,
         &shutdown,
         &state,
-        worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names },
+        troubles,
+        worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names, due_in },
     );
     tracing::info!(%address, origin = %config.origin, "control plane is serving");
     Ok(Running {
@@ -298,12 +296,9 @@ fn tell(
     }
 }
 
-/// The first start's own events: the log begins, the authorities are made. A start that was cut short goes on where it
-/// stopped: keys are durable before certificates, certificates before anything is issued.
+/// The first start's own event: the log begins. A start that was cut short goes on where it stopped.
 async fn first_start(
     config: &Config,
-    naming: &Naming,
-    keys: &Arc<lanyard_pki::key::SoftwareKeys>,
     journal: &LedgerJournal,
     world: &Arc<RwLock<World>>,
     log_vkey: &str,
@@ -328,48 +323,12 @@ async fn first_start(
             system(journal, seq, event, now).await?;
         }
     }
-    if read().authorities.len() < 2 {
-        let hierarchy = hierarchy(naming, keys, now)?;
-        for (name, issuer) in [("root-1", &hierarchy.root), ("issuing-1", &hierarchy.issuing)] {
-            if read().authorities.iter().any(|known| known.name == name) {
-                continue;
-            }
-            let event = Event::AuthorityCreated {
-                name: name.to_owned(),
-                certificate: Blob(issuer.certificate().der().to_vec()),
-                certificate_sha256: thumbprint(issuer.certificate()),
-            };
-            let seq = read().system_seq;
-            system(journal, seq, event, now).await?;
-        }
-    }
     // Until the first operator is there, each start may print a new secret: the old one may have been lost.
     if read().operators.is_empty() {
         let (_, secret) = BootstrapSecret::create(&config.data_dir)?;
         return Ok(Some(secret));
     }
     Ok(None)
-}
-
-fn hierarchy(
-    naming: &Naming,
-    backend: &Arc<lanyard_pki::key::SoftwareKeys>,
-    now: lanyard_domain::time::Timestamp,
-) -> anyhow::Result<Hierarchy> {
-    let generation = |name: &str| -> anyhow::Result<Generation> {
-        Ok(Generation { number: 1, label: keys::label(name)?, serial: Serial::from_random(random()?) })
-    };
-    let (root, issuing) = (generation(keys::ROOT)?, generation(keys::ISSUING)?);
-    keys::ensure(backend.as_ref(), keys::ROOT, KeyKind::P384)?;
-    keys::ensure(backend.as_ref(), keys::ISSUING, KeyKind::P256)?;
-    let certificate =
-        lanyard_pki::authority::prepare_root(naming, &root, backend.as_ref(), now)?.sign(backend.as_ref())?;
-    let root = Issuer::new(certificate, root.label, backend.as_ref())?;
-    let certificate =
-        lanyard_pki::authority::prepare_issuing(naming, &issuing, &root, backend.as_ref(), now)?
-            .sign(backend.as_ref())?;
-    let issuing = Issuer::new(certificate, issuing.label, backend.as_ref())?;
-    Ok(Hierarchy { root, issuing })
 }
 
 async fn system(

@@ -632,7 +632,7 @@ def read_events(leaves):
                     raise ValueError("a member that this event does not have")
             except (ValueError, KeyError, TypeError) as error:
                 raise Flaw("events", leaf.where, str(error))
-        at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind == 4 and leaf.stream[1] in (SYSTEM, GATEWAY)) or (
+        at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind in (4, 6) and leaf.stream[1] in (SYSTEM, GATEWAY)) or (
             leaf.kind in (4, 5, 6, 7, 22, 23, 24, 27, 28) and leaf.stream[1] == APPLICATION)
         if not at_home or (leaf.log == 0) != (leaf.kind < 120) or leaf.log > 1:
             raise Flaw("events", leaf.where, "an event that does not belong here")

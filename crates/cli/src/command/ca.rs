@@ -51,7 +51,7 @@ pub enum CaCommand {
     },
 }
 
-const COLUMNS: [Column<AuthorityLine>; 7] = [
+const COLUMNS: [Column<AuthorityLine>; 8] = [
     Column::new("NAME", |a| a.name.clone()),
     Column::new("PURPOSE", |a| a.purpose.to_string()),
     Column::new("SITE", |a| a.site.clone().unwrap_or_else(|| "all".to_owned())),
@@ -59,6 +59,7 @@ const COLUMNS: [Column<AuthorityLine>; 7] = [
     Column::new("IN USE", |a| a.live.to_string()),
     Column::new("UNTIL", |a| a.not_after.map(|t| t.to_string()).unwrap_or_default()),
     Column::new("SUBJECT", |a| a.subject.clone()),
+    Column::new("KEY", |a| a.trouble.clone().map_or_else(|| "ok".to_owned(), |t| format!("AWAY: {t}"))),
 ];
 
 /// Runs one.

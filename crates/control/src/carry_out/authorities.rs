@@ -4,19 +4,14 @@ use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, check_name};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{OperatorId, StreamId};
 use lanyard_domain::operator::Role;
-use lanyard_domain::text::{Blob, Digest, check_slug};
+use lanyard_domain::text::{Digest, check_slug};
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::authority::{Generation, Issuer, prepare_issuing};
 use lanyard_pki::certificate::Certificate;
-use lanyard_pki::key::{KeyError, KeyKind, KeyLabel};
-use lanyard_pki::serial::Serial;
 
 use super::{Accepted, Done, require};
-use crate::authority::thumbprint;
-use crate::digest::random;
+use crate::authority::{KeyTrouble, Known};
 use crate::journal::{Appended, Entry, Journal};
 use crate::plane::{Control, ControlError};
-use crate::upkeep::ITSELF;
 use crate::world::{KnownAuthority, World};
 
 /// Each site, a legacy one for each, and generations that drain: beyond this nobody knows what is what.
@@ -144,55 +139,22 @@ impl<J: Journal> Control<J> {
         Ok(Done::new(appended, format!("`{name}` is not trusted any more")))
     }
 
-    /// Makes the key and the certificate of an authority that a person ordered. Safe to repeat: a start goes on with what
-    /// the last stop cut short.
-    pub async fn complete_authority(&self, name: &str, now: Timestamp) -> Result<(), ControlError> {
-        let (generation, purpose, root) = {
-            let world = self.world();
-            let known = find(&world, name)?;
-            if !known.certificate.is_empty() {
-                return Ok(());
-            }
-            let same = |a: &&KnownAuthority| a.purpose == known.purpose && a.site == known.site;
-            let before = world.authorities.iter().filter(same).count();
-            (u32::try_from(before).unwrap_or(u32::MAX), known.purpose, root(&world)?)
-        };
-        let label: KeyLabel = name.parse().map_err(|e| ControlError::malformed("name", e))?;
-        let keys = self.authority.keys.as_ref();
-        match keys.public_spki(&label) {
-            Ok(_) => {}
-            Err(KeyError::NotFound(_)) => {
-                keys.generate(&label, key_kind(purpose)).map_err(unavailable)?;
-            }
-            Err(error) => return Err(unavailable(error)),
+    pub(crate) fn follow_authorities(&self) -> Result<(), ControlError> {
+        let known = Known::of(&self.world());
+        self.authority.follow(&known).map_err(|e| ControlError::Unavailable(e.to_string()))
+    }
+
+    /// Why authorities cannot sign now: one for each whose key cannot be used.
+    pub fn key_troubles(&self) -> Vec<KeyTrouble> {
+        self.authority.issuers().issuing().iter().filter_map(|ca| ca.trouble().cloned()).collect()
+    }
+
+    /// Looks again for the keys of authorities that have none: one that was put back is used from then on.
+    pub fn look_for_keys(&self) -> Result<(), ControlError> {
+        match self.key_troubles().is_empty() {
+            true => Ok(()),
+            false => self.follow_authorities(),
         }
-        let (root_name, root) = root;
-        let root_label: KeyLabel = root_name.parse().map_err(|e| ControlError::malformed("name", e))?;
-        let root = Issuer::new(root, root_label, keys).map_err(|e| {
-            ControlError::Unavailable(format!("the root's key is needed to sign `{name}`: {e}"))
-        })?;
-        let generation = Generation { number: generation, label, serial: Serial::from_random(random()?) };
-        let certificate = prepare_issuing(&self.authority.installation.naming, &generation, &root, keys, now)
-            .map_err(|e| ControlError::refused("certificate_not_prepared", e.to_string()))?
-            .sign(keys)
-            .map_err(unavailable)?;
-        let event = Event::AuthorityCreated {
-            name: name.to_owned(),
-            certificate_sha256: thumbprint(&certificate),
-            certificate: Blob(certificate.der().to_vec()),
-        };
-        self.on_system_by(ITSELF, None, now, |_| Ok(event.clone())).await?;
-        self.follow_authorities()
-    }
-
-    /// Authorities that were ordered and have no certificate yet.
-    pub fn planned_authorities(&self) -> Vec<String> {
-        let world = self.world();
-        world.authorities.iter().filter(|a| a.certificate.is_empty()).map(|a| a.name.clone()).collect()
-    }
-
-    pub(super) fn follow_authorities(&self) -> Result<(), ControlError> {
-        self.authority.follow(&self.world()).map_err(|e| ControlError::Unavailable(e.to_string()))
     }
 
     pub(super) async fn on_system_by(
@@ -222,7 +184,7 @@ impl<J: Journal> Control<J> {
     }
 }
 
-fn find<'a>(world: &'a World, name: &str) -> Result<&'a KnownAuthority, ControlError> {
+pub(crate) fn find<'a>(world: &'a World, name: &str) -> Result<&'a KnownAuthority, ControlError> {
     world
         .authorities
         .iter()
@@ -230,36 +192,10 @@ fn find<'a>(world: &'a World, name: &str) -> Result<&'a KnownAuthority, ControlE
         .ok_or_else(|| ControlError::NotFound { what: "authority", id: name.to_owned() })
 }
 
-/// The newest root.
-fn root(world: &World) -> Result<(String, Certificate), ControlError> {
-    let known = world
-        .authorities
-        .iter()
-        .rev()
-        .find(|a| a.purpose == AuthorityPurpose::Root && !a.retired)
-        .ok_or_else(|| ControlError::Bug("the log has no root".to_owned()))?;
-    let certificate = Certificate::parse(&known.certificate)
-        .map_err(|e| ControlError::Bug(format!("the recorded root cannot be read: {e}")))?;
-    Ok((known.name.clone(), certificate))
-}
-
 /// How many certificates of an authority are in use.
 pub(crate) fn live(world: &World, known: &KnownAuthority, now: Timestamp) -> usize {
     let Ok(certificate) = Certificate::parse(&known.certificate) else { return 0 };
     world.inventory.issuer(certificate.subject_der()).map_or(0, |issuer| world.inventory.live(issuer, now))
-}
-
-const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
-    match purpose {
-        AuthorityPurpose::Root => KeyKind::P384,
-        AuthorityPurpose::Devices => KeyKind::P256,
-        // SCEP clients verify nothing else (RFC 8894 2.9). It signs only: what they encrypt goes to its RA's key.
-        AuthorityPurpose::Legacy => KeyKind::Rsa3072,
-    }
-}
-
-fn unavailable(error: KeyError) -> ControlError {
-    ControlError::Unavailable(error.to_string())
 }
 
 fn wrong_state(name: &str, state: AuthorityState, what: &str) -> ControlError {

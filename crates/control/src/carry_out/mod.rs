@@ -2,7 +2,7 @@
 //! decision; to add one: a variant of `domain::statement::Action`, a file here, an arm in [`Control::carry_out`].
 
 mod applications;
-mod authorities;
+pub(crate) mod authorities;
 mod containment;
 mod credentials;
 mod devices;

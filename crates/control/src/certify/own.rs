@@ -15,6 +15,7 @@ use lanyard_pki::key::{KeyBackend, KeyError, KeyLabel};
 use lanyard_pki::profile::SubjectFacts;
 
 use crate::authority::thumbprint;
+use crate::carry_out::gateway_entry;
 use crate::digest::random;
 use crate::gateway::addresses;
 use crate::journal::{Entry, Journal};
@@ -50,6 +51,14 @@ impl<J: Journal> Control<J> {
         .await
     }
 
+    /// The newest certificate of the control plane's own key, if it is still good: for a start on which no authority can sign.
+    pub fn own_certificate(&self, spki: &[u8], now: Timestamp) -> Option<Certificate> {
+        let recorded = self.world().own_certificate.clone()?;
+        let certificate = Certificate::parse(&recorded).ok()?;
+        let same_key = certificate.public_key().is_ok_and(|key| key.der() == spki);
+        (same_key && certificate.not_before() <= now && now < certificate.not_after()).then_some(certificate)
+    }
+
     /// Intent, signature, record. The certificate is given out after the last of them, or not at all.
     pub(crate) async fn certify_own(
         &self,
@@ -60,7 +69,13 @@ impl<J: Journal> Control<J> {
     ) -> Result<Certificate, ControlError> {
         let issuance = IssuanceId::from_random(random()?);
         self.on_system(intended(issuance, "self", profile, &prepared), now).await?;
-        let certificate = self.authority.sign(prepared)?;
+        let certificate = match self.authority.sign(prepared) {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                self.give_up_own(issuance, &error.to_string(), now).await;
+                return Err(error);
+            }
+        };
         let made = Made {
             issuance,
             serial: certificate.serial().to_string(),
@@ -70,6 +85,53 @@ impl<J: Journal> Control<J> {
         };
         self.on_system(issued(made), now).await?;
         Ok(certificate)
+    }
+
+    /// Says in the stream that an intent of ours or of a gateway came to nothing, if it is still open.
+    pub(crate) async fn give_up_own(&self, issuance: IssuanceId, why: &str, now: Timestamp) {
+        if let Err(error) = self.record_given_up(issuance, why, now).await {
+            tracing::error!(%issuance, %error, "an abandoned issuance could not be recorded; recovery will");
+        }
+    }
+
+    /// The same for all intents that are open: nobody is about to sign them any more. Returns how many.
+    pub(crate) async fn recover_own(&self, why: &str, now: Timestamp) -> Result<usize, ControlError> {
+        let open: Vec<IssuanceId> = self.world().open_intents.keys().copied().collect();
+        for issuance in &open {
+            self.record_given_up(*issuance, why, now).await?;
+        }
+        Ok(open.len())
+    }
+
+    async fn record_given_up(
+        &self,
+        issuance: IssuanceId,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        self.record(now, |world| {
+            let event = Event::IssuanceAbandoned { issuance, why: why.to_owned() };
+            let entry = world.open_intents.get(&issuance).and_then(|intent| match intent.gateway {
+                None => Some(Entry {
+                    stream: StreamId::SYSTEM,
+                    stream_kind: StreamKind::System,
+                    expected_seq: world.system_seq,
+                    actor: crate::upkeep::ITSELF,
+                    events: vec![event],
+                    claims: Vec::new(),
+                    once: None,
+                    blobs: Vec::new(),
+                    erase: Vec::new(),
+                }),
+                Some(id) => {
+                    let seq = world.gateways.get(&id)?.seq;
+                    Some(gateway_entry(id, crate::upkeep::ITSELF, seq, event, Vec::new()))
+                }
+            });
+            Ok((entry.into_iter().collect(), ()))
+        })
+        .await?;
+        Ok(())
     }
 
     /// The label of a service's key, which `make` makes when there is none.

@@ -115,7 +115,7 @@ impl<J: Journal> Control<J> {
             let anchors = Anchors::new(issuers.roots().to_vec())
                 .map_err(|e| ControlError::Bug(format!("our own roots are no anchors: {e}")))?;
             // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
-            (anchors, issuers.of(&leaf).map(|i| i.issuer.certificate().clone()))
+            (anchors, issuers.of(&leaf).map(|i| i.certificate().clone()))
         };
         let Some(issuer) = issuer else { return self.by_makers_certificate(chain, now).await };
         let path = [leaf.der().clone(), issuer.der().clone()];

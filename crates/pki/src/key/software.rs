@@ -25,6 +25,45 @@ impl SoftwareKeys {
         Ok(Self { directory, loaded })
     }
 
+    /// Opens the keys that open, and says which do not: for a server, where one damaged file must not stop what the
+    /// others do. Such a key is looked for again whenever it is asked for, so that a file that is put back is used.
+    pub fn open_readable(directory: SealedDirectory) -> Result<(Self, Vec<(KeyLabel, KeyError)>), KeyError> {
+        let labels = directory.labels(KEY)?;
+        let keys = Self { directory, loaded: MemoryKeys::default() };
+        let mut unreadable = Vec::new();
+        for label in labels {
+            if let Err(error) = keys.load(&label) {
+                unreadable.push((label, error));
+            }
+        }
+        Ok((keys, unreadable))
+    }
+
+    /// Takes a key that is not open yet from its file.
+    fn load(&self, label: &KeyLabel) -> Result<(), KeyError> {
+        let key = read(&self.directory, label)?;
+        match self.loaded.insert(label, key) {
+            // Somebody else was first, with the same file.
+            Ok(()) | Err(KeyError::Exists(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the open keys, and the directory when there is none of that label.
+    fn find<T>(
+        &self,
+        label: &KeyLabel,
+        ask: impl Fn(&MemoryKeys) -> Result<T, KeyError>,
+    ) -> Result<T, KeyError> {
+        match ask(&self.loaded) {
+            Err(KeyError::NotFound(_)) => {
+                self.load(label)?;
+                ask(&self.loaded)
+            }
+            found => found,
+        }
+    }
+
     /// The other secrets of the same directory.
     pub fn secrets(&self) -> &SealedDirectory {
         &self.directory
@@ -80,15 +119,15 @@ impl KeyBackend for SoftwareKeys {
     }
 
     fn public_spki(&self, label: &KeyLabel) -> Result<Vec<u8>, KeyError> {
-        self.loaded.public_spki(label)
+        self.find(label, |keys| keys.public_spki(label))
     }
 
     fn sign(&self, label: &KeyLabel, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        self.loaded.sign(label, message)
+        self.find(label, |keys| keys.sign(label, message))
     }
 
     fn decrypt(&self, label: &KeyLabel, ciphertext: &[u8]) -> Result<Vec<u8>, KeyError> {
-        self.loaded.decrypt(label, ciphertext)
+        self.find(label, |keys| keys.decrypt(label, ciphertext))
     }
 
     fn list(&self) -> Result<Vec<KeyEntry>, KeyError> {
@@ -182,6 +221,33 @@ mod tests {
             open(&path, "correct horse battery"),
             Err(KeyError::Sealed { source: SealError::NeedsShares { threshold: 3, .. }, .. })
         ));
+    }
+
+    #[test]
+    fn one_damaged_file_is_named_and_the_other_keys_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys");
+        let keys = open(&path, "correct horse battery").unwrap();
+        let (good, bad): (KeyLabel, KeyLabel) = ("good".parse().unwrap(), "bad".parse().unwrap());
+        let spki = keys.generate(&bad, KeyKind::P256).unwrap();
+        keys.generate(&good, KeyKind::P256).unwrap();
+        let file = path.join("bad.key");
+        let whole = fs::read(&file).unwrap();
+        fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+        assert!(open(&path, "correct horse battery").is_err(), "a gateway's start stops");
+        let passphrase = Passphrase::from_bytes("correct horse battery".into(), "test").unwrap();
+        let sealed = SealedDirectory::open(&path, Sealer::new(passphrase, Cost::LEAST)).unwrap();
+        let (keys, unreadable) = SoftwareKeys::open_readable(sealed).unwrap();
+        assert_eq!(unreadable.iter().map(|(label, _)| label).collect::<Vec<_>>(), [&bad]);
+        assert!(keys.sign(&good, b"x").is_ok());
+        for answer in [keys.public_spki(&bad), keys.sign(&bad, b"x")] {
+            assert!(matches!(answer, Err(KeyError::Sealed { .. })), "{answer:?}");
+        }
+        // It is not taken for a label that is free.
+        assert!(matches!(keys.generate(&bad, KeyKind::P256), Err(KeyError::Exists(_))));
+        fs::write(&file, &whole).unwrap();
+        assert_eq!(keys.public_spki(&bad).unwrap(), spki);
+        assert!(keys.sign(&bad, b"x").is_ok());
     }
 
     // I10

@@ -135,7 +135,7 @@ fn ca_certificates(issuers: &Issuers, style: Base64Style) -> lanyard_enroll::Rep
     let certificates: Vec<&[u8]> = issuers
         .issuing()
         .iter()
-        .map(|i| i.issuer.certificate())
+        .map(|i| i.certificate())
         .chain(issuers.roots())
         .map(|c: &Certificate| c.der().as_ref())
         .collect();

@@ -5,7 +5,7 @@ use axum::extract::{Query, State as Shared};
 use lanyard_api::pki::{
     ApplicationLine, AuthorityLine, InventoryLine, LateLine, ProfileLine, RenewalReport, RevokedLine,
 };
-use lanyard_control::authority::thumbprint;
+use lanyard_control::authority::{KeyTrouble, thumbprint};
 use lanyard_control::digest::sha256;
 use lanyard_control::inventory::{Entry, Status};
 use lanyard_control::renewals::Late;
@@ -219,10 +219,16 @@ pub async fn renewals(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<
 pub async fn authorities(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<AuthorityLine>> {
     let now = state.clock.now();
     let world = state.control.world();
-    Json(world.authorities.iter().map(|known| authority(&world, known, now)).collect())
+    let troubles = state.control.key_troubles();
+    Json(world.authorities.iter().map(|known| authority(&world, known, &troubles, now)).collect())
 }
 
-fn authority(world: &World, known: &KnownAuthority, now: Timestamp) -> AuthorityLine {
+fn authority(
+    world: &World,
+    known: &KnownAuthority,
+    troubles: &[KeyTrouble],
+    now: Timestamp,
+) -> AuthorityLine {
     let certificate = Certificate::parse(&known.certificate).ok();
     let of = certificate.as_ref();
     let index = of.and_then(|c| world.inventory.issuer(c.subject_der()));
@@ -241,5 +247,9 @@ fn authority(world: &World, known: &KnownAuthority, now: Timestamp) -> Authority
             _ => index.map_or(0, |index| world.inventory.live(index, now)),
         },
         certificate_pem: of.map(Certificate::to_pem).unwrap_or_default(),
+        trouble: troubles
+            .iter()
+            .find(|t| t.authority == known.name)
+            .map(|t| format!("{}; {}", t.why, t.remedy)),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanyard_control::plane::ControlError;
 use lanyard_pki::certificate::chain_from_pem;
 use lanyard_pki::csr;
 use lanyard_pki::key::{KeyBackend, SoftwareKeys};
@@ -18,7 +19,12 @@ pub(crate) struct OwnCertificate {
     pub(crate) keys: Arc<SoftwareKeys>,
     pub(crate) identity: Arc<IdentityStore>,
     pub(crate) names: Vec<String>,
+    /// Seconds from the start until the next one should be made.
+    pub(crate) due_in: i64,
 }
+
+/// While no authority can sign, we go on with what we have and ask again so often.
+const RETRY_SECONDS: i64 = 60;
 
 /// Issues and installs a certificate; returns the seconds until the next should be made.
 pub(crate) async fn certify_self(
@@ -31,19 +37,32 @@ pub(crate) async fn certify_self(
     let label = keys::label(keys::TLS)?;
     let spki = keys.public_spki(&label)?;
     let request = csr::build(&spki, "control plane", |tbs| keys.sign(&label, tbs))?;
-    let certificate = state.control.certify_self(&request, names, now).await?;
+    let (certificate, due_in) = match state.control.certify_self(&request, names, now).await {
+        Ok(certificate) => {
+            let due_in = certificate.renew_at().seconds_since(now).max(1);
+            (certificate, due_in)
+        }
+        Err(ControlError::Unavailable(why)) => {
+            let kept = state.control.own_certificate(&spki, now).ok_or_else(|| {
+                anyhow::anyhow!("no authority can certify the control plane itself, and its last certificate has ended: {why}")
+            })?;
+            tracing::error!(%why, until = %kept.not_after(), "our own certificate could not be made anew; going on with the one before");
+            (kept, RETRY_SECONDS)
+        }
+        Err(error) => return Err(error.into()),
+    };
     let chain = chain_from_pem(state.control.authority.chain_pem(&certificate).as_bytes())?;
     let backend: Arc<dyn KeyBackend> = Arc::clone(keys) as Arc<dyn KeyBackend>;
     identity.replace(&chain, Arc::clone(&backend), label.clone())?;
     // CMP signs its answers with it.
     state.cmp.install(chain, backend, label);
-    Ok(certificate.renew_at().seconds_since(now).max(1))
+    Ok(due_in)
 }
 
 pub(super) async fn run(state: State, shutdown: CancellationToken, own: Arc<OwnCertificate>) {
-    // The first one was made at the start; lifetimes are the profile's, so an hour is never late.
+    // The first one was made at the start.
     let mut elapsed = state.clock.now();
-    let mut due_in = 3_600;
+    let mut due_in = own.due_in;
     while next_round(&shutdown, Duration::from_secs(60)).await {
         let now = state.clock.now();
         if now.seconds_since(elapsed) < due_in {

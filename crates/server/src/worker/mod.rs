@@ -1,11 +1,12 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
-//! replaced certificates and of those that CMP clients never confirmed, our own certificate. One file each;
+//! replaced certificates and of those that CMP clients never confirmed, our own certificate, keys that are away. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
 mod cmp;
 mod drift;
 mod heartbeat;
+mod keys;
 mod renewal;
 mod responder;
 mod retirement;
@@ -16,17 +17,26 @@ mod seal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanyard_control::authority::KeyTrouble;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use certificate::{OwnCertificate, certify_self};
+pub(crate) use keys::{complete_planned, say_troubles};
 pub(crate) use responder::certify_responders;
 pub(crate) use seal::seal_once;
 
 use crate::state::State;
 
 /// Starts all workers.
-pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &State, own: OwnCertificate) {
+pub(crate) fn spawn(
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+    state: &State,
+    troubles: Vec<KeyTrouble>,
+    own: OwnCertificate,
+) {
+    tasks.spawn(keys::run(state.clone(), shutdown.clone(), troubles));
     tasks.spawn(seal::run(state.clone(), shutdown.clone()));
     tasks.spawn(heartbeat::run(state.clone(), shutdown.clone()));
     tasks.spawn(drift::run(state.clone(), shutdown.clone()));

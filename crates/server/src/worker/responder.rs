@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use lanyard_control::plane::ControlError;
 use tokio_util::sync::CancellationToken;
 
 use super::next_round;
@@ -24,12 +25,23 @@ pub(crate) async fn certify_responders(state: &State) {
     let serving = state.revocation.responders();
     for authority in state.control.answerable() {
         let now = state.clock.now();
-        let current = serving.iter().find(|s| s.authority == authority);
-        if current.is_some_and(|s| now < s.responder.certificate().renew_at()) {
+        let mut renew_at =
+            serving.iter().find(|s| s.authority == authority).map(|s| s.responder.certificate().renew_at());
+        if renew_at.is_none()
+            && let Some(kept) = state.control.kept_responder(&authority, now)
+        {
+            renew_at = Some(kept.certificate().renew_at());
+            state.revocation.install(&authority, kept);
+        }
+        if renew_at.is_some_and(|at| now < at) {
             continue;
         }
         match state.control.certify_responder(&authority, now).await {
             Ok(responder) => state.revocation.install(&authority, responder),
+            // Said once for each authority by the worker that watches keys.
+            Err(ControlError::Unavailable(why)) => {
+                tracing::debug!(%why, %authority, "an OCSP responder waits for its authority's key");
+            }
             Err(error) => {
                 tracing::error!(%error, %authority, "an OCSP responder could not be certified; trying again");
             }

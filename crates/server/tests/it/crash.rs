@@ -10,6 +10,7 @@ use std::time::Duration;
 use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
 use lanyard_domain::event::Event;
 use lanyard_domain::id::{DeviceId, StreamId};
+use lanyard_pki::certificate::Certificate;
 use zeroize::Zeroizing;
 
 use crate::hospital::{Firmware, Hospital, Person, client, start};
@@ -118,6 +119,7 @@ async fn a_kill_at_any_moment_loses_no_certificate() {
             assert!(found, "device {device} holds certificate {serial}, which the log does not have");
         }
         assert!(world.devices.values().all(|d| d.pending.is_empty()), "an intent was left open");
+        assert!(world.open_intents.is_empty(), "left open: {:?}", world.open_intents);
     }
     every_certificate_was_intended(&hospital).await;
     hospital.running.shutdown().await;
@@ -128,14 +130,22 @@ async fn a_kill_at_any_moment_loses_no_certificate() {
 
 async fn every_certificate_was_intended(hospital: &Hospital) {
     let devices: Vec<DeviceId> = hospital.running.state.control.world().devices.keys().copied().collect();
-    for device in devices {
+    let streams = devices.into_iter().map(StreamId::from).chain([StreamId::SYSTEM]);
+    for stream in streams {
         let store = hospital.running.state.control.journal.store();
-        let events = store.stream(*StreamId::from(device).as_bytes(), 0, 4_096).await.unwrap();
+        let events = store.stream(*stream.as_bytes(), 0, 4_096).await.unwrap();
         let mut intended = Vec::new();
         for stored in events {
             match Event::from_payload(stored.header.kind, &stored.payload.unwrap()).unwrap() {
                 Event::IssuanceIntended { serial, .. } => intended.push(serial),
-                Event::CertificateIssued { serial, .. } => assert!(intended.contains(&serial)),
+                Event::CertificateIssued { serial, .. }
+                | Event::ServerCertified { serial, .. }
+                | Event::ResponderCertified { serial, .. } => assert!(intended.contains(&serial)),
+                // The first start's own too.
+                Event::AuthorityCreated { name, certificate, .. } => {
+                    let serial = Certificate::parse(&certificate.0).unwrap().serial().to_string();
+                    assert!(intended.contains(&serial), "{name}");
+                }
                 _ => {}
             }
         }

@@ -8,5 +8,6 @@ mod crash;
 mod enrollment;
 mod gateways;
 mod hospital;
+mod keys_away;
 mod operators;
 mod restart;

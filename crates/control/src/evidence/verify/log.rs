@@ -30,8 +30,8 @@ pub(super) fn read(verified: &Verified<'_>) -> Result<(History, Vec<Line>), Stri
 /// The table of `docs/event-catalogue.md`.
 pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
     let home = match kind {
-        // An issuance is intended for a device, for a gateway, or for the server itself.
-        4 if log == 0 && [StreamKind::Gateway as u8, StreamKind::System as u8].contains(&stream_kind) => {
+        // An issuance is intended, or given up, for a device, for a gateway, or for the server itself.
+        4 | 6 if log == 0 && [StreamKind::Gateway as u8, StreamKind::System as u8].contains(&stream_kind) => {
             return true;
         }
         // Applications have certificates and secrets as devices have.
