@@ -222,11 +222,11 @@ impl Authority {
         csr: &VerifiedCsr,
         (id, addresses): (ApplicationId, Addresses),
         site: &str,
-        profile: Option<&str>,
+        (profile, accepted): (Option<&str>, &[String]),
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
-        let (profile, named) = issuers.profiles().for_application(profile)?;
+        let (profile, named) = issuers.profiles().for_application(profile, accepted)?;
         let subject = SubjectFacts::Application { id: named.then_some(id), addresses };
         prepare_by(&issuers, profile, csr, &subject, Place::of(Some(site)), now)
     }
