@@ -300,11 +300,11 @@ impl Authority {
         csr: &VerifiedCsr,
         (id, addresses): (ApplicationId, Addresses),
         site: &str,
-        profile: Option<&str>,
+        (profile, accepted): (Option<&str>, &[String]),
         now: Timestamp,
     ) -> Result<PreparedIssuance, ControlError> {
         let issuers = self.issuers();
-        let (profile, named) = issuers.profiles().for_application(profile)?;
+        let (profile, named) = issuers.profiles().for_application(profile, accepted)?;
         let subject = SubjectFacts::Application { id: named.then_some(id), addresses };
         let ca = issuers.active_at(AuthorityPurpose::Devices, Some(site))?;
         prepare_by(ca, profile, csr, &subject, now)

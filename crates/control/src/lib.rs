@@ -17,6 +17,7 @@ pub mod gateway;
 mod generation;
 pub mod inventory;
 pub mod journal;
+pub mod names;
 mod pace;
 pub mod plane;
 pub mod profiles;

@@ -184,27 +184,41 @@ impl Profiles {
             .unwrap_or(&self.device))
     }
 
-    /// The profile for applications, and whether it writes their id.
-    pub fn for_application(&self, label: Option<&str>) -> Result<(&Profile, bool), ControlError> {
-        let of_applications =
-            || self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Application);
-        let template = match label {
-            None => of_applications().next(),
-            Some(BUILT_IN_APPLICATION) if of_applications().all(|t| t.label() != BUILT_IN_APPLICATION) => {
-                None
-            }
-            Some(label) => Some(of_applications().find(|t| t.label() == label).ok_or_else(|| {
-                ControlError::refused(
-                    "profile_unknown",
-                    format!(
-                        "there is no profile `{label}` for applications: leave it out, or have one approved"
-                    ),
-                )
-            })?),
-        };
+    /// The profile for an application, and whether it writes its id. `accepted` are the labels that its record names, which two
+    /// people accepted: it gets one of those, without asking the first of them. Where the record names none it is what
+    /// applications get by default, whatever they ask for (R33).
+    pub fn for_application(
+        &self,
+        asked: Option<&str>,
+        accepted: &[String],
+    ) -> Result<(&Profile, bool), ControlError> {
+        let default = || self.of_applications().next().map_or(BUILT_IN_APPLICATION, Template::label);
+        let first = || accepted.first().map_or_else(default, String::as_str);
+        let label = asked.unwrap_or_else(first);
+        let template = self.of_applications().find(|t| t.label() == label);
+        if template.is_none() && label != BUILT_IN_APPLICATION {
+            return Err(ControlError::refused(
+                "profile_unknown",
+                format!("there is no profile `{label}` for applications: leave it out, or have one approved"),
+            ));
+        }
+        let may = if accepted.is_empty() { label == default() } else { accepted.iter().any(|a| a == label) };
+        if !may {
+            return Err(ControlError::refused(
+                "profile_not_accepted",
+                format!(
+                    "profile `{label}` is not one that this application may use: leave it out, or have the application \
+                     registered and approved with it in `profiles`"
+                ),
+            ));
+        }
         let found = template
             .and_then(|t| Some((self.compiled.get(&(t.name().to_owned(), None))?, t.names_its_subject())));
         Ok(found.unwrap_or((&self.application, false)))
+    }
+
+    fn of_applications(&self) -> impl Iterator<Item = &Template> {
+        self.catalogue.templates().iter().filter(|t| t.subject() == SubjectKind::Application)
     }
 }
 
@@ -225,8 +239,49 @@ mod tests {
         let naming = Naming::new("General Hospital", "hospital.example").unwrap();
         let installation = Installation { naming, revocation: None };
         let profiles = Profiles::new([], &installation).unwrap();
-        assert_eq!(profiles.for_application(None).unwrap().0.name(), "application");
-        assert!(profiles.for_application(Some("nobody's")).is_err());
+        assert_eq!(profiles.for_application(None, &[]).unwrap().0.name(), "application");
+        assert_eq!(refusal(&profiles, Some("nobody's"), &[]), "profile_unknown");
+    }
+
+    fn refusal(profiles: &Profiles, asked: Option<&str>, accepted: &[&str]) -> String {
+        let accepted: Vec<String> = accepted.iter().map(|a| (*a).to_owned()).collect();
+        match profiles.for_application(asked, &accepted) {
+            Ok((profile, _)) => profile.name().to_owned(),
+            Err(ControlError::Refused(refused)) => refused.code,
+            Err(other) => panic!("expected a refusal: {other}"),
+        }
+    }
+
+    // R33: of several templates an application has what its own record was accepted with, not what it asks for.
+    #[test]
+    fn an_application_gets_what_two_people_accepted_for_it() {
+        let naming = Naming::new("General Hospital", "hospital.example").unwrap();
+        let base = "http://pki.hospital.example";
+        let uris = RevocationUris::new(base, base, base, 8).unwrap();
+        let installation = Installation { naming, revocation: Some(uris) };
+        let text = |name: &str| {
+            format!(
+                "name = \"{name}\"\ndescription = \"Servers\"\nsubject = \"application\"\n[usage]\n\
+                 purposes = [\"serverAuth\"]\n[convention]\ndns_suffixes = [\"hospital.example\"]\n"
+            )
+        };
+        let (archive, portal) = (text("archive"), text("portal"));
+        let profiles = Profiles::new([archive.as_str(), portal.as_str()], &installation).unwrap();
+        for (asked, accepted, outcome) in [
+            (None, &[][..], "archive"),
+            (Some("archive"), &[], "archive"),
+            (Some("portal"), &[], "profile_not_accepted"),
+            (Some("application"), &[], "profile_not_accepted"),
+            (None, &["portal"], "portal"),
+            (Some("portal"), &["portal"], "portal"),
+            (Some("archive"), &["portal"], "profile_not_accepted"),
+            (Some("archive"), &["portal", "archive"], "archive"),
+            (Some("application"), &["application"], "application"),
+            (None, &["gone"], "profile_unknown"),
+            (Some("gone"), &["gone"], "profile_unknown"),
+        ] {
+            assert_eq!(refusal(&profiles, asked, accepted), outcome, "{asked:?} of {accepted:?}");
+        }
     }
 
     // R47

@@ -9,7 +9,7 @@ use lanyard_domain::application::Application;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
 use lanyard_domain::device::{Device, OpenSecret, Recorded, Stage};
 use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
-use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::event::{Event, RevocationReason, StreamKind};
 use lanyard_domain::id::{
     ApplicationId, DeviceId, GatewayId, IssuanceId, OperatorId, ReleaseId, SecretId, StreamId,
 };
@@ -22,6 +22,7 @@ use lanyard_pki::certificate::Certificate;
 
 use crate::digest::{label_key, sha256};
 use crate::inventory::Inventory;
+use crate::names::OwnNames;
 
 /// A maker's endorsement authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +57,8 @@ pub struct Gateway {
     pub spki_sha256: Digest,
     /// Names it serves.
     pub names: Vec<String>,
-    /// Thumbprint and end of the certificates that it may use.
-    pub certificates: Vec<(Digest, Timestamp)>,
+    /// Certificates that it may use.
+    pub certificates: Vec<GatewayCertificate>,
     /// Its decision log as last anchored.
     pub anchored: Option<Anchored>,
     /// Ended by an admin; stays known, because its log lies under ours.
@@ -66,6 +67,17 @@ pub struct Gateway {
     pub added_pos: u64,
     /// Events so far.
     pub seq: u64,
+}
+
+/// A certificate of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayCertificate {
+    /// Serial number, hex.
+    pub serial: String,
+    /// SHA-256 of the DER.
+    pub sha256: Digest,
+    /// Its end.
+    pub not_after: Timestamp,
 }
 
 /// A checkpoint of a gateway's log that lies under the main log.
@@ -195,6 +207,8 @@ pub struct World {
     /// Applications.
     pub applications: HashMap<ApplicationId, Application>,
     application_names: HashMap<String, ApplicationId>,
+    /// The control plane's own names.
+    pub own_names: OwnNames,
     accounts: HashMap<Digest, Account>,
     account_ids: HashMap<AccountKey, Digest>,
     secrets: HashMap<SecretId, Subject>,
@@ -491,12 +505,19 @@ impl World {
                     (origin.pos, origin.time),
                     validity,
                 );
-                gateway.certificates.retain(|(_, end)| *end > origin.time);
-                gateway.certificates.push((*certificate_sha256, *not_after));
+                gateway.certificates.retain(|c| c.not_after > origin.time);
+                gateway.certificates.push(GatewayCertificate {
+                    serial: serial.clone(),
+                    sha256: *certificate_sha256,
+                    not_after: *not_after,
+                });
             }
-            Some(Event::GatewayRemoved { .. }) => {
+            Some(Event::GatewayRemoved { reason, .. }) => {
                 gateway.removed = true;
-                gateway.certificates.clear();
+                let reason = reason.unwrap_or(RevocationReason::Retired);
+                for certificate in gateway.certificates.drain(..) {
+                    self.inventory.revoke(&certificate.serial, reason, origin.time);
+                }
             }
             Some(Event::GatewayCheckpointAnchored { size, note, .. }) => {
                 gateway.anchored = Some(Anchored { size: *size, note: note.clone(), pos: origin.pos });
@@ -509,6 +530,9 @@ impl World {
     fn apply_system(&mut self, origin: Origin, event: Option<&Event>) -> Touched {
         self.system_seq += 1;
         settle(&mut self.open_intents, None, event);
+        if let Some(event) = event {
+            self.own_names.follow(event);
+        }
         match event {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
             Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {

@@ -344,7 +344,12 @@ pub enum Event {
     },
 
     /// Ended: its certificates and its feed are no longer accepted, for ever.
-    GatewayRemoved { statement: SignedStatement },
+    GatewayRemoved {
+        /// Why; retired without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<RevocationReason>,
+        statement: SignedStatement,
+    },
 
     // -- system stream --
     /// First event of a log.
@@ -565,7 +570,7 @@ impl Event {
             | Event::AuthorityRetired { statement, .. }
             | Event::ProfileProposed { statement, .. }
             | Event::ProfileApproved { statement, .. }
-            | Event::GatewayRemoved { statement }
+            | Event::GatewayRemoved { statement, .. }
             | Event::PayloadErased { statement, .. } => Some(statement),
             Event::DeviceQuarantined { statement, .. }
             | Event::OperatorAdded { statement, .. }

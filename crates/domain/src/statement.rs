@@ -226,10 +226,13 @@ pub enum Action {
         /// DNS names and addresses it serves.
         names: Vec<String>,
     },
-    /// End a gateway: stolen, replaced or out of use.
+    /// End a gateway: stolen, replaced or out of use. Its certificates are revoked.
     RemoveGateway {
         /// Which.
         gateway: GatewayId,
+        /// Why; retired without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<RevocationReason>,
     },
     /// Delete the payload of one event.
     ErasePayload {

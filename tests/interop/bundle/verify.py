@@ -545,7 +545,7 @@ KINDS = {
     80: "gateway_added site vkey spki_sha256 names statement",
     81: "gateway_certified serial certificate certificate_sha256 not_after",
     82: "gateway_checkpoint_anchored gateway size note note_sha256 vkey",
-    83: "gateway_removed statement",
+    83: "gateway_removed reason statement",
     90: "application_registered record statement",
     91: "application_approved statement",
     92: "application_removed statement",
@@ -820,6 +820,7 @@ def decides(line, action, roles):
         "operator_added": ("add_operator", "operator", ["name", "roles", "public_key"], ["admin"]),
         "operator_removed": ("remove_operator", "operator", [], ["admin"]),
         "gateway_added": ("add_gateway", "gateway", ["site", "vkey", "spki_sha256", "names"], ["admin"]),
+        "gateway_removed": ("remove_gateway", "gateway", ["reason"], ["security", "admin"]),
         "endorsement_added": ("add_endorsement", None, ["certificate", "grade", "uses"], ["security", "admin"]),
         "enrollment_secret_issued": ("issue_secret", "device", ["secret", "expires"], ["registrar", *both]),
         "revocation_ordered": ("revoke_certificates", "device", ["serials", "reason"], both) if event.get("serials")

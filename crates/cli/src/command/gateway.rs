@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use lanyard_api::client::Server;
 use lanyard_api::clock::Clock;
 use lanyard_api::operator::GatewayLine;
+use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::GatewayId;
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::{Digest, check_slug};
@@ -38,6 +39,9 @@ pub enum GatewayCommand {
     Remove {
         /// Its id.
         gateway: GatewayId,
+        /// What happened: retired (so without this), lost, stolen or compromised. Its certificates are revoked for it.
+        #[arg(long)]
+        because: Option<RevocationReason>,
         /// Why; stands in the ledger.
         #[arg(long)]
         reason: String,
@@ -127,8 +131,9 @@ pub async fn run(command: GatewayCommand, desk: Desk) -> anyhow::Result<()> {
             let action = Action::AddGateway { gateway, site, spki_sha256, vkey, names };
             desk.recorded(&desk.session()?.decide(action, &reason).await?)
         }
-        GatewayCommand::Remove { gateway, reason } => {
-            desk.recorded(&desk.session()?.decide(Action::RemoveGateway { gateway }, &reason).await?)
+        GatewayCommand::Remove { gateway, because, reason } => {
+            let action = Action::RemoveGateway { gateway, reason: because };
+            desk.recorded(&desk.session()?.decide(action, &reason).await?)
         }
         GatewayCommand::List => {
             let lines: Vec<GatewayLine> = desk.session()?.read("/v1/gateways").await?;

@@ -398,6 +398,7 @@ mod tests {
                 site: "main".into(),
                 owner: "imaging".into(),
                 purpose: "Images".into(),
+                profiles: Vec::new(),
             },
             statement: anna.signs(ORIGIN, Action::RemoveOperator { operator: ben.id }),
         };

@@ -10,6 +10,7 @@ use lanyard_domain::time::Timestamp;
 
 use super::{Accepted, Done};
 use crate::journal::{Appended, Claim, Entry, Journal};
+use crate::names;
 use crate::plane::{Control, ControlError};
 use crate::world::World;
 
@@ -31,7 +32,7 @@ impl<J: Journal> Control<J> {
                         format!("application {id} exists already"),
                     ));
                 }
-                names_are_free(world, &record)?;
+                names::free_for_application(world, &record)?;
                 let mut entry = entry(id, 0, accepted.by.id, events.clone());
                 entry.once = accepted.once();
                 Ok((vec![entry], ()))
@@ -157,30 +158,6 @@ pub(crate) fn find(world: &World, id: ApplicationId) -> Result<&Application, Con
         .ok_or_else(|| ControlError::NotFound { what: "application", id: id.to_string() })
 }
 
-/// A name is one application's, so that a certificate for it is one owner's to answer for.
-fn names_are_free(world: &World, record: &ApplicationRecord) -> Result<(), ControlError> {
-    let taken = record.dns.iter().find_map(|name| Some((name, world.by_name(name)?)));
-    // An application that passed for a gateway would be given what devices send.
-    let in_use = world.gateways.values().filter(|gateway| !gateway.removed);
-    for gateway in in_use {
-        if let Some(name) =
-            record.dns.iter().find(|n| gateway.names.iter().any(|g| g.eq_ignore_ascii_case(n)))
-        {
-            return Err(ControlError::refused(
-                "name_taken",
-                format!("`{name}` is a name of gateway {} already", gateway.id),
-            ));
-        }
-    }
-    match taken {
-        Some((name, by)) => Err(ControlError::refused(
-            "name_taken",
-            format!("`{name}` is a name of application `{}` already", by.record.name),
-        )),
-        None => Ok(()),
-    }
-}
-
 fn entry(id: ApplicationId, expected_seq: u64, actor: OperatorId, events: Vec<Event>) -> Entry {
     Entry {
         stream: id.into(),
@@ -192,46 +169,5 @@ fn entry(id: ApplicationId, expected_seq: u64, actor: OperatorId, events: Vec<Ev
         once: None,
         blobs: Vec::new(),
         erase: Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lanyard_domain::id::GatewayId;
-
-    use super::*;
-    use crate::world::Gateway;
-
-    // I2
-    #[test]
-    fn an_application_cannot_take_the_name_of_a_gateway_that_is_in_use() {
-        let id = GatewayId::from_bytes([7; 16]);
-        let mut gateway = Gateway {
-            id,
-            site: "north".to_owned(),
-            vkey: String::new(),
-            spki_sha256: Digest([1; 32]),
-            names: vec!["Gateway.Hospital.example".to_owned()],
-            certificates: Vec::new(),
-            anchored: None,
-            removed: false,
-            added_pos: 0,
-            seq: 1,
-        };
-        let wish = ApplicationRecord {
-            name: "viewer".to_owned(),
-            dns: vec!["viewer.hospital.example".to_owned(), "gateway.hospital.example".to_owned()],
-            ips: Vec::new(),
-            site: "north".to_owned(),
-            owner: "imaging".to_owned(),
-            purpose: "viewing".to_owned(),
-        };
-        let mut world = World::default();
-        world.gateways.insert(id, gateway.clone());
-        let refused = names_are_free(&world, &wish).unwrap_err().to_string();
-        assert!(refused.contains("`gateway.hospital.example` is a name of gateway"), "{refused}");
-        gateway.removed = true;
-        world.gateways.insert(id, gateway);
-        names_are_free(&world, &wish).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Admit gateways, certify their keys, anchor their decision logs.
 
-use lanyard_domain::event::{Event, StreamKind};
+use lanyard_domain::event::{Event, RevocationReason, StreamKind};
 use lanyard_domain::id::{GatewayId, OperatorId};
 use lanyard_domain::operator::Role;
 use lanyard_domain::statement::SignedStatement;
@@ -9,9 +9,18 @@ use lanyard_domain::time::Timestamp;
 
 use super::{Accepted, Done, require};
 use crate::journal::{Appended, Claim, Entry, Journal, Space};
+use crate::names;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError};
 use crate::world::{Gateway, World};
+
+/// Why a gateway is removed; retired where nothing is said.
+const OF_A_GATEWAY: [RevocationReason; 4] = [
+    RevocationReason::Retired,
+    RevocationReason::Lost,
+    RevocationReason::Stolen,
+    RevocationReason::Compromised,
+];
 
 /// A gateway to admit.
 #[derive(Debug, Clone)]
@@ -47,10 +56,19 @@ impl<J: Journal> Control<J> {
         &self,
         accepted: Accepted,
         id: GatewayId,
+        reason: Option<RevocationReason>,
         now: Timestamp,
     ) -> Result<Done, ControlError> {
         require(&accepted.by, &[Role::Admin, Role::Security], "remove a gateway")?;
-        let event = Event::GatewayRemoved { statement: accepted.signed.clone() };
+        if let Some(reason) = reason.filter(|r| !OF_A_GATEWAY.contains(r)) {
+            return Err(ControlError::malformed(
+                "reason",
+                format!(
+                    "a gateway is removed because it was retired, lost, stolen or compromised; found {reason}"
+                ),
+            ));
+        }
+        let event = Event::GatewayRemoved { reason, statement: accepted.signed.clone() };
         let (appended, ()) = self
             .record(now, |world| {
                 let gateway = in_use(world, id)?;
@@ -91,6 +109,7 @@ impl<J: Journal> Control<J> {
         if new.names.is_empty() || new.names.len() > 16 {
             return Err(ControlError::malformed("names", "must list 1 to 16 DNS names or addresses"));
         }
+        let _others_wait = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {
                 if world.gateways.contains_key(&new.id) {
@@ -99,6 +118,7 @@ impl<J: Journal> Control<J> {
                         format!("gateway {} exists already", new.id),
                     ));
                 }
+                names::free_for_machine(world, &new.names)?;
                 let event = Event::GatewayAdded {
                     site: new.site.clone(),
                     vkey: new.vkey.clone(),

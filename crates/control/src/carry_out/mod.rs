@@ -177,7 +177,9 @@ impl<J: Journal> Control<J> {
                 let facts = NewGateway { id: gateway, site, spki_sha256, vkey, names };
                 self.admit_gateway(accepted, facts, now).await
             }
-            Action::RemoveGateway { gateway } => self.remove_gateway(accepted, gateway, now).await,
+            Action::RemoveGateway { gateway, reason } => {
+                self.remove_gateway(accepted, gateway, reason, now).await
+            }
             Action::ErasePayload { pos, legal_basis } => {
                 self.erase_payload(accepted, pos, legal_basis, now).await
             }

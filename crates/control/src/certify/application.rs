@@ -21,6 +21,7 @@ use super::Certified;
 use crate::authority::{PreparedIssuance, thumbprint};
 use crate::carry_out::find_application as find;
 use crate::journal::{Claim, Journal, Space};
+use crate::names;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError};
 use crate::world::Subject;
@@ -108,18 +109,14 @@ impl<J: Journal> Control<J> {
             let world = self.world();
             let application = find(&world, id)?;
             all_registered(application, order.identifiers().iter().map(|i| i.identifier()))?;
+            names::free_of_machines(&world, &application.record)?;
             // A dry run: nothing is prepared, and no claim taken, for who will be refused or told to wait.
             application.decide(intent(None, request), now)?;
             self.paces.admit(id.into(), Act::Certificate, now)?;
             let site = application.record.site.clone();
             let addresses = addresses(order)?;
-            self.authority.prepare_application(
-                &request.csr,
-                (id, addresses),
-                &site,
-                request.profile.as_deref(),
-                now,
-            )?
+            let asked = (request.profile.as_deref(), application.record.profiles.as_slice());
+            self.authority.prepare_application(&request.csr, (id, addresses), &site, asked, now)?
         };
         let claims = vec![Claim { space: Space::TlsKey, key: spki }];
         self.on_application(id, actor, (None, claims), now, |application| {

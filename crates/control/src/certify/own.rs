@@ -19,6 +19,7 @@ use crate::carry_out::gateway_entry;
 use crate::digest::random;
 use crate::gateway::addresses;
 use crate::journal::{Entry, Journal};
+use crate::names;
 use crate::plane::{Control, ControlError};
 
 /// What is recorded of a certificate, whosever it is.
@@ -40,6 +41,8 @@ impl<J: Journal> Control<J> {
     ) -> Result<Certificate, ControlError> {
         let csr = csr::verify(request).map_err(|e| ControlError::malformed("csr", e))?;
         let subject = SubjectFacts::Control { addresses: addresses(names)? };
+        let _others_wait = self.operators.lock().await;
+        names::free_for_machine(&self.world(), names)?;
         let ready = self.authority.prepare_control(&csr, &subject, now)?;
         self.certify_own(&ready.profile, ready.prepared, now, |made| Event::ServerCertified {
             issuance: made.issuance,

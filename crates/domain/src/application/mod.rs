@@ -20,6 +20,8 @@ use crate::text::{FieldError, check_slug, check_text};
 
 /// More names than this are several applications.
 const MOST_NAMES: usize = 32;
+/// A server and a client certificate, and their successors while a template is being replaced.
+const MOST_PROFILES: usize = 4;
 
 /// What a hospital writes down about an application before it may have certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,10 @@ pub struct ApplicationRecord {
     pub owner: String,
     /// What for, in a sentence.
     pub purpose: String,
+    /// Labels of the certificate profiles that it may ask for; the first is what it gets without asking. None named: what
+    /// applications get by default, and no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
 }
 
 impl ApplicationRecord {
@@ -52,6 +58,11 @@ impl ApplicationRecord {
             let rule = format!("must list 1 to {MOST_NAMES} names and addresses");
             return Err(FieldError::new("dns", &rule, &names.to_string()));
         }
+        if self.profiles.len() > MOST_PROFILES {
+            let rule = format!("must list at most {MOST_PROFILES} profiles");
+            return Err(FieldError::new("profiles", &rule, &self.profiles.len().to_string()));
+        }
+        self.profiles.iter().try_for_each(|label| check_slug("profiles", label))?;
         self.dns.iter().try_for_each(|name| check_dns(name))
     }
 

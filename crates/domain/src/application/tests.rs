@@ -33,6 +33,7 @@ fn record() -> ApplicationRecord {
         site: "north".into(),
         owner: "imaging-it".into(),
         purpose: "viewing images".into(),
+        profiles: Vec::new(),
     }
 }
 

@@ -115,7 +115,7 @@ impl FromRequestParts<State> for GatewayPeer {
         let current = world
             .gateways
             .get(&gateway)
-            .is_some_and(|g| g.certificates.iter().any(|(digest, _)| *digest == certificate));
+            .is_some_and(|g| g.certificates.iter().any(|c| c.sha256 == certificate));
         if !current {
             return Err(Answer::new(
                 StatusCode::UNAUTHORIZED,

@@ -101,6 +101,7 @@ fn one_of_each() -> BTreeMap<String, u16> {
                 site: String::new(),
                 owner: String::new(),
                 purpose: String::new(),
+                profiles: Vec::new(),
             },
             statement: statement.clone(),
         },
@@ -138,7 +139,7 @@ fn one_of_each() -> BTreeMap<String, u16> {
             certificate_sha256: digest,
             not_after: START,
         },
-        Event::GatewayRemoved { statement: statement.clone() },
+        Event::GatewayRemoved { reason: None, statement: statement.clone() },
         Event::PayloadErased { pos: 1, legal_basis: String::new(), statement },
         Event::LogIdle {},
         Event::ServerCertified {

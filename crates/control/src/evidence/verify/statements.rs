@@ -196,8 +196,8 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Event::GatewayAdded { site, vkey, spki_sha256, names, .. },
             Action::AddGateway { gateway: id, site: s, spki_sha256: k, vkey: v, names: n },
         ) => line.is_of(StreamKind::Gateway, *id) && (site, vkey, spki_sha256, names) == (s, v, k, n),
-        (Event::GatewayRemoved { .. }, Action::RemoveGateway { gateway: id }) => {
-            line.is_of(StreamKind::Gateway, *id)
+        (Event::GatewayRemoved { reason, .. }, Action::RemoveGateway { gateway: id, reason: r }) => {
+            line.is_of(StreamKind::Gateway, *id) && reason == r
         }
         (Event::PayloadErased { pos, legal_basis, .. }, Action::ErasePayload { pos: p, legal_basis: b }) => {
             (pos, legal_basis) == (p, b)
