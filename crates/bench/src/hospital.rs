@@ -24,7 +24,7 @@ use lanyard_gateway::{Gateway, GatewayConfig, GatewayKeys, RunningGateway};
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::key::seal::{Cost, Sealer};
 use lanyard_pki::key::{SealedDirectory, SoftwareKeys};
-use lanyard_server::{Config, ControlPlane, Running};
+use lanyard_server::{Config, ControlPlane, Enroll, Running};
 use lanyard_sim::catalogue::{Class, SITE};
 use lanyard_sim::device::{Network, Storage, VirtualDevice};
 use lanyard_sim::fleet::{self, Admission, concurrently};
@@ -35,6 +35,7 @@ use lanyard_sim::tls;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::nginx::free_port;
 use crate::{Settings, disk, upstream};
 
 const ORIGIN: &str = "bench.example/lanyard";
@@ -61,6 +62,8 @@ pub struct Hospital {
     pub devices: Vec<Arc<VirtualDevice>>,
     /// Time.
     pub clock: Clock,
+    /// The people who admit devices.
+    pub staff: Admission,
     /// How enrolling the fleet went.
     pub enrolled: Pass,
     /// How its first attestation went.
@@ -75,13 +78,14 @@ impl Hospital {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let folder = disk::folder()?;
         let parts = runtime.block_on(open(&folder, settings.devices))?;
-        let (control, gateway, upstream, devices, clock, enrolled, attested) = parts;
+        let (control, gateway, upstream, devices, clock, staff, enrolled, attested) = parts;
         Ok(Hospital {
             runtime,
             control,
             upstream,
             devices,
             clock,
+            staff,
             enrolled,
             attested,
             gateway,
@@ -110,7 +114,7 @@ impl Hospital {
     }
 }
 
-type Parts = (Running, RunningGateway, SocketAddr, Vec<Arc<VirtualDevice>>, Clock, Pass, Pass);
+type Parts = (Running, RunningGateway, SocketAddr, Vec<Arc<VirtualDevice>>, Clock, Admission, Pass, Pass);
 
 async fn open(folder: &TempDir, devices: usize) -> Result<Parts> {
     let clock = Clock::system();
@@ -119,7 +123,7 @@ async fn open(folder: &TempDir, devices: usize) -> Result<Parts> {
         data_dir: folder.path().join("control"),
         anchor_dir: Some(folder.path().join("anchor")),
         listen: "127.0.0.1:0".parse()?,
-        enroll: lanyard_server::Enroll::default(),
+        enroll: front_ends()?,
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         organization: "Bench Hospital".to_owned(),
         domain: "bench.example".to_owned(),
@@ -162,7 +166,19 @@ async fn open(folder: &TempDir, devices: usize) -> Result<Parts> {
         Ok(())
     });
     let attested = attested.await.context("a device did not attest")?;
-    Ok((control, gateway, upstream, devices, clock, enrolled, attested))
+    Ok((control, gateway, upstream, devices, clock, admission, enrolled, attested))
+}
+
+/// Every protocol; certificates say where their revocation is served.
+fn front_ends() -> Result<Enroll> {
+    let http = free_port()?;
+    Ok(Enroll {
+        listen: Some("127.0.0.1:0".parse()?),
+        http_listen: Some(http),
+        names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        http_url: Some(format!("http://{http}")),
+        ..Enroll::default()
+    })
 }
 
 /// Does `work` once with every device, [`AT_ONCE`] at a time.

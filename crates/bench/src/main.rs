@@ -12,6 +12,7 @@ mod disk;
 mod distrust;
 mod durable;
 mod enrollment;
+mod est;
 mod hospital;
 mod issuance;
 mod life;
@@ -20,11 +21,14 @@ mod log;
 mod material;
 mod memory;
 mod nginx;
+mod ocsp;
 mod p256;
 mod relay;
 mod renewal;
 mod table;
 mod upstream;
+mod ward;
+mod wrk;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -65,6 +69,8 @@ const BENCHES: &[Bench] = &[
     Bench { name: "enrollment", run: Run::Inside(enrollment::run) },
     Bench { name: "renewal", run: Run::Inside(renewal::run) },
     Bench { name: "relay", run: Run::Inside(relay::run) },
+    Bench { name: "est", run: Run::Inside(est::run) },
+    Bench { name: "ocsp", run: Run::Inside(ocsp::run) },
     Bench { name: "distrust", run: Run::Inside(distrust::run) },
 ];
 

@@ -11,7 +11,7 @@ use lanyard_sim::tls;
 
 use crate::hospital::Hospital;
 use crate::load::{self, Caller, Load, Outcome};
-use crate::nginx::Nginx;
+use crate::nginx::{Nginx, open_to_workers};
 use crate::table::{Row, quantile};
 use crate::{Settings, cpu, material};
 
@@ -21,7 +21,6 @@ const PATH: &str = "/fhir/Observation";
 
 pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
-    // nginx drops its rights: its workers must reach their temporary folders.
     open_to_workers(folder.path())?;
     material::make(folder.path())?;
     let plain = material::client(folder.path())?;
@@ -70,9 +69,4 @@ fn row(connections: usize, mut ours: Outcome, mut limit: Outcome, busy: f64) -> 
 fn spread(outcome: &mut Outcome) -> String {
     let (p50, p99) = (quantile(&mut outcome.times, 0.5), quantile(&mut outcome.times, 0.99));
     format!("p50 {p50:.2} ms p99 {p99:.2} ms")
-}
-
-fn open_to_workers(folder: &std::path::Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?)
 }

@@ -16,7 +16,7 @@ pub(crate) mod scep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -50,7 +50,9 @@ pub(crate) fn tls_router(state: State, acme: Option<Arc<acme::Acme>>) -> Router 
 
 /// What is served without.
 pub fn plain_router(state: State) -> Router {
-    bounded(cmp::routes().merge(revocation::routes()).merge(scep::routes()), state)
+    // Nothing that relying parties ask changes anything: their calls may die with their connections.
+    let look = revocation::routes().layer(middleware::from_fn(within_limits)).with_state(state.clone());
+    bounded(cmp::routes().merge(scep::routes()), state).merge(look)
 }
 
 fn bounded(routes: Router<State>, state: State) -> Router {
@@ -63,23 +65,41 @@ fn bounded(routes: Router<State>, state: State) -> Router {
 
 /// Reads the body within limits, then carries the call out to its end even when whoever asked goes away (I3).
 async fn to_the_end(request: Request, next: Next) -> Response {
+    let request = match whole(request).await {
+        Ok(request) => request,
+        Err(refused) => return refused,
+    };
+    tokio::spawn(next.run(request)).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a call died; please report it");
+        text(StatusCode::INTERNAL_SERVER_ERROR, "internal fault; the server's log has it")
+    })
+}
+
+/// The same limits, for calls that may be given up half way.
+async fn within_limits(request: Request, next: Next) -> Response {
+    match whole(request).await {
+        Ok(request) => next.run(request).await,
+        Err(refused) => refused,
+    }
+}
+
+/// With its body in memory.
+async fn whole(request: Request) -> Result<Request, Response> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
     let (parts, body) = request.into_parts();
-    let body = match read_body(body, MAX_BODY, BODY_TIMEOUT).await {
-        Ok(body) => body,
+    match read_body(body, MAX_BODY, BODY_TIMEOUT).await {
+        Ok(body) => Ok(Request::from_parts(parts, Body::from(body))),
         Err(error) => {
             let status = match error {
                 BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
                 BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
                 BodyError::Broken(_) => StatusCode::BAD_REQUEST,
             };
-            return text(status, &error.to_string());
+            Err(text(status, &error.to_string()))
         }
-    };
-    let call = next.run(Request::from_parts(parts, Body::from(body)));
-    tokio::spawn(call).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a call died; please report it");
-        text(StatusCode::INTERNAL_SERVER_ERROR, "internal fault; the server's log has it")
-    })
+    }
 }
 
 fn text(status: StatusCode, text: &str) -> Response {

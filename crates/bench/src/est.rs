@@ -1,0 +1,180 @@
+//! EST per second, end to end: TLS, HTTP, the engine, the rules, intent and certificate on disk (two transactions), the
+//! answer. First certificates by one-time secret over connections that are kept, then renewals by the certificate that each
+//! device got, each on a connection of its own that is kept.
+//!
+//! The limit is the cryptography that each request needs, on all cores, with nothing else done: the request's and, for
+//! renewals, the shown certificate's signature checked, the new certificate signed. Requests are made and connections
+//! opened before the clock starts: what clients compute is not in it, but their HTTP and TLS records are.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use lanyard_enroll::est::client::{self, Answer, Answered, Outgoing, SecretLogin};
+use lanyard_pki::certificate::Certificate;
+use lanyard_pki::spki::PublicKey;
+use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
+
+use crate::hospital::Hospital;
+use crate::table::{Row, in_sequence, quantile};
+use crate::ward::{self, Bed, Kept};
+use crate::{Settings, cpu, p256};
+
+/// Connections that ask at the same time.
+const AT_ONCE: usize = 512;
+/// Devices.
+const DEVICES: usize = 768;
+/// Renewals of each: 30 certificates a minute are its bound, and its first was one.
+const RENEWALS: usize = 24;
+
+pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
+    let raw = p256::raw(settings.time)?;
+    let address = hospital.control.enroll_address.context("EST is not served")?;
+    let beds = ward::admit(hospital, "EST", DEVICES)?;
+    let (first, certificates) = hospital.runtime.block_on(enroll(hospital, address, &beds))?;
+    let renewed = hospital.runtime.block_on(renew(hospital, address, &beds, &certificates))?;
+    let cores = cpu::cores() as f64;
+    let row = |what: &str, mut pass: Pass, verifies: f64, target: &'static str| {
+        let (p50, p99) = (quantile(&mut pass.times, 0.5), quantile(&mut pass.times, 0.99));
+        Row {
+            ours: Some(pass.rate),
+            limit: Some(in_sequence(raw.sign, raw.verify / verifies) * cores),
+            target,
+            note: format!(
+                "{:.0} per core, both sides; {AT_ONCE} at once, p50 {p50:.0} ms p99 {p99:.0} ms; limit: {verifies} P-256 \
+                 verifies and one sign on {cores} cores",
+                pass.per_core
+            ),
+            ..Row::rate(what)
+        }
+    };
+    Ok(vec![
+        row("EST enroll by secret, kept connections", first, 1.0, ""),
+        row("EST re-enroll, kept mTLS connections", renewed, 2.0, "ratio >= 0.5"),
+    ])
+}
+
+/// How requests went.
+struct Pass {
+    rate: f64,
+    per_core: f64,
+    times: Vec<Duration>,
+}
+
+/// One certificate for each, and those.
+async fn enroll(
+    hospital: &Hospital,
+    address: SocketAddr,
+    beds: &[Arc<Bed>],
+) -> Result<(Pass, Vec<Certificate>)> {
+    let client = ward::tls(&hospital.control.anchors_pem, None)?;
+    let mut connections = Vec::new();
+    for _ in 0..AT_ONCE {
+        connections.push(ward::connect(address, &client).await?);
+    }
+    let waiting: VecDeque<(usize, Arc<Bed>)> = beds.iter().cloned().enumerate().collect();
+    let waiting = Arc::new(Mutex::new(waiting));
+    let (start, before) = (Instant::now(), cpu::used()?);
+    let mut tasks = Vec::new();
+    for mut connection in connections {
+        let waiting = Arc::clone(&waiting);
+        tasks.push(tokio::spawn(async move {
+            let mut done = Vec::new();
+            while let Some((at, bed)) = next(&waiting) {
+                let login =
+                    SecretLogin { user: "device".to_owned(), secret: Zeroizing::new(bed.secret.clone()) };
+                let sent = Instant::now();
+                let certificate =
+                    ask(&mut connection, client::enroll(None, &bed.csr, Some(&login)), &bed.public).await?;
+                done.push((at, sent.elapsed(), certificate));
+            }
+            Ok::<_, anyhow::Error>(done)
+        }));
+    }
+    let mut done = Vec::new();
+    for task in tasks {
+        done.extend(task.await??);
+    }
+    let pass = pass(start, before, done.iter().map(|d| d.1).collect())?;
+    done.sort_unstable_by_key(|(at, ..)| *at);
+    Ok((pass, done.into_iter().map(|d| d.2).collect()))
+}
+
+/// [`RENEWALS`] for each, [`AT_ONCE`] devices at a time.
+async fn renew(
+    hospital: &Hospital,
+    address: SocketAddr,
+    beds: &[Arc<Bed>],
+    certificates: &[Certificate],
+) -> Result<Pass> {
+    let issuers = hospital.control.state.control.authority.issuers();
+    let mut open = VecDeque::new();
+    for (bed, certificate) in beds.iter().zip(certificates) {
+        let issuer = issuers.of(certificate).context("an issuer is unknown")?.issuer.certificate();
+        let chain: Vec<CertificateDer<'static>> =
+            [certificate, issuer].map(|c| c.der().clone().into_owned()).to_vec();
+        let client = ward::tls(&hospital.control.anchors_pem, Some((chain, &bed.key)))?;
+        open.push_back((ward::connect(address, &client).await?, Arc::clone(bed)));
+    }
+    let waiting = Arc::new(Mutex::new(open));
+    let (start, before) = (Instant::now(), cpu::used()?);
+    let mut tasks = Vec::new();
+    for _ in 0..AT_ONCE {
+        let waiting = Arc::clone(&waiting);
+        tasks.push(tokio::spawn(async move {
+            let mut times = Vec::new();
+            while let Some((mut connection, bed)) = next(&waiting) {
+                for _ in 0..RENEWALS {
+                    let sent = Instant::now();
+                    ask(&mut connection, client::reenroll(None, &bed.csr), &bed.public).await?;
+                    times.push(sent.elapsed());
+                }
+            }
+            Ok::<_, anyhow::Error>(times)
+        }));
+    }
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await??);
+    }
+    pass(start, before, times)
+}
+
+fn next<T>(waiting: &Mutex<VecDeque<T>>) -> Option<T> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+fn pass(start: Instant, before: Duration, times: Vec<Duration>) -> Result<Pass> {
+    let per_core = cpu::per_core(times.len(), before, cpu::used()?);
+    Ok(Pass { rate: times.len() as f64 / start.elapsed().as_secs_f64(), per_core, times })
+}
+
+async fn ask(connection: &mut Kept, outgoing: Outgoing, key: &PublicKey) -> Result<Certificate> {
+    let mut request =
+        Request::builder().method(outgoing.method).uri(&outgoing.path).header(header::HOST, "localhost");
+    for (name, value) in &outgoing.headers {
+        request = request.header(*name, value);
+    }
+    connection.ready().await?;
+    let response = connection.send_request(request.body(Full::new(Bytes::from(outgoing.body)))?).await?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let text = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
+    let answer = Answer {
+        status: head.status.as_u16(),
+        content_type: text("content-type"),
+        retry_after: text("retry-after"),
+        reason: text(client::REASON),
+        body: &body,
+    };
+    match client::read_issued(&answer, key)? {
+        Answered::Granted(issued) => Ok(issued.certificate),
+        other => bail!("EST answered {other:?}"),
+    }
+}
