@@ -1,7 +1,7 @@
 //! What an operator sees of certificates and authorities.
 
 use lanyard_domain::application::ApplicationRecord;
-use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::{ApplicationId, DeviceId, OperatorId};
 use lanyard_domain::text::Digest;
@@ -131,6 +131,9 @@ pub struct AuthorityLine {
     pub live: usize,
     /// The certificate, PEM.
     pub certificate_pem: String,
+    /// Where its key is.
+    #[serde(default)]
+    pub keys: KeyStore,
     /// Why it cannot sign now, and what to do; absent when it can, and for what does not sign here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

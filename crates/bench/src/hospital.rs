@@ -24,7 +24,7 @@ use lanyard_gateway::{Gateway, GatewayConfig, GatewayKeys, RunningGateway};
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::key::seal::{Cost, Sealer};
 use lanyard_pki::key::{SealedDirectory, SoftwareKeys};
-use lanyard_server::{Config, ControlPlane, Enroll, Running};
+use lanyard_server::{Config, ControlPlane, Enroll, KeyPlaces, Running};
 use lanyard_sim::catalogue::{Class, SITE};
 use lanyard_sim::device::{Network, Storage, VirtualDevice};
 use lanyard_sim::fleet::{self, Admission, concurrently};
@@ -128,6 +128,7 @@ async fn open(folder: &TempDir, devices: usize) -> Result<Parts> {
         organization: "Bench Hospital".to_owned(),
         domain: "bench.example".to_owned(),
         origin: ORIGIN.to_owned(),
+        keys: KeyPlaces::default(),
     };
     let mut control = ControlPlane::start(config, passphrase()?, clock.clone()).await?;
     let secret = control.bootstrap_secret.take().context("the first start gave no bootstrap secret")?;

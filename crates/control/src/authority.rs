@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lanyard_attest::tpm::certify::CertifiedKey;
-use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::device::Device;
 use lanyard_domain::id::{ApplicationId, DeviceId, IssuanceId};
 use lanyard_domain::text::Digest;
@@ -16,32 +16,35 @@ use lanyard_pki::authority::{Issuer, IssuerError};
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr::VerifiedCsr;
 use lanyard_pki::issue::{Lifetime, Prepared, prepare};
-use lanyard_pki::key::{KeyBackend, KeyError, KeyLabel};
+use lanyard_pki::key::{KeyError, KeyLabel};
 use lanyard_pki::profile::{Addresses, HardwareNames, Profile, SubjectFacts};
 use lanyard_pki::serial::Serial;
 
 use crate::digest::random;
 use crate::plane::ControlError;
 use crate::profiles::{Installation, Profiles, ProfilesError};
+use crate::stores::KeyStores;
 use crate::world::{KnownAuthority, World};
 
 /// What issues.
 pub struct Authority {
     set: RwLock<Arc<Issuers>>,
-    pub(crate) keys: Arc<dyn KeyBackend>,
+    pub(crate) keys: Arc<KeyStores>,
     pub(crate) installation: Installation,
 }
 
 /// All authorities that are trusted now.
+#[derive(Clone)]
 pub struct Issuers {
     /// Events of the system stream that it was made from.
     as_of: u64,
     roots: Vec<Certificate>,
     issuing: Vec<IssuingCa>,
-    profiles: Profiles,
+    profiles: Arc<Profiles>,
 }
 
 /// An issuing authority that is trusted. What it issued stays good whether or not its key is here.
+#[derive(Clone)]
 pub struct IssuingCa {
     /// Its name in the log.
     pub name: String,
@@ -51,8 +54,11 @@ pub struct IssuingCa {
     pub site: Option<String>,
     /// Where it is in its life.
     pub state: AuthorityState,
+    /// Where its key is.
+    pub keys: KeyStore,
     certificate: Certificate,
     signer: Result<Issuer, KeyTrouble>,
+    stores: Arc<KeyStores>,
 }
 
 impl IssuingCa {
@@ -63,7 +69,8 @@ impl IssuingCa {
 
     /// Its certificate with its key, to sign with; unavailable while the key cannot be used. Strangers are not told why.
     pub fn issuer(&self) -> Result<&Issuer, ControlError> {
-        self.signer.as_ref().map_err(|_| {
+        let issuer = self.signer.as_ref().ok().filter(|_| self.stores.ready(self.keys).is_ok());
+        issuer.ok_or_else(|| {
             ControlError::Unavailable(format!(
                 "authority `{}` cannot sign now; its operators see why in `lanyard ca list`",
                 self.name
@@ -72,8 +79,12 @@ impl IssuingCa {
     }
 
     /// Why its key cannot be used, if it cannot.
-    pub fn trouble(&self) -> Option<&KeyTrouble> {
-        self.signer.as_ref().err()
+    pub fn trouble(&self) -> Option<KeyTrouble> {
+        match (self.signer.as_ref(), self.stores.ready(self.keys)) {
+            (Err(trouble), _) => Some(trouble.clone()),
+            (Ok(_), Err(away)) => Some(KeyTrouble::new(&self.name, self.keys, &IssuerError::Key(away))),
+            (Ok(_), Ok(())) => None,
+        }
     }
 }
 
@@ -90,8 +101,14 @@ pub struct KeyTrouble {
 }
 
 impl KeyTrouble {
-    fn new(authority: &str, error: &IssuerError) -> Self {
+    fn new(authority: &str, keys: KeyStore, error: &IssuerError) -> Self {
         let remedy = match error {
+            IssuerError::Key(KeyError::NotFound(_)) if keys == KeyStore::Pkcs11 => {
+                "restore the module's own backup; if there is none, `lanyard ca create` another authority in its place"
+            }
+            IssuerError::Key(KeyError::Refused(_)) if keys == KeyStore::Pkcs11 => {
+                "mend what the module complains of, and start the control plane again: a refused PIN is not tried twice"
+            }
             IssuerError::Key(KeyError::NotFound(_) | KeyError::Sealed { .. } | KeyError::Io { .. }) => {
                 "put its key file back from a backup of the keys directory, it is used without a restart; if there is none, \
                  `lanyard ca create` another authority in its place"
@@ -219,12 +236,8 @@ pub enum FollowError {
 
 impl Authority {
     /// The authorities that the world knows, with their keys.
-    pub fn new(
-        world: &World,
-        keys: Arc<dyn KeyBackend>,
-        installation: Installation,
-    ) -> Result<Self, FollowError> {
-        let set = issuers(&Known::of(world), keys.as_ref(), &installation, None)?;
+    pub fn new(world: &World, keys: Arc<KeyStores>, installation: Installation) -> Result<Self, FollowError> {
+        let set = issuers(&Known::of(world), &keys, &installation, None)?;
         Ok(Self { set: RwLock::new(Arc::new(set)), keys, installation })
     }
 
@@ -237,7 +250,7 @@ impl Authority {
     /// take seconds to answer.
     pub(crate) fn follow(&self, known: &Known) -> Result<(), FollowError> {
         let before = self.issuers();
-        let set = Arc::new(issuers(known, self.keys.as_ref(), &self.installation, Some(&before))?);
+        let set = Arc::new(issuers(known, &self.keys, &self.installation, Some(&before))?);
         let mut current = self.set.write().unwrap_or_else(PoisonError::into_inner);
         // Two may follow at once; what was seen later stays.
         if current.as_of <= set.as_of {
@@ -336,9 +349,24 @@ impl Authority {
 
     /// Signs. The intent has been recorded; the result is recorded before anyone sees it.
     pub(crate) fn sign(&self, prepared: Prepared) -> Result<Certificate, ControlError> {
-        prepared
-            .sign(self.keys.as_ref())
-            .map_err(|e| ControlError::Unavailable(format!("the signing key: {e}")))
+        let label = prepared.issuer().clone();
+        prepared.sign(self.keys.as_ref()).map_err(|error| {
+            tracing::error!(key = %label, %error, "a certificate could not be signed");
+            if !matches!(error, KeyError::Unavailable(_)) {
+                self.doubt(&label, error);
+            }
+            ControlError::Unavailable(format!("authority `{label}` cannot sign now"))
+        })
+    }
+
+    /// A key that failed for another reason than being away: nothing is begun with it until it has been looked for again.
+    fn doubt(&self, label: &KeyLabel, error: KeyError) {
+        let mut current = self.set.write().unwrap_or_else(PoisonError::into_inner);
+        let mut set = Issuers::clone(&current);
+        if let Some(ca) = set.issuing.iter_mut().find(|ca| ca.name == label.as_str()) {
+            ca.signer = Err(KeyTrouble::new(&ca.name, ca.keys, &IssuerError::Key(error)));
+            *current = Arc::new(set);
+        }
     }
 }
 
@@ -405,12 +433,13 @@ impl Known {
 
 fn issuers(
     known: &Known,
-    keys: &dyn KeyBackend,
+    keys: &Arc<KeyStores>,
     installation: &Installation,
     before: Option<&Issuers>,
 ) -> Result<Issuers, FollowError> {
     let profiles = Profiles::new(known.profiles.iter().map(String::as_str), installation)?;
-    let mut set = Issuers { as_of: known.as_of, roots: Vec::new(), issuing: Vec::new(), profiles };
+    let mut set =
+        Issuers { as_of: known.as_of, roots: Vec::new(), issuing: Vec::new(), profiles: Arc::new(profiles) };
     for (known, state) in &known.authorities {
         if matches!(state, AuthorityState::Retired | AuthorityState::Planned) {
             continue;
@@ -418,6 +447,8 @@ fn issuers(
         let unreadable = |why: String| FollowError::Unreadable { name: known.name.clone(), why };
         let certificate = Certificate::parse(&known.certificate).map_err(|e| unreadable(e.to_string()))?;
         if known.purpose == AuthorityPurpose::Root {
+            let label: KeyLabel = known.name.parse().map_err(|e| unreadable(format!("{e}")))?;
+            keys.place(&label, known.keys);
             set.roots.push(certificate);
             continue;
         }
@@ -428,11 +459,23 @@ fn issuers(
             Some(issuer) => Ok(issuer.clone()),
             None => {
                 let label: KeyLabel = known.name.parse().map_err(|e| unreadable(format!("{e}")))?;
-                Issuer::new(certificate.clone(), label, keys).map_err(|e| KeyTrouble::new(&known.name, &e))
+                keys.place(&label, known.keys);
+                keys.of(known.keys)
+                    .map_err(IssuerError::Key)
+                    .and_then(|store| Issuer::new(certificate.clone(), label, store))
+                    .map_err(|error| KeyTrouble::new(&known.name, known.keys, &error))
             }
         };
-        let (name, purpose, site) = (known.name.clone(), known.purpose, known.site.clone());
-        set.issuing.push(IssuingCa { name, purpose, site, state: *state, certificate, signer });
+        set.issuing.push(IssuingCa {
+            name: known.name.clone(),
+            purpose: known.purpose,
+            site: known.site.clone(),
+            state: *state,
+            keys: known.keys,
+            certificate,
+            signer,
+            stores: Arc::clone(keys),
+        });
     }
     Ok(set)
 }

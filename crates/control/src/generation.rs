@@ -5,10 +5,12 @@
 //! leaves a key without a certificate, which the next start goes on with, or an intent, which it gives up.
 //! In scope: making. Out of scope: who may order one (`carry_out::authorities`).
 
-use lanyard_domain::authority::AuthorityPurpose;
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::event::Event;
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::authority::{AuthorityError, Generation, Issuer, prepare_issuing, prepare_root};
+use lanyard_pki::authority::{
+    AuthorityError, Generation, Issuer, IssuerError, prepare_issuing, prepare_root,
+};
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::issue::Prepared;
 use lanyard_pki::key::{KeyBackend, KeyError, KeyKind, KeyLabel};
@@ -26,10 +28,23 @@ const FIRST_ROOT: &str = "root-1";
 /// The issuing authority of the first start.
 const FIRST_ISSUING: &str = "issuing-1";
 
+/// Where the first start makes its keys. Later ones are said in each order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FirstKeys {
+    /// The root's.
+    pub root: KeyStore,
+    /// The issuing authority's.
+    pub issuing: KeyStore,
+}
+
 impl<J: Journal> Control<J> {
     /// The authorities without which there is no hospital: a root, and one that issues for devices at all sites. Those that
     /// are recorded are left alone.
-    pub async fn make_first_authorities(&self, now: Timestamp) -> Result<(), ControlError> {
+    pub async fn make_first_authorities(
+        &self,
+        places: FirstKeys,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
         let _one_at_a_time = self.making.lock().await;
         let missing = |name: &str| !self.world().authorities.iter().any(|a| a.name == name);
         if self.world().authorities.len() >= 2 {
@@ -39,16 +54,19 @@ impl<J: Journal> Control<J> {
         let keys = self.authority.keys.as_ref();
         if missing(FIRST_ROOT) {
             let generation = first_generation(FIRST_ROOT)?;
+            keys.place(&generation.label, places.root);
             key(keys, &generation.label, key_kind(AuthorityPurpose::Root))?;
             let prepared = prepare_root(naming, &generation, keys, now).map_err(not_prepared)?;
-            self.certify_authority(FIRST_ROOT, ProfileName::RootCa, prepared, now).await?;
+            self.certify_authority(FIRST_ROOT, ProfileName::RootCa, prepared, places.root, now).await?;
         }
         if missing(FIRST_ISSUING) {
             let generation = first_generation(FIRST_ISSUING)?;
+            keys.place(&generation.label, places.issuing);
             key(keys, &generation.label, key_kind(AuthorityPurpose::Devices))?;
             let root = self.root()?;
             let prepared = prepare_issuing(naming, &generation, &root, keys, now).map_err(not_prepared)?;
-            self.certify_authority(FIRST_ISSUING, ProfileName::IssuingCa, prepared, now).await?;
+            self.certify_authority(FIRST_ISSUING, ProfileName::IssuingCa, prepared, places.issuing, now)
+                .await?;
         }
         self.follow_authorities()
     }
@@ -57,42 +75,48 @@ impl<J: Journal> Control<J> {
     /// the last stop cut short.
     pub async fn complete_authority(&self, name: &str, now: Timestamp) -> Result<(), ControlError> {
         let _one_at_a_time = self.making.lock().await;
-        let (number, purpose) = {
+        let (number, purpose, place) = {
             let world = self.world();
             let known = find(&world, name)?;
-            if !known.certificate.is_empty() {
+            if world.authority_state(known) != AuthorityState::Planned {
                 return Ok(());
             }
-            (generation_number(&world, known), known.purpose)
+            (generation_number(&world, known), known.purpose, known.keys)
         };
         let label = label(name)?;
         let keys = self.authority.keys.as_ref();
+        keys.ready(place).map_err(unavailable)?;
+        keys.place(&label, place);
         key(keys, &label, key_kind(purpose))?;
         let root = self.root()?;
         let generation = Generation { number, label, serial: Serial::from_random(random()?) };
         let prepared = prepare_issuing(&self.authority.installation.naming, &generation, &root, keys, now)
             .map_err(not_prepared)?;
-        self.certify_authority(name, ProfileName::IssuingCa, prepared, now).await?;
+        self.certify_authority(name, ProfileName::IssuingCa, prepared, KeyStore::Sealed, now).await?;
         self.follow_authorities()
     }
 
     /// Authorities that were ordered and have no certificate yet.
     pub fn planned_authorities(&self) -> Vec<String> {
         let world = self.world();
-        world.authorities.iter().filter(|a| a.certificate.is_empty()).map(|a| a.name.clone()).collect()
+        let planned = |a: &&KnownAuthority| world.authority_state(a) == AuthorityState::Planned;
+        world.authorities.iter().filter(planned).map(|a| a.name.clone()).collect()
     }
 
+    /// `unordered`: where the key is, when no order says so.
     async fn certify_authority(
         &self,
         name: &str,
         profile: ProfileName,
         prepared: Prepared,
+        unordered: KeyStore,
         now: Timestamp,
     ) -> Result<(), ControlError> {
         self.certify_own(profile.as_str(), prepared, now, |made| Event::AuthorityCreated {
             name: name.to_owned(),
             certificate: made.certificate,
             certificate_sha256: made.certificate_sha256,
+            keys: unordered,
         })
         .await
         .map(|_| ())
@@ -100,10 +124,13 @@ impl<J: Journal> Control<J> {
 
     /// The newest root, to sign with.
     fn root(&self) -> Result<Issuer, ControlError> {
-        let (name, certificate) = newest_root(&self.world())?;
-        let keys = self.authority.keys.as_ref();
-        Issuer::new(certificate, label(&name)?, keys)
-            .map_err(|e| ControlError::Unavailable(format!("the key of root `{name}` is needed: {e}")))
+        let (name, certificate, place) = newest_root(&self.world())?;
+        let (keys, label) = (self.authority.keys.as_ref(), label(&name)?);
+        keys.place(&label, place);
+        let usable = keys.ready(place).and_then(|()| keys.of(place)).map_err(IssuerError::Key);
+        usable.and_then(|store| Issuer::new(certificate, label, store)).map_err(|e| {
+            ControlError::Unavailable(format!("the key of root `{name}` is needed and away: {e}"))
+        })
     }
 }
 
@@ -114,7 +141,7 @@ fn generation_number(world: &World, known: &KnownAuthority) -> u32 {
     u32::try_from(until + 1).unwrap_or(u32::MAX)
 }
 
-fn newest_root(world: &World) -> Result<(String, Certificate), ControlError> {
+fn newest_root(world: &World) -> Result<(String, Certificate, KeyStore), ControlError> {
     let known = world
         .authorities
         .iter()
@@ -123,7 +150,7 @@ fn newest_root(world: &World) -> Result<(String, Certificate), ControlError> {
         .ok_or_else(|| ControlError::Bug("the log has no root".to_owned()))?;
     let certificate = Certificate::parse(&known.certificate)
         .map_err(|e| ControlError::Bug(format!("the recorded root cannot be read: {e}")))?;
-    Ok((known.name.clone(), certificate))
+    Ok((known.name.clone(), certificate, known.keys))
 }
 
 fn first_generation(name: &str) -> Result<Generation, ControlError> {
@@ -140,7 +167,11 @@ fn key(keys: &dyn KeyBackend, label: &KeyLabel, kind: KeyKind) -> Result<Vec<u8>
         Err(KeyError::NotFound(_)) => keys.generate(label, kind),
         found => found,
     };
-    found.map_err(|e| ControlError::Unavailable(e.to_string()))
+    found.map_err(unavailable)
+}
+
+fn unavailable(error: KeyError) -> ControlError {
+    ControlError::Unavailable(error.to_string())
 }
 
 const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
@@ -156,7 +187,7 @@ const fn key_kind(purpose: AuthorityPurpose) -> KeyKind {
 
 fn not_prepared(error: AuthorityError) -> ControlError {
     match error {
-        AuthorityError::Key(error) => ControlError::Unavailable(error.to_string()),
+        AuthorityError::Key(error) => unavailable(error),
         other => ControlError::refused("certificate_not_prepared", other.to_string()),
     }
 }

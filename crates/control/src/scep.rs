@@ -79,7 +79,7 @@ impl<J: Journal> Control<J> {
             next: next.map(|ca| ca.certificate().clone()),
             former: recorded,
             label: label(authority)?,
-            keys: Arc::clone(&self.authority.keys),
+            keys: Arc::clone(&self.authority.keys) as Arc<dyn KeyBackend>,
         }))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lanyard_domain::access::{DeviceView, ReleaseName};
 use lanyard_domain::application::Application;
-use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::device::{Device, OpenSecret, Recorded, Stage};
 use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
 use lanyard_domain::event::{Event, RevocationReason, StreamKind};
@@ -108,6 +108,8 @@ pub struct KnownAuthority {
     pub retired: bool,
     /// Who ordered it; may not activate it.
     pub planner: Option<OperatorId>,
+    /// Where its key is.
+    pub keys: KeyStore,
 }
 
 /// An intent to sign for one of our own services or authorities, or for a gateway.
@@ -559,7 +561,7 @@ impl World {
                     known.active = known.proposed.take().map(|(text, _)| text).or(known.active.take());
                 }
             }
-            Some(Event::AuthorityPlanned { name, purpose, site, .. }) => {
+            Some(Event::AuthorityPlanned { name, purpose, site, keys, .. }) => {
                 self.authorities.push(KnownAuthority {
                     name: name.clone(),
                     certificate: Vec::new(),
@@ -568,10 +570,11 @@ impl World {
                     activated: None,
                     retired: false,
                     planner: Some(origin.actor),
+                    keys: *keys,
                 });
             }
-            Some(Event::AuthorityCreated { name, certificate, .. }) => {
-                self.authority_created(name, &certificate.0, origin.pos);
+            Some(Event::AuthorityCreated { name, certificate, keys, .. }) => {
+                self.authority_created(name, &certificate.0, *keys, origin.pos);
             }
             Some(Event::AuthorityActivated { name, .. }) => {
                 if let Some(known) = self.authorities.iter_mut().find(|a| a.name == *name) {
@@ -608,7 +611,7 @@ impl World {
     }
 
     /// The first start's authorities come without a plan: a root, and an issuing one that is active at once.
-    fn authority_created(&mut self, name: &str, certificate: &[u8], pos: u64) {
+    fn authority_created(&mut self, name: &str, certificate: &[u8], keys: KeyStore, pos: u64) {
         if let Some(planned) = self.authorities.iter_mut().find(|a| a.name == name) {
             planned.certificate = certificate.to_vec();
             return;
@@ -622,6 +625,7 @@ impl World {
             activated: (!root).then_some(pos),
             retired: false,
             planner: None,
+            keys,
         });
     }
 

@@ -50,6 +50,51 @@ impl std::str::FromStr for AuthorityPurpose {
     }
 }
 
+/// Where an authority's key is made and stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStore {
+    /// A file of the control plane, sealed under its passphrase. What stands in no event is this one.
+    #[default]
+    Sealed,
+    /// The hardware module that the control plane is configured with.
+    Pkcs11,
+}
+
+impl KeyStore {
+    /// All.
+    pub const ALL: [KeyStore; 2] = [KeyStore::Sealed, KeyStore::Pkcs11];
+
+    /// As it stands in events, commands and the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            KeyStore::Sealed => "sealed",
+            KeyStore::Pkcs11 => "pkcs11",
+        }
+    }
+
+    /// Whether it is the one that events leave out.
+    pub fn is_sealed(&self) -> bool {
+        *self == KeyStore::Sealed
+    }
+}
+
+impl std::fmt::Display for KeyStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for KeyStore {
+    type Err = FieldError;
+    fn from_str(text: &str) -> Result<Self, FieldError> {
+        Self::ALL
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or_else(|| FieldError::new("keys", "must be sealed or pkcs11", text))
+    }
+}
+
 /// Where an authority is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

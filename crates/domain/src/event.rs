@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::application::ApplicationRecord;
-use crate::authority::AuthorityPurpose;
+use crate::authority::{AuthorityPurpose, KeyStore};
 use crate::endorsement::EndorsementUse;
 use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId, SecretId};
 use crate::operator::Role;
@@ -355,7 +355,14 @@ pub enum Event {
     /// First event of a log.
     LedgerStarted { origin: String, vkey: String, policy: String },
     /// An authority was created.
-    AuthorityCreated { name: String, certificate: Blob, certificate_sha256: Digest },
+    AuthorityCreated {
+        name: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        /// Where the key is, of those that nobody ordered (the first start's).
+        #[serde(default, skip_serializing_if = "KeyStore::is_sealed")]
+        keys: KeyStore,
+    },
     /// The control plane's own TLS certificate; its intent stands before it.
     ServerCertified {
         issuance: IssuanceId,
@@ -387,6 +394,9 @@ pub enum Event {
         name: String,
         purpose: AuthorityPurpose,
         site: Option<String>,
+        /// Where its key is made.
+        #[serde(default, skip_serializing_if = "KeyStore::is_sealed")]
+        keys: KeyStore,
         statement: SignedStatement,
     },
     /// From here on it issues, in the place of the one before it.

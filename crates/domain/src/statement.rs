@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::application::ApplicationRecord;
-use crate::authority::AuthorityPurpose;
+use crate::authority::{AuthorityPurpose, KeyStore};
 use crate::endorsement::EndorsementUse;
 use crate::event::RevocationReason;
 use crate::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
@@ -190,6 +190,9 @@ pub enum Action {
         purpose: AuthorityPurpose,
         /// The site that it issues for; all without.
         site: Option<String>,
+        /// Where its key is made.
+        #[serde(default, skip_serializing_if = "KeyStore::is_sealed")]
+        keys: KeyStore,
     },
     /// Let an authority issue, in the place of the one of the same purpose and site before it.
     ActivateAuthority {

@@ -174,6 +174,10 @@ fn revocation_extensions(pointers: &Pointers) -> Vec<u8> {
 }
 
 impl Prepared {
+    /// The label of the key that will sign.
+    pub fn issuer(&self) -> &KeyLabel {
+        &self.issuer
+    }
     /// SHA-256 of the bytes that will be signed: with the serial, the intent to record.
     pub fn tbs_sha256(&self) -> [u8; 32] {
         self.tbs_sha256

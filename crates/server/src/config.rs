@@ -8,14 +8,18 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
+use lanyard_control::generation::FirstKeys;
+use lanyard_domain::authority::KeyStore;
 use lanyard_domain::text::check_slug;
 use lanyard_enroll::scep::Algorithms;
 use lanyard_pki::name::{DnsName, Organization};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::start::{Config, Enroll};
+use crate::hardware::Pkcs11;
+use crate::start::{Config, Enroll, KeyPlaces};
 
 /// A configuration is a page or two; more is another file.
 const MAX_FILE: usize = 256 << 10;
@@ -23,7 +27,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 23] = [
+pub const KEYS: [&str; 31] = [
     "listen",
     "names",
     "organization",
@@ -38,6 +42,14 @@ pub const KEYS: [&str; 23] = [
     "enroll.acme_challenges",
     "enroll.http01_port",
     "enroll.scep_algorithms",
+    "keys.root",
+    "keys.issuing",
+    "keys.pkcs11.module",
+    "keys.pkcs11.token",
+    "keys.pkcs11.serial",
+    "keys.pkcs11.pin_file",
+    "keys.pkcs11.sessions",
+    "keys.pkcs11.timeout_seconds",
     "gateway.site",
     "gateway.listen",
     "gateway.names",
@@ -96,6 +108,8 @@ pub struct Settings {
     pub log: String,
     /// Enrollment protocols and revocation.
     pub enroll: EnrollSettings,
+    /// Where keys of authorities are.
+    pub keys: KeySettings,
     /// The gateway beside it.
     pub gateway: GatewaySettings,
 }
@@ -139,6 +153,73 @@ impl Default for EnrollSettings {
     }
 }
 
+/// The `[keys]` table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeySettings {
+    /// Where the first start makes the root's key.
+    pub root: KeyStore,
+    /// Where it makes the issuing authority's.
+    pub issuing: KeyStore,
+    /// The hardware module.
+    pub pkcs11: Pkcs11Settings,
+}
+
+/// The `[keys.pkcs11]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pkcs11Settings {
+    /// The module: a shared library.
+    #[serde(deserialize_with = "module")]
+    pub module: Option<PathBuf>,
+    /// The token's label.
+    #[serde(deserialize_with = "token_label")]
+    pub token: Option<String>,
+    /// The token's serial number, where two have one label.
+    pub serial: Option<String>,
+    /// File with the PIN.
+    pub pin_file: Option<PathBuf>,
+    /// Calls into the module at once.
+    #[serde(deserialize_with = "sessions")]
+    pub sessions: usize,
+    /// Longest wait for a signature.
+    #[serde(deserialize_with = "timeout")]
+    pub timeout_seconds: u64,
+}
+
+impl Default for Pkcs11Settings {
+    fn default() -> Self {
+        Self { module: None, token: None, serial: None, pin_file: None, sessions: 4, timeout_seconds: 5 }
+    }
+}
+
+impl KeySettings {
+    /// What no single key shows.
+    fn check(&self) -> Result<(), String> {
+        match (&self.pkcs11.module, &self.pkcs11.token) {
+            (Some(_), Some(_)) => Ok(()),
+            (None, None) if self.root.is_sealed() && self.issuing.is_sealed() => Ok(()),
+            (None, None) => {
+                Err("keys.root and keys.issuing: `pkcs11` needs [keys.pkcs11] with module and token".into())
+            }
+            (Some(_), None) => Err("keys.pkcs11.token: must be given with keys.pkcs11.module".into()),
+            (None, Some(_)) => Err("keys.pkcs11.module: must be given with keys.pkcs11.token".into()),
+        }
+    }
+
+    fn places(&self) -> KeyPlaces {
+        let of = &self.pkcs11;
+        let module = of.module.as_ref().zip(of.token.as_ref()).map(|(module, token)| {
+            let mut config = lanyard_hsm::Config::new(module.clone(), token);
+            config.serial.clone_from(&of.serial);
+            config.sessions = of.sessions;
+            config.timeout = Duration::from_secs(of.timeout_seconds);
+            Pkcs11 { config, pin_file: of.pin_file.clone() }
+        });
+        KeyPlaces { first: FirstKeys { root: self.root, issuing: self.issuing }, pkcs11: module }
+    }
+}
+
 /// The `[gateway]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -178,6 +259,7 @@ impl Default for Settings {
             anchor_dir: None,
             log: "info".to_owned(),
             enroll: EnrollSettings::default(),
+            keys: KeySettings::default(),
             gateway: GatewaySettings::default(),
         }
     }
@@ -216,7 +298,9 @@ impl Settings {
         if text.len() > MAX_FILE {
             return Err(format!("has {} bytes, at most {MAX_FILE} are read", text.len()));
         }
-        toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())
+        let settings: Self = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
+        settings.keys.check()?;
+        Ok(settings)
     }
 
     /// What the control plane is started with.
@@ -238,6 +322,7 @@ impl Settings {
             organization: self.organization.clone(),
             domain: self.domain.clone(),
             origin: self.origin.clone(),
+            keys: self.keys.places(),
         }
     }
 }
@@ -290,6 +375,32 @@ fn timeout<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
         return Ok(seconds);
     }
     Err(D::Error::custom(format!("must be 1 to 60 seconds; found {seconds}")))
+}
+
+/// A name without a directory would be looked up in the loader's path, which the environment decides.
+fn module<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(d)?;
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    Err(D::Error::custom(format!("must be the absolute path of a library; found `{}`", path.display())))
+}
+
+/// CK_TOKEN_INFO: 32 bytes.
+fn token_label<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    let label = String::deserialize(d)?;
+    if (1..=32).contains(&label.len()) {
+        return Ok(Some(label));
+    }
+    Err(D::Error::custom(format!("must be a token's label, 1 to 32 bytes; found `{label}`")))
+}
+
+fn sessions<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::Error> {
+    let sessions = usize::deserialize(d)?;
+    if (1..=64).contains(&sessions) {
+        return Ok(sessions);
+    }
+    Err(D::Error::custom(format!("must be 1 to 64; found {sessions}")))
 }
 
 fn slug<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
@@ -434,6 +545,12 @@ mod tests {
             ("[enroll]\nlisten = 5", "line 2, column 10", ""),
             ("[enroll]\nacme_challenges = ['dns-01']", "line 2, column 19", "device-attest-01, http-01"),
             ("[enroll]\nhttp01_port = 0", "line 2, column 15", "1 to 65535"),
+            ("[keys]\nroot = 'paper'", "line 2, column 8", "`sealed` or `pkcs11`"),
+            ("[keys.pkcs11]\nmodule = 'softhsm2.so'", "line 2, column 10", "absolute path"),
+            ("[keys.pkcs11]\ntoken = ''", "line 2, column 9", "1 to 32 bytes"),
+            ("[keys.pkcs11]\nsessions = 65", "line 2, column 12", "1 to 64"),
+            ("[keys.pkcs11]\ntimeout_seconds = 0", "line 2, column 19", "1 to 60"),
+            ("[keys.pkcs11]\npin = '1234'", "line 2, column 1", "unknown field `pin`"),
             ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
             ("listen = ", "line 1, column 10", ""),
         ] {
@@ -441,6 +558,22 @@ mod tests {
             assert!(error.contains(place), "{text}: {error}");
             assert!(error.to_lowercase().contains(&rule.to_lowercase()), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn keys_that_belong_together_are_asked_for_together() {
+        for (text, field) in [
+            ("[keys]\nissuing = 'pkcs11'", "keys.issuing"),
+            ("[keys.pkcs11]\nmodule = '/m.so'", "keys.pkcs11.token"),
+            ("[keys.pkcs11]\ntoken = 't'", "keys.pkcs11.module"),
+        ] {
+            let error = Settings::parse(text).unwrap_err();
+            assert!(error.contains(field), "{text}: {error}");
+        }
+        let text = "[keys]\nroot = 'pkcs11'\n[keys.pkcs11]\nmodule = '/m.so'\ntoken = 't'";
+        let places = Settings::parse(text).unwrap().keys.places();
+        assert_eq!((places.first.root, places.first.issuing), (KeyStore::Pkcs11, KeyStore::Sealed));
+        assert_eq!(places.pkcs11.unwrap().config.token, "t");
     }
 
     // I12

@@ -7,6 +7,7 @@ pub mod config;
 mod evidence;
 pub mod feed;
 mod front;
+pub mod hardware;
 pub mod http;
 pub mod journal;
 pub mod keys;
@@ -15,4 +16,4 @@ pub mod state;
 pub mod token;
 mod worker;
 
-pub use start::{Config, ControlPlane, Enroll, Running, StartError};
+pub use start::{Config, ControlPlane, Enroll, KeyPlaces, Running, StartError};

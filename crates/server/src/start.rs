@@ -9,9 +9,11 @@ use hyper_util::service::TowerToHyperService;
 use lanyard_api::clock::Clock;
 use lanyard_api::listen::{Limits, serve, serve_plain};
 use lanyard_control::authority::Authority;
+use lanyard_control::generation::FirstKeys;
 use lanyard_control::journal::{Entry, Journal};
 use lanyard_control::plane::Control;
 use lanyard_control::profiles::Installation;
+use lanyard_control::stores::{KeyStores, Token};
 use lanyard_control::upkeep::ITSELF;
 use lanyard_control::world::{Touched, World};
 use lanyard_domain::event::{Event, StreamKind};
@@ -31,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
 use crate::front::{self, acme::Acme};
+use crate::hardware::{Hardware, Pkcs11};
 use crate::http::router;
 use crate::journal::{LedgerJournal, replay};
 use crate::keys::Keys;
@@ -56,6 +59,17 @@ pub struct Config {
     pub domain: String,
     /// Name of the log; never change it.
     pub origin: String,
+    /// Where keys of authorities are made.
+    pub keys: KeyPlaces,
+}
+
+/// Where keys of authorities are made.
+#[derive(Debug, Clone, Default)]
+pub struct KeyPlaces {
+    /// Those of the first start.
+    pub first: FirstKeys,
+    /// The hardware module, if there is one.
+    pub pkcs11: Option<Pkcs11>,
 }
 
 /// Where devices and relying parties find the front ends.
@@ -148,9 +162,14 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let journal = LedgerJournal::new(store, Arc::clone(&world), tell(&world, &feeds, &clock));
     let bootstrap = first_start(&config, &journal, &world, &log_vkey, &clock).await?;
     let installation = Installation { naming: naming.clone(), revocation: revocation_uris(&config.enroll)? };
-    let authority = authority(&world, installation, &keys.backend)?;
+    // The first connection may take as long as the module does; nothing is served yet.
+    let hardware = config.keys.pkcs11.clone().map(|module| Arc::new(Hardware::open(module)));
+    let authority = authority(&world, installation, &keys.backend, hardware.as_ref())?;
     let control = Control::new(world, journal, authority, keys.enrollment)?;
-    control.make_first_authorities(clock.now()).await.context("cannot make the first authorities")?;
+    control
+        .make_first_authorities(config.keys.first, clock.now())
+        .await
+        .context("cannot make the first authorities")?;
 
     let roots = control.authority.issuers().roots().to_vec();
     let anchors_pem = control.authority.anchors_pem();
@@ -223,7 +242,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         &tasks,
         &shutdown,
         &state,
-        troubles,
+        (troubles, hardware),
         worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names, due_in },
     );
     tracing::info!(%address, origin = %config.origin, "control plane is serving");
@@ -357,8 +376,10 @@ fn authority(
     world: &Arc<RwLock<World>>,
     installation: Installation,
     backend: &Arc<lanyard_pki::key::SoftwareKeys>,
+    hardware: Option<&Arc<Hardware>>,
 ) -> anyhow::Result<Authority> {
     let world = world.read().unwrap_or_else(PoisonError::into_inner);
     let backend: Arc<dyn KeyBackend> = Arc::clone(backend) as Arc<dyn KeyBackend>;
-    Ok(Authority::new(&world, backend, installation)?)
+    let token = hardware.map(|hardware| Arc::clone(hardware) as Arc<dyn Token>);
+    Ok(Authority::new(&world, Arc::new(KeyStores::new(backend, token)), installation)?)
 }

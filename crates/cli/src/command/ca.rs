@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use lanyard_api::pki::AuthorityLine;
-use lanyard_domain::authority::AuthorityPurpose;
+use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::statement::Action;
 
 use super::Desk;
@@ -22,6 +22,9 @@ pub enum CaCommand {
         /// The site that it issues for; all without.
         #[arg(long)]
         site: Option<String>,
+        /// Where its key is made and stays: `sealed`, or `pkcs11` for the hardware module of the configuration.
+        #[arg(long, default_value = "sealed")]
+        keys: KeyStore,
         /// Why; stands in the ledger.
         #[arg(long, default_value = "a new generation")]
         reason: String,
@@ -59,15 +62,18 @@ const COLUMNS: [Column<AuthorityLine>; 8] = [
     Column::new("IN USE", |a| a.live.to_string()),
     Column::new("UNTIL", |a| a.not_after.map(|t| t.to_string()).unwrap_or_default()),
     Column::new("SUBJECT", |a| a.subject.clone()),
-    Column::new("KEY", |a| a.trouble.clone().map_or_else(|| "ok".to_owned(), |t| format!("AWAY: {t}"))),
+    Column::new("KEY", |a| match &a.trouble {
+        None => a.keys.to_string(),
+        Some(trouble) => format!("{}, AWAY: {trouble}", a.keys),
+    }),
 ];
 
 /// Runs one.
 pub async fn run(command: CaCommand, desk: &Desk) -> anyhow::Result<()> {
     let mut session = desk.session()?;
     let (action, reason) = match command {
-        CaCommand::Create { name, purpose, site, reason } => {
-            (Action::CreateAuthority { name, purpose, site }, reason)
+        CaCommand::Create { name, purpose, site, keys, reason } => {
+            (Action::CreateAuthority { name, purpose, site, keys }, reason)
         }
         CaCommand::Activate { name, reason } => (Action::ActivateAuthority { name }, reason),
         CaCommand::Retire { name, reason } => (Action::RetireAuthority { name }, reason),

@@ -86,6 +86,7 @@ fn config(data_dir: &Path) -> Config {
         organization: "Demo Hospital".to_owned(),
         domain: "demo.hospital.example".to_owned(),
         origin: ORIGIN.to_owned(),
+        keys: lanyard_server::KeyPlaces::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Authorities: create a generation, let it issue, end it (R50). Two people: who ordered one may not activate it.
 
-use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, check_name};
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore, check_name};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{OperatorId, StreamId};
 use lanyard_domain::operator::Role;
@@ -9,7 +9,7 @@ use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 
 use super::{Accepted, Done, require};
-use crate::authority::{KeyTrouble, Known};
+use crate::authority::{IssuingCa, KeyTrouble, Known};
 use crate::journal::{Appended, Entry, Journal};
 use crate::plane::{Control, ControlError};
 use crate::world::{KnownAuthority, World};
@@ -24,6 +24,7 @@ impl<J: Journal> Control<J> {
         name: String,
         purpose: AuthorityPurpose,
         site: Option<String>,
+        keys: KeyStore,
         now: Timestamp,
     ) -> Result<Done, ControlError> {
         require(&accepted.by, &[Role::Admin, Role::Security], "create an authority")?;
@@ -48,8 +49,14 @@ impl<J: Journal> Control<J> {
                 "a root is made in a ceremony, not by the running server; see docs/pki.md",
             ));
         }
-        let planned =
-            Event::AuthorityPlanned { name: name.clone(), purpose, site, statement: accepted.signed.clone() };
+        if !self.authority.keys.has(keys) {
+            return Err(ControlError::refused(
+                "key_store_not_configured",
+                format!("there is no [keys.{keys}] in the control plane's configuration"),
+            ));
+        }
+        let statement = accepted.signed.clone();
+        let planned = Event::AuthorityPlanned { name: name.clone(), purpose, site, keys, statement };
         let appended = self
             .on_system_by(accepted.by.id, accepted.once(), now, |world| {
                 if world.authorities.iter().any(|a| a.name == name) {
@@ -67,7 +74,16 @@ impl<J: Journal> Control<J> {
                 Ok(planned.clone())
             })
             .await?;
-        self.complete_authority(&name, now).await?;
+        match self.complete_authority(&name, now).await {
+            Ok(()) => {}
+            Err(ControlError::Unavailable(why)) => {
+                return Ok(Done::new(
+                    appended,
+                    format!("authority `{name}` is ordered and will be made as soon as it can be: {why}"),
+                ));
+            }
+            Err(error) => return Err(error),
+        }
         Ok(Done::new(
             appended,
             format!(
@@ -118,8 +134,11 @@ impl<J: Journal> Control<J> {
             .on_system_by(accepted.by.id, accepted.once(), now, |world| {
                 let known = find(world, &name)?;
                 let state = world.authority_state(known);
-                if !matches!(state, AuthorityState::Created | AuthorityState::Draining)
-                    && known.purpose != AuthorityPurpose::Legacy
+                // One that was ordered and never made is given up the same way.
+                if !matches!(
+                    state,
+                    AuthorityState::Planned | AuthorityState::Created | AuthorityState::Draining
+                ) && known.purpose != AuthorityPurpose::Legacy
                 {
                     return Err(wrong_state(&name, state, "retired"));
                 }
@@ -146,7 +165,7 @@ impl<J: Journal> Control<J> {
 
     /// Why authorities cannot sign now: one for each whose key cannot be used.
     pub fn key_troubles(&self) -> Vec<KeyTrouble> {
-        self.authority.issuers().issuing().iter().filter_map(|ca| ca.trouble().cloned()).collect()
+        self.authority.issuers().issuing().iter().filter_map(IssuingCa::trouble).collect()
     }
 
     /// Looks again for the keys of authorities that have none: one that was put back is used from then on.

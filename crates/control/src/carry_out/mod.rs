@@ -156,8 +156,8 @@ impl<J: Journal> Control<J> {
             Action::RevokeApplicationCertificates { application, serials, reason } => {
                 self.revoke_application_certificates(accepted, application, serials, reason, now).await
             }
-            Action::CreateAuthority { name, purpose, site } => {
-                self.create_authority(accepted, name, purpose, site, now).await
+            Action::CreateAuthority { name, purpose, site, keys } => {
+                self.create_authority(accepted, name, purpose, site, keys, now).await
             }
             Action::ActivateAuthority { name } => self.activate_authority(accepted, name, now).await,
             Action::ProposeProfile { text } => self.propose_profile(accepted, text, now).await,

@@ -14,6 +14,7 @@ use lanyard_attest::tpm::keys::AK_ATTRIBUTES;
 use lanyard_attest::tpm::structures::{
     Attest, Body, ClockInfo, Curve, HashAlg, Key, PcrSelection, Public, Scheme, Signature, Symmetric,
 };
+use lanyard_domain::authority::KeyStore;
 use lanyard_domain::device::{AppraisalFacts, Command, Device};
 use lanyard_domain::event::{AccessRecord, Event, StreamKind};
 use lanyard_domain::id::{DecisionId, DeviceId, GatewayId, IssuanceId, OperatorId, ReleaseId, StreamId};
@@ -364,8 +365,12 @@ impl Story {
         for (name, issuer) in [("root-g1", &pki.authority.root), ("issuing-g1", &pki.authority.issuing)] {
             let der = issuer.certificate().der().to_vec();
             let certificate_sha256 = sha256(&der);
-            let created =
-                Event::AuthorityCreated { name: name.to_owned(), certificate: Blob(der), certificate_sha256 };
+            let created = Event::AuthorityCreated {
+                name: name.to_owned(),
+                certificate: Blob(der),
+                certificate_sha256,
+                keys: KeyStore::Sealed,
+            };
             system(self, itself, created);
         }
         let people = &*PEOPLE;

@@ -33,6 +33,8 @@ const LIST_SECONDS: i64 = 3_600;
 /// Answers that are signed for one request alone (nonces, unknown serial numbers) in a second. Each costs some 60 us of one
 /// core: strangers can take a fifth of it.
 const MOST_FRESH: u32 = 3_000;
+/// Authorities whose lists are made at the same time; two that share a place wait for each other.
+const MAKING: usize = 16;
 /// Bundles change when an authority comes or goes, which is announced days before it matters.
 const BUNDLE_REFRESH_SECONDS: u32 = 3_600;
 
@@ -41,6 +43,8 @@ pub(crate) struct Desk {
     responders: RwLock<Vec<Arc<Serving>>>,
     cache: RwLock<ResponseCache>,
     lists: Mutex<HashMap<Place, List>>,
+    /// Held while a list is made, by authority: who waits for a key that does not answer keeps nobody else waiting.
+    making: [tokio::sync::Mutex<()>; MAKING],
     fresh: Mutex<(i64, u32)>,
     /// Revocations of the inventory that the caches know of.
     seen: Mutex<u64>,
@@ -65,6 +69,7 @@ impl Default for Desk {
             responders: RwLock::default(),
             cache: RwLock::new(ResponseCache::new(CACHE_BYTES)),
             lists: Mutex::default(),
+            making: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             fresh: Mutex::default(),
             seen: Mutex::default(),
         }
@@ -84,6 +89,13 @@ impl Desk {
         let mut all = self.responders.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|r| r.authority != authority);
         all.push(serving);
+    }
+
+    /// The list at this place, if it is ready.
+    fn ready(&self, place: &Place, revocations: u64, now: Timestamp) -> Option<Arc<SignedCrl>> {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |l: &&List| l.revocations == revocations && now.seconds_since(l.made) < LIST_SECONDS;
+        lists.get(place).filter(fits).map(|ready| Arc::clone(&ready.list))
     }
 
     /// Forgets what was revoked since the last look. Called before anything is answered from what is kept.
@@ -235,7 +247,7 @@ async fn list(Shared(state): Shared<State>, Path(place): Path<String>) -> Respon
         return text(StatusCode::NOT_FOUND, "there is no such list here");
     };
     let now = state.clock.now();
-    match list_at(&state, &place, now) {
+    match list_at(&state, &place, now).await {
         Ok(Some(list)) => {
             let body = (StatusCode::OK, list.der.clone()).into_response();
             let headers = vec![
@@ -253,21 +265,29 @@ async fn list(Shared(state): Shared<State>, Path(place): Path<String>) -> Respon
     }
 }
 
-fn list_at(
+async fn list_at(
     state: &State,
     place: &Place,
     now: Timestamp,
 ) -> Result<Option<Arc<SignedCrl>>, lanyard_control::plane::ControlError> {
+    let desk = &state.revocation;
     let revocations = state.control.world().inventory.revocations();
-    let mut lists = state.revocation.lists.lock().unwrap_or_else(PoisonError::into_inner);
-    let fits = |l: &&List| l.revocations == revocations && now.seconds_since(l.made) < LIST_SECONDS;
-    if let Some(ready) = lists.get(place).filter(fits) {
-        return Ok(Some(Arc::clone(&ready.list)));
+    if let Some(ready) = desk.ready(place, revocations, now) {
+        return Ok(Some(ready));
     }
-    // Under the lock: a hundred relying parties that ask at once cost one signature. Only places that exist are kept, so
-    // strangers cannot make it grow.
+    // A hundred relying parties that ask at once cost one signature. Only places that exist are kept, so strangers cannot make
+    // it grow.
+    let turn = place.ca_key_id().first().map_or(0, |byte| usize::from(*byte)) % MAKING;
+    let _one_at_a_time = match desk.making.get(turn) {
+        Some(making) => Some(making.lock().await),
+        None => None,
+    };
+    if let Some(ready) = desk.ready(place, revocations, now) {
+        return Ok(Some(ready));
+    }
     let Some(made) = state.control.revocation_list(place, now)? else { return Ok(None) };
     let list = Arc::new(made);
+    let mut lists = desk.lists.lock().unwrap_or_else(PoisonError::into_inner);
     lists.insert(place.clone(), List { revocations, made: now, list: Arc::clone(&list) });
     Ok(Some(list))
 }

@@ -247,6 +247,7 @@ fn authority(
             _ => index.map_or(0, |index| world.inventory.live(index, now)),
         },
         certificate_pem: of.map(Certificate::to_pem).unwrap_or_default(),
+        keys: known.keys,
         trouble: troubles
             .iter()
             .find(|t| t.authority == known.name)

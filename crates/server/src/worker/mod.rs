@@ -5,6 +5,7 @@
 mod certificate;
 mod cmp;
 mod drift;
+mod hardware;
 mod heartbeat;
 mod keys;
 mod renewal;
@@ -26,6 +27,7 @@ pub(crate) use keys::{complete_planned, say_troubles};
 pub(crate) use responder::certify_responders;
 pub(crate) use seal::seal_once;
 
+use crate::hardware::Hardware;
 use crate::state::State;
 
 /// Starts all workers.
@@ -33,10 +35,13 @@ pub(crate) fn spawn(
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
     state: &State,
-    troubles: Vec<KeyTrouble>,
+    (troubles, hardware): (Vec<KeyTrouble>, Option<Arc<Hardware>>),
     own: OwnCertificate,
 ) {
     tasks.spawn(keys::run(state.clone(), shutdown.clone(), troubles));
+    if let Some(hardware) = hardware {
+        tasks.spawn(hardware::run(state.clone(), shutdown.clone(), hardware));
+    }
     tasks.spawn(seal::run(state.clone(), shutdown.clone()));
     tasks.spawn(heartbeat::run(state.clone(), shutdown.clone()));
     tasks.spawn(drift::run(state.clone(), shutdown.clone()));

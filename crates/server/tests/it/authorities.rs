@@ -1,7 +1,7 @@
 //! Authorities that people order while the server runs.
 
 use lanyard_api::pki::AuthorityLine;
-use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::statement::Action;
 use lanyard_pki::certificate::chain_from_pem;
 use lanyard_pki::spki::PublicKeyKind;
@@ -19,7 +19,12 @@ async fn an_authority_for_legacy_devices_signs_with_rsa_and_takes_two_people() {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
     let name = || "legacy-g1".to_owned();
-    let create = Action::CreateAuthority { name: name(), purpose: AuthorityPurpose::Legacy, site: None };
+    let create = Action::CreateAuthority {
+        name: name(),
+        purpose: AuthorityPurpose::Legacy,
+        site: None,
+        keys: KeyStore::Sealed,
+    };
     let by_registrar = hospital.decide(&hospital.registrar, create.clone()).await;
     assert_eq!(by_registrar.unwrap_err().code(), "role_missing");
     assert!(authority(&hospital, "legacy-g1").await.is_none());

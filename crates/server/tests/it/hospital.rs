@@ -26,7 +26,7 @@ use lanyard_pki::certificate::chain_from_pem;
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::path::Anchors;
 use lanyard_pki::tls::{AnchorStore, Gate, IdentityStore, Peers, client_config};
-use lanyard_server::{Config, ControlPlane, Enroll, Running};
+use lanyard_server::{Config, ControlPlane, Enroll, KeyPlaces, Running};
 
 pub struct Person {
     pub id: OperatorId,
@@ -54,6 +54,10 @@ pub fn person() -> Person {
 }
 
 pub async fn start(dir: &Path, clock: &Clock) -> Running {
+    start_with(dir, clock, KeyPlaces::default()).await
+}
+
+pub async fn start_with(dir: &Path, clock: &Clock, keys: KeyPlaces) -> Running {
     let config = Config {
         data_dir: dir.to_owned(),
         anchor_dir: None,
@@ -71,6 +75,7 @@ pub async fn start(dir: &Path, clock: &Clock) -> Running {
         organization: "Test Hospital".into(),
         domain: "lanyard.test".into(),
         origin: "test.hospital/main".into(),
+        keys,
     };
     let passphrase = Passphrase::from_bytes(b"correct horse battery staple".to_vec(), "test").unwrap();
     ControlPlane::start(config, passphrase, clock.clone()).await.unwrap()
@@ -91,6 +96,11 @@ impl Hospital {
     pub async fn open(dir: &Path) -> Self {
         let clock = Clock::shifted();
         let running = start(dir, &clock).await;
+        Self::of(running, clock).await
+    }
+
+    /// The same for one that runs already.
+    pub async fn of(running: Running, clock: Clock) -> Self {
         let client = client(&running, &clock);
         let (admin, registrar, security, biomed) = (person(), person(), person(), person());
         let devices = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
 use lanyard_api::pki::AuthorityLine;
-use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
+use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::statement::Action;
 
@@ -27,7 +27,12 @@ async fn trouble(hospital: &Hospital, name: &str) -> Option<String> {
 
 async fn active(hospital: &Hospital, name: &str, site: Option<&str>) {
     let (name, site) = (name.to_owned(), site.map(str::to_owned));
-    let create = Action::CreateAuthority { name: name.clone(), purpose: AuthorityPurpose::Devices, site };
+    let create = Action::CreateAuthority {
+        name: name.clone(),
+        purpose: AuthorityPurpose::Devices,
+        site,
+        keys: KeyStore::Sealed,
+    };
     hospital.decide(&hospital.security, create).await.unwrap();
     hospital.decide(&hospital.admin, Action::ActivateAuthority { name }).await.unwrap();
 }

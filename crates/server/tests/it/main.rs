@@ -7,6 +7,7 @@ mod authorities;
 mod crash;
 mod enrollment;
 mod gateways;
+mod hardware;
 mod hospital;
 mod keys_away;
 mod operators;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lanyard_domain::application::ApplicationRecord;
-use lanyard_domain::authority::AuthorityPurpose;
+use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::event::{AlarmCode, Event, Probe, RevocationReason};
 use lanyard_domain::id::{IssuanceId, SecretId};
 use lanyard_domain::statement::Action;
@@ -111,6 +111,7 @@ fn one_of_each() -> BTreeMap<String, u16> {
             name: String::new(),
             purpose: AuthorityPurpose::Devices,
             site: None,
+            keys: KeyStore::Pkcs11,
             statement: statement.clone(),
         },
         Event::ResponderCertified {

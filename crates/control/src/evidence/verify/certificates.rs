@@ -91,7 +91,8 @@ impl<'a> Intents<'a> {
 fn chains(case: &Case<'_>, line: &Line, leaf: Certificate) -> Result<(), String> {
     let (mut roots, mut issuers) = (Vec::new(), Vec::new());
     for earlier in case.main.lines().iter().filter(|l| l.pos() < line.pos()) {
-        let Some(Event::AuthorityCreated { name, certificate, certificate_sha256 }) = &earlier.event else {
+        let Some(Event::AuthorityCreated { name, certificate, certificate_sha256, .. }) = &earlier.event
+        else {
             continue;
         };
         let parsed = Certificate::parse(&certificate.0).map_err(|e| format!("authority `{name}`: {e}"))?;

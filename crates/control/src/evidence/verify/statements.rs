@@ -164,9 +164,9 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             device(id) && until == u
         }
         (
-            Event::AuthorityPlanned { name, purpose, site, .. },
-            Action::CreateAuthority { name: n, purpose: p, site: s },
-        ) => (name, purpose, site) == (n, p, s),
+            Event::AuthorityPlanned { name, purpose, site, keys, .. },
+            Action::CreateAuthority { name: n, purpose: p, site: s, keys: k },
+        ) => (name, purpose, site, keys) == (n, p, s, k),
         (Event::AuthorityActivated { name, .. }, Action::ActivateAuthority { name: n })
         | (Event::AuthorityRetired { name, .. }, Action::RetireAuthority { name: n }) => name == n,
         (Event::ProfileProposed { text, .. }, Action::ProposeProfile { text: t }) => text == t,
