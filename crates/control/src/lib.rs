@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod gateway;
 pub mod inventory;
 pub mod journal;
+pub mod offline;
 mod pace;
 pub mod plane;
 pub mod profiles;

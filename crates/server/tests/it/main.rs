@@ -8,5 +8,6 @@ mod crash;
 mod enrollment;
 mod gateways;
 mod hospital;
+mod offline;
 mod operators;
 mod restart;
