@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use lanyard_api::client::CallError;
 use lanyard_api::device::TokenError;
 use lanyard_api::exporter::NoChannelBinding;
+use lanyard_domain::time::Timestamp;
+use lanyard_enroll::offline::FileError;
 
 use crate::config::ConfigError;
 use crate::measure::MeasureError;
@@ -56,6 +58,36 @@ pub enum AgentError {
     /// Asked for something that needs an identity.
     #[error("this device has no identity yet; enroll it first")]
     NotEnrolled,
+    /// A file that was carried here, or is to be carried.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file that comes too late.
+    #[error(
+        "the {what} was good until {expires}, now it is {now}: get a new one, or set this device's clock"
+    )]
+    FileExpired {
+        /// Which file.
+        what: &'static str,
+        /// Its end.
+        expires: Timestamp,
+        /// This device's time.
+        now: Timestamp,
+    },
+    /// A response, and nothing was asked.
+    #[error(
+        "no request of this device waits for a response: it was accepted already, or made on another device"
+    )]
+    NotAwaited,
+    /// A response to something else.
+    #[error(
+        "this response answers another request than the last one of this device: carry the right file, or ask again"
+    )]
+    OtherRequest,
+    /// Files need a memory between two runs.
+    #[error(
+        "requests by file need `state_dir` in the agent's configuration: what waits for a response is kept there"
+    )]
+    NothingKept,
     /// A task of this program ended before its work was done.
     #[error("the agent is stopping")]
     Stopping,

@@ -142,6 +142,11 @@ impl Identities {
             not_after: issued.not_after,
             pcrs,
         };
+        self.adopt(current)
+    }
+
+    /// The same for an identity that came in another way. Blocks.
+    pub(crate) fn adopt(&self, current: Identity) -> Result<(), AgentError> {
         let certified = certified(&self.root, &current)?;
         self.replace(Kept { previous: self.current().filter(|p| p.slot != current.slot), current }, certified)
     }

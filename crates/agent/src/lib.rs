@@ -16,6 +16,7 @@ pub mod error;
 pub mod fhir;
 pub mod identity;
 pub mod measure;
+pub mod offline;
 mod pace;
 mod proof;
 pub mod renew;

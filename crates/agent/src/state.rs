@@ -1,4 +1,4 @@
-//! The agent's state directory: three small JSON files, mode 0600, each replaced whole.
+//! The agent's state directory: four small JSON files, mode 0600, each replaced whole.
 //!
 //! - `identity.json` ([`crate::identity`]): certificate chain, key slot, when to renew. Lost: the device enrolls again
 //!   with the same hardware key. Rolled back: it offers an older certificate, which the control plane knows to be
@@ -7,6 +7,9 @@
 //! - `models.json` ([`crate::measure`]): which model manifests were extended since the last boot. Lost or rolled back:
 //!   the event log no longer explains PCR 12 and the device is contraindicated until it is restarted. Written by an
 //!   attacker: the same.
+//! - `offline.json` ([`crate::offline`]): which request file waits for its response. Lost: the response is refused, and the
+//!   device asks again. Rolled back: a response that was accepted before could be accepted again, for a key that is no longer
+//!   in its slot, and is refused. Written by an attacker: as lost; a response still needs the control plane's signature.
 //!
 //! Keys are not here: they are in the root of trust ([`crate::tpm`]).
 
@@ -55,6 +58,19 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), AgentErr
         .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
         .map_err(failed(&temporary))?;
     fs::rename(&temporary, path).map_err(failed(path))?;
+    match path.parent() {
+        Some(dir) => File::open(dir).and_then(|d| d.sync_all()).map_err(failed(dir)),
+        None => Ok(()),
+    }
+}
+
+/// Removes a file; nothing happens when it is not there.
+pub(crate) fn remove(path: &Path) -> Result<(), AgentError> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(failed(path)(e)),
+    }
     match path.parent() {
         Some(dir) => File::open(dir).and_then(|d| d.sync_all()).map_err(failed(dir)),
         None => Ok(()),

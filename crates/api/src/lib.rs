@@ -12,6 +12,7 @@ pub mod device;
 pub mod exporter;
 pub mod gateway;
 pub mod listen;
+pub mod offline;
 pub mod operator;
 pub mod pki;
 pub mod problem;

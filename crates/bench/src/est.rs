@@ -116,7 +116,7 @@ async fn renew(
     let issuers = hospital.control.state.control.authority.issuers();
     let mut open = VecDeque::new();
     for (bed, certificate) in beds.iter().zip(certificates) {
-        let issuer = issuers.of(certificate).context("an issuer is unknown")?.issuer.certificate();
+        let issuer = issuers.of(certificate).context("an issuer is unknown")?.certificate();
         let chain: Vec<CertificateDer<'static>> =
             [certificate, issuer].map(|c| c.der().clone().into_owned()).to_vec();
         let client = ward::tls(&hospital.control.anchors_pem, Some((chain, &bed.key)))?;

@@ -98,7 +98,7 @@ fn asks(hospital: &Hospital) -> Result<Vec<Vec<u8>>> {
         .map(|device| {
             let leaf = device.agent.identities().leaf().context("a device has no certificate")?;
             let leaf = Certificate::parse(&leaf)?;
-            let issuer = issuers.of(&leaf).context("an issuer is unknown")?.issuer.certificate();
+            let issuer = issuers.of(&leaf).context("an issuer is unknown")?.certificate();
             Ok(Ask::new(issuer, &leaf.serial(), HashKind::Sha1, None)?.request())
         })
         .collect()

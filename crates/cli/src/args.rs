@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, application, ca, cert, completions, device, endorsement, evidence, gateway, ledger, login,
+    agent, application, ca, cert, completions, device, endorsement, enroll, evidence, gateway, ledger, login,
     operator, profile, release, up, verify,
 };
 use crate::demo::DemoArgs;
@@ -76,6 +76,9 @@ pub enum Command {
     /// Makers whose hardware may enroll.
     #[command(subcommand)]
     Endorsement(endorsement::EndorsementCommand),
+    /// Devices without network: challenges, requests and responses as files.
+    #[command(subcommand)]
+    Enroll(enroll::EnrollCommand),
     /// Export evidence as a file that anyone can verify offline.
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
@@ -150,6 +153,15 @@ mod tests {
             ("ledger erase five --basis GDPR-17", false),
             ("completions bash", true),
             ("completions csh", false),
+            ("enroll challenge keys --out c", true),
+            ("enroll challenge --device abc --out c", true),
+            ("enroll challenge keys --device abc --out c", false),
+            ("enroll challenge --out c", false),
+            ("enroll file request --out response --again", true),
+            ("enroll file request", false),
+            ("agent request --config a --tpm-dir d --out k", true),
+            ("agent request --config a --tpm-dir d --out r --challenge c --secret-file s", false),
+            ("agent accept --config a --tpm-dir d response", true),
             ("agent run --config a.toml --tpm-dir d", true),
             ("agent run --config a.toml", false),
             ("agent run --config a.toml --tpm-dir x --tcti y", false),

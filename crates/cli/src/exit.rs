@@ -13,6 +13,7 @@ use lanyard_api::signing::KeyFileError;
 use lanyard_domain::id::BadId;
 use lanyard_domain::text::FieldError;
 use lanyard_domain::time::BadTime;
+use lanyard_enroll::offline::FileError;
 use lanyard_pki::key::passphrase::PassphraseError;
 use lanyard_server::config::ConfigError;
 use lanyard_store::CheckError;
@@ -134,7 +135,17 @@ fn of_agent(error: &AgentError) -> Exit {
     match error {
         AgentError::Call(call) => of_call(call),
         AgentError::Token(_) | AgentError::NotEnrolled => Exit::Refused,
-        AgentError::Config(_) | AgentError::Measure(_) => Exit::Usage,
+        AgentError::Config(_) | AgentError::Measure(_) | AgentError::NothingKept => Exit::Usage,
+        // Another signer than the pinned one, or somebody changed what it signed.
+        AgentError::File(FileError::Signature | FileError::Signer(_) | FileError::NotControlPlane(_)) => {
+            Exit::Contradicted
+        }
+        AgentError::File(_) => Exit::Usage,
+        AgentError::FileExpired { .. }
+        | AgentError::NotAwaited
+        | AgentError::OtherRequest
+        | AgentError::Answer(_)
+        | AgentError::Root(TpmError::CredentialMismatch) => Exit::Refused,
         AgentError::Root(TpmError::Unavailable(_) | TpmError::Locked(_)) => Exit::Unreachable,
         AgentError::Root(TpmError::NotFound(_) | TpmError::KeyNotOfThisTpm(_)) => Exit::Usage,
         _ => Exit::Internal,

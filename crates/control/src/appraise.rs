@@ -74,7 +74,7 @@ impl<J: Journal> Control<J> {
     pub async fn attest(&self, presented: Presented, now: Timestamp) -> Result<Standing, ControlError> {
         self.paces.admit(presented.device.into(), Act::Proof, now)?;
         let device = presented.device;
-        let appraised = self.appraise_or_alarm(presented, Purpose::Attest, None, now).await?;
+        let appraised = self.appraise_or_alarm(presented, Purpose::Attest, None, None, now).await?;
         self.on_device(
             device,
             OperatorId::from(lanyard_domain::id::StreamId::from(device)),
@@ -101,16 +101,18 @@ impl<J: Journal> Control<J> {
         })
     }
 
-    /// Appraises; what is broken becomes an alarm on the device's chain before it becomes a refusal.
+    /// Appraises; what is broken becomes an alarm on the device's chain before it becomes a refusal. `carried` is the
+    /// checkpoint of a challenge file that the evidence answers; without, it names a recent one.
     pub(crate) async fn appraise_or_alarm(
         &self,
         presented: Presented,
         purpose: Purpose,
         ak: Option<&Public>,
+        carried: Option<&SealedAt>,
         now: Timestamp,
     ) -> Result<Appraised, ControlError> {
         let id = presented.device;
-        let refused = match self.appraise(presented, purpose, ak, now) {
+        let refused = match self.appraise(presented, purpose, ak, carried, now) {
             Err(ControlError::Refused(refused)) => refused,
             other => return other,
         };
@@ -151,14 +153,17 @@ impl<J: Journal> Control<J> {
         presented: Presented,
         purpose: Purpose,
         ak: Option<&Public>,
+        carried: Option<&SealedAt>,
         now: Timestamp,
     ) -> Result<Appraised, ControlError> {
         let evidence =
             TpmEvidence::parse(&presented.evidence).map_err(|e| ControlError::malformed("evidence", e))?;
         let world = self.world();
         let device = find(&world, presented.device)?;
-        let checkpoint =
-            self.fresh_checkpoint(presented.checkpoint_size, &device.record.tier.rules(), now)?;
+        let checkpoint = match carried {
+            Some(checkpoint) => checkpoint.clone(),
+            None => self.fresh_checkpoint(presented.checkpoint_size, &device.record.tier.rules(), now)?,
+        };
         let reference = CheckpointRef { size: checkpoint.size, root: checkpoint.root.0 };
         let nonce = qualifying_data(purpose, &reference, *presented.device.as_bytes(), presented.channel);
         let bound = bound_ak(device)?;

@@ -16,6 +16,7 @@ use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
+use lanyard_enroll::Protocol;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr;
 
@@ -23,6 +24,7 @@ use crate::appraise::{Appraised, Presented, bound_ak};
 use crate::authority::{IssuancePermit, PreparedIssuance, Wish, thumbprint};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, SealedAt, Space};
+use crate::offline::Hand;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, Refused, decide_all, device_entry, find};
 
@@ -89,10 +91,49 @@ pub struct Issued {
     pub not_after: Timestamp,
 }
 
+/// How an issuance that brings evidence came.
+#[derive(Clone, Copy)]
+pub(crate) enum Way<'a> {
+    /// Over a connection: the device's own word.
+    Live(&'static str),
+    /// By a file that a person handed in.
+    File(&'a Hand),
+}
+
+impl<'a> Way<'a> {
+    fn protocol(self) -> &'static str {
+        match self {
+            Way::Live(protocol) => protocol,
+            Way::File(_) => Protocol::File.as_str(),
+        }
+    }
+
+    fn actor(self, device: DeviceId) -> OperatorId {
+        match self {
+            Way::Live(_) => OperatorId::from(StreamId::from(device)),
+            Way::File(hand) => hand.actor(),
+        }
+    }
+
+    fn once(self) -> Option<Digest> {
+        match self {
+            Way::Live(_) => None,
+            Way::File(hand) => hand.once(),
+        }
+    }
+
+    fn commands(self) -> Vec<Command<'a>> {
+        match self {
+            Way::Live(_) => Vec::new(),
+            Way::File(hand) => vec![hand.command()],
+        }
+    }
+}
+
 /// Keys that are fit for their roles, with a maker's endorsement.
-struct Keys {
-    ek: Public,
-    ak: Public,
+pub(crate) struct Keys {
+    pub(crate) ek: Public,
+    pub(crate) ak: Public,
     ek_sha256: Digest,
     ek_certificate_sha256: Digest,
     endorsement_sha256: Digest,
@@ -145,15 +186,16 @@ impl<J: Journal> Control<J> {
             self.alarm(id, AlarmCode::CloneSuspected, &refused, now).await;
             return Err(refused.into());
         }
-        let permit = self.permit(id, &keys.ak, &proof, channel, now).await?;
+        let permit = self.permit(id, &keys.ak, &proof, (channel, None), now).await?;
         let presented = Presented {
             device: id,
             checkpoint_size: proof.checkpoint_size,
             channel,
             evidence: proof.evidence,
         };
-        let appraised = self.appraise_or_alarm(presented, Purpose::Enroll, Some(&keys.ak), now).await?;
-        self.issue(id, permit, appraised, Some(&keys), "enroll", now).await
+        let appraised = self.appraise_or_alarm(presented, Purpose::Enroll, Some(&keys.ak), None, now).await?;
+        let certificate = self.issue(id, permit, appraised, Some(&keys), Way::Live("enroll"), now).await?;
+        Ok(self.issued(id, &certificate))
     }
 
     /// Renewal over mutual TLS: the same proofs but for activation, which enrollment has made once for this AK.
@@ -170,19 +212,34 @@ impl<J: Journal> Control<J> {
             bound_ak(find(&world, id)?)?
         };
         let ak = ak.ok_or_else(|| ControlError::refused("no_identity", "this device has not enrolled"))?;
-        let permit = self.permit(id, &ak, &proof, channel, now).await?;
+        let permit = self.permit(id, &ak, &proof, (channel, None), now).await?;
         let presented = Presented {
             device: id,
             checkpoint_size: proof.checkpoint_size,
             channel,
             evidence: proof.evidence,
         };
-        let appraised = self.appraise_or_alarm(presented, Purpose::Attest, None, now).await?;
-        self.issue(id, permit, appraised, None, "renew", now).await
+        let appraised = self.appraise_or_alarm(presented, Purpose::Attest, None, None, now).await?;
+        let certificate = self.issue(id, permit, appraised, None, Way::Live("renew"), now).await?;
+        Ok(self.issued(id, &certificate))
     }
 
     /// The registered device that this claims to be, and its keys; unknown is refused (R7).
-    async fn recognise(&self, claimed: &Claimed, now: Timestamp) -> Result<(DeviceId, Keys), ControlError> {
+    pub(crate) async fn recognise(
+        &self,
+        claimed: &Claimed,
+        now: Timestamp,
+    ) -> Result<(DeviceId, Keys), ControlError> {
+        let (id, keys, bindable) = self.recognise_early(claimed, now).await?;
+        bindable.map(|()| (id, keys))
+    }
+
+    /// The same, with what stands against a binding beside it: that it is not approved yet may pass.
+    pub(crate) async fn recognise_early(
+        &self,
+        claimed: &Claimed,
+        now: Timestamp,
+    ) -> Result<(DeviceId, Keys, Result<(), ControlError>), ControlError> {
         let (id, keys, owner, bindable) = {
             let world = self.world();
             let device = world.by_label(&claimed.vendor, &claimed.model, &claimed.serial).ok_or_else(|| {
@@ -208,20 +265,17 @@ impl<J: Journal> Control<J> {
             self.alarm(owner, AlarmCode::HardwareKeyReused, &refused, now).await;
             return Err(refused.into());
         }
-        if let Err(error) = bindable {
-            // I2: alarmed too, though anyone with an endorsed key can cause it; `alarm` bounds that.
-            if let ControlError::Refused(refused) = &error {
-                match refused.code.as_str() {
-                    "retired" => self.alarm(id, AlarmCode::RetiredIdentityUsed, refused, now).await,
-                    "other_hardware" | "not_the_purchased_hardware" => {
-                        self.alarm(id, AlarmCode::CloneSuspected, refused, now).await;
-                    }
-                    _ => {}
+        // I2: alarmed too, though anyone with an endorsed key can cause it; `alarm` bounds that.
+        if let Err(ControlError::Refused(refused)) = &bindable {
+            match refused.code.as_str() {
+                "retired" => self.alarm(id, AlarmCode::RetiredIdentityUsed, refused, now).await,
+                "other_hardware" | "not_the_purchased_hardware" => {
+                    self.alarm(id, AlarmCode::CloneSuspected, refused, now).await;
                 }
+                _ => {}
             }
-            return Err(error);
         }
-        Ok((id, keys))
+        Ok((id, keys, bindable))
     }
 
     fn secret(&self, claimed: &Claimed, channel: [u8; 32], expires: Timestamp) -> hmac::Tag {
@@ -236,16 +290,17 @@ impl<J: Journal> Control<J> {
         context.sign()
     }
 
-    /// The key proofs: certified by the AK for this device, checkpoint and connection; requested by its holder.
-    async fn permit(
+    /// The key proofs: certified by the AK for this device, checkpoint and connection; requested by its holder. A challenge
+    /// that was carried brings its checkpoint along.
+    pub(crate) async fn permit(
         &self,
         id: DeviceId,
         ak: &Public,
         proof: &Proof,
-        channel: [u8; 32],
+        bound: ([u8; 32], Option<&SealedAt>),
         now: Timestamp,
     ) -> Result<IssuancePermit, ControlError> {
-        let checked = self.check_key(id, ak, proof, channel, now);
+        let checked = self.check_key(id, ak, proof, bound, now);
         if let Err(ControlError::Refused(refused)) = &checked
             && refused.code == "key_not_certified"
         {
@@ -259,11 +314,14 @@ impl<J: Journal> Control<J> {
         id: DeviceId,
         ak: &Public,
         proof: &Proof,
-        channel: [u8; 32],
+        (channel, carried): ([u8; 32], Option<&SealedAt>),
         now: Timestamp,
     ) -> Result<IssuancePermit, ControlError> {
         let rules = find(&self.world(), id)?.record.tier.rules();
-        let checkpoint = self.fresh_checkpoint(proof.checkpoint_size, &rules, now)?;
+        let checkpoint = match carried {
+            Some(checkpoint) => checkpoint.clone(),
+            None => self.fresh_checkpoint(proof.checkpoint_size, &rules, now)?,
+        };
         let reference = CheckpointRef { size: checkpoint.size, root: checkpoint.root.0 };
         let nonce = qualifying_data(Purpose::Certify, &reference, *id.as_bytes(), channel);
         let tls = Public::parse(&proof.tls_public).map_err(|e| ControlError::malformed("tls_public", e))?;
@@ -279,18 +337,18 @@ impl<J: Journal> Control<J> {
     }
 
     /// load -> decide -> record intent -> sign -> record certificate -> reply.
-    async fn issue(
+    pub(crate) async fn issue(
         &self,
         id: DeviceId,
         permit: IssuancePermit,
         appraised: Appraised,
         keys: Option<&Keys>,
-        protocol: &'static str,
+        way: Way<'_>,
         now: Timestamp,
-    ) -> Result<Issued, ControlError> {
-        let actor = OperatorId::from(StreamId::from(id));
+    ) -> Result<Certificate, ControlError> {
+        let actor = way.actor(id);
         if appraised.contraindicated() {
-            return Err(self.record_contraindicated(id, appraised, keys, actor, now).await);
+            return Err(self.record_contraindicated(id, appraised, keys, way, now).await);
         }
         let spki = Digest(permit.csr.spki_sha256());
         let ready = {
@@ -300,32 +358,27 @@ impl<J: Journal> Control<J> {
         let mut extras = appraised.extras();
         extras.claims.push(Claim { space: Space::TlsKey, key: spki });
         extras.claims.extend(keys.iter().flat_map(|k| k.claims()));
+        extras.once = way.once();
         self.record(now, |world| {
             let device = find(world, id)?;
-            let mut commands = binding(keys, device);
+            let mut commands = way.commands();
+            commands.extend(binding(keys, device));
             commands.push(Command::RecordAppraisal(appraised.facts.clone()));
-            commands.push(intent(&ready, protocol, appraised.facts.evidence_sha256));
+            commands.push(intent(&ready, way.protocol(), appraised.facts.evidence_sha256));
             let events = decide_all(world, device, commands, now)?;
             Ok((vec![device_entry(device, actor, events, extras.clone())], ()))
         })
         .await?;
-        self.sign_and_record(id, ready, actor, now).await
+        self.sign_and_record_certificate(id, ready, actor, now).await
     }
 
-    async fn sign_and_record(
-        &self,
-        id: DeviceId,
-        ready: PreparedIssuance,
-        actor: OperatorId,
-        now: Timestamp,
-    ) -> Result<Issued, ControlError> {
-        let certificate = self.sign_and_record_certificate(id, ready, actor, now).await?;
-        Ok(Issued {
+    fn issued(&self, id: DeviceId, certificate: &Certificate) -> Issued {
+        Issued {
             device: id,
-            chain_pem: self.authority.chain_pem(&certificate),
+            chain_pem: self.authority.chain_pem(certificate),
             renew_at: certificate.renew_at(),
             not_after: certificate.not_after(),
-        })
+        }
     }
 
     /// Signs what was prepared and records it. Nobody has seen the certificate before this returns it (I3).
@@ -393,15 +446,18 @@ impl<J: Journal> Control<J> {
         id: DeviceId,
         appraised: Appraised,
         keys: Option<&Keys>,
-        actor: OperatorId,
+        way: Way<'_>,
         now: Timestamp,
     ) -> ControlError {
+        let actor = way.actor(id);
         let mut extras = appraised.extras();
         extras.claims.extend(keys.iter().flat_map(|k| k.claims()));
+        extras.once = way.once();
         let recorded = self
             .record(now, |world| {
                 let device = find(world, id)?;
-                let mut commands = binding(keys, device);
+                let mut commands = way.commands();
+                commands.extend(binding(keys, device));
                 commands.push(Command::RecordAppraisal(appraised.facts.clone()));
                 let events = decide_all(world, device, commands, now)?;
                 Ok((vec![device_entry(device, actor, events, extras.clone())], ()))

@@ -18,6 +18,7 @@ pub mod generation;
 pub mod inventory;
 pub mod journal;
 pub mod names;
+pub mod offline;
 mod pace;
 pub mod plane;
 pub mod profiles;

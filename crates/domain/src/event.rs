@@ -175,6 +175,25 @@ pub enum AlarmCode {
     RenewalLate,
 }
 
+/// What a request file proves itself by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileProof {
+    /// Evidence that answers a challenge file: it was made after the challenge.
+    Challenge,
+    /// A one-time secret: somebody who knew it made the request. When, it does not say.
+    Secret,
+}
+
+impl std::fmt::Display for FileProof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FileProof::Challenge => "challenge",
+            FileProof::Secret => "secret",
+        })
+    }
+}
+
 /// The outcome of one refusal probe (I11).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
@@ -300,6 +319,15 @@ pub enum Event {
     AcmeAccountBound { account_sha256: Digest, jwk: String },
     /// Its owner ended it, or (`successor`) gave it another key, which was bound just before (RFC 8555 7.3.5, 7.3.6).
     AcmeAccountEnded { account_sha256: Digest, successor: Option<Digest> },
+
+    /// A person handed in a request file that the device, which has no network, had made. It counts once; what it led to
+    /// follows.
+    RequestFileHandedIn {
+        request_sha256: Digest,
+        proof: FileProof,
+        expires: Timestamp,
+        statement: SignedStatement,
+    },
 
     // -- application stream (issuance, revocation and secrets as in a device's) --
     /// Registered by one person.
@@ -524,6 +552,7 @@ impl Event {
             Event::LateRenewalAllowed { .. } => 26,
             Event::AcmeAccountBound { .. } => 27,
             Event::AcmeAccountEnded { .. } => 28,
+            Event::RequestFileHandedIn { .. } => 32,
             Event::ReleaseProposed { .. } => 40,
             Event::ReleaseApproved { .. } => 41,
             Event::ReleaseWithdrawn { .. } => 42,
@@ -567,6 +596,7 @@ impl Event {
             | Event::EnrollmentSecretIssued { statement, .. }
             | Event::RevocationOrdered { statement, .. }
             | Event::LateRenewalAllowed { statement, .. }
+            | Event::RequestFileHandedIn { statement, .. }
             | Event::ApplicationRegistered { statement, .. }
             | Event::ApplicationApproved { statement }
             | Event::ApplicationRemoved { statement }

@@ -237,6 +237,13 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<RevocationReason>,
     },
+    /// Hand in a request file that a device without network made.
+    HandInRequest {
+        /// Whose it is.
+        device: DeviceId,
+        /// SHA-256 of what the device signed in it.
+        request_sha256: Digest,
+    },
     /// Delete the payload of one event.
     ErasePayload {
         /// Position in the log.

@@ -13,6 +13,7 @@
 pub mod acme;
 pub mod cmp;
 pub mod est;
+pub mod offline;
 mod reply;
 mod request;
 pub mod scep;

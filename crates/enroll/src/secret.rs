@@ -40,6 +40,20 @@ impl SecretKey {
         let proof = BASE32_NOPAD.encode(tag.as_ref().get(..MAC_BYTES).unwrap_or_default());
         Secret { id, text: format!("{id}-{}", proof.to_ascii_lowercase()) }
     }
+
+    /// 32 bytes for another use of the same key: `label` says which, each part is told from the next by its length.
+    pub fn tag(&self, label: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
+        for part in [label].iter().chain(parts) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(mac.sign().as_ref()) {
+            *to = *from;
+        }
+        out
+    }
 }
 
 impl fmt::Debug for SecretKey {

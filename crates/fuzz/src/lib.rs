@@ -17,6 +17,7 @@ pub mod est;
 pub mod gateway;
 pub mod ledger;
 pub mod mutate;
+pub mod offline;
 pub mod pki;
 pub mod revocation;
 pub mod scep;
@@ -45,6 +46,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
         cmp::TARGETS,
         acme::TARGETS,
         scep::TARGETS,
+        offline::TARGETS,
     ]
     .into_iter()
     .flatten()

@@ -11,7 +11,7 @@ use lanyard_control::evidence::{
 };
 use lanyard_control::plane::ControlError;
 use lanyard_control::world::Anchored;
-use lanyard_domain::event::Event;
+use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{DeviceId, GatewayId, StreamId};
 use lanyard_domain::statement::SignedStatement;
 use lanyard_domain::time::Timestamp;
@@ -256,8 +256,9 @@ async fn proofs(
     leaves: &[StoredLeaf],
     size: u64,
 ) -> Result<HashMap<u64, Vec<Hash>>, ControlError> {
-    // A leaf that a later one names is proven by the chain.
-    let named: BTreeSet<u64> = leaves.iter().filter_map(|leaf| Some(leaf.header.prev?.pos)).collect();
+    // A leaf that a later one names is proven by the chain; but of the system stream not every leaf comes along.
+    let whole = leaves.iter().filter(|leaf| leaf.header.stream_kind != StreamKind::System as u8);
+    let named: BTreeSet<u64> = whole.filter_map(|leaf| Some(leaf.header.prev?.pos)).collect();
     let mut proofs = HashMap::new();
     for leaf in leaves.iter().filter(|l| !named.contains(&l.header.pos) && l.header.pos < size) {
         let pos = leaf.header.pos;

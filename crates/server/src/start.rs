@@ -186,6 +186,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         scep: Arc::new(front::scep::Desk::new(config.enroll.scep_algorithms)),
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
         cmp: Arc::default(),
+        files: Arc::default(),
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;

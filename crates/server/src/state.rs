@@ -42,6 +42,8 @@ pub struct State {
     pub(crate) cmp: Arc<CmpDesk>,
     /// What lasts between SCEP messages.
     pub(crate) scep: Arc<crate::front::scep::Desk>,
+    /// Signs files for devices without network.
+    pub(crate) files: Arc<crate::http::files::FileSigner>,
     /// Clock.
     pub clock: Clock,
 }

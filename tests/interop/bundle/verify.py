@@ -537,6 +537,7 @@ KINDS = {
     26: "late_renewal_allowed until statement",
     27: "acme_account_bound account_sha256 jwk",
     28: "acme_account_ended account_sha256 successor",
+    32: "request_file_handed_in request_sha256 proof expires statement",
     40: "release_proposed record statement",
     41: "release_approved statement",
     42: "release_withdrawn statement",
@@ -610,7 +611,7 @@ class Line:
 
 
 def home(kind):
-    for first, last, stream in ((1, 28, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
+    for first, last, stream in ((1, 28, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
                                 (100, 113, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
@@ -827,6 +828,7 @@ def decides(line, action, roles):
         else ("revoke_device", "device", ["reason"], both),
         "late_renewal_allowed": ("allow_late_renewal", "device", ["until"], both),
         "authority_planned": ("create_authority", None, ["name", "purpose", "site", "keys"], ["security", "admin"]),
+        "request_file_handed_in": ("hand_in_request", "device", ["request_sha256"], ["registrar", *both]),
         "authority_activated": ("activate_authority", None, ["name"], ["security", "admin"]),
         "authority_retired": ("retire_authority", None, ["name"], ["security", "admin"]),
         "application_registered": ("register_application", "application", ["record"], ["registrar", "security", "admin"]),

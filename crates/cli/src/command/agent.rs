@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use lanyard_agent::measure::{BIOS_LOG, MeasuredFiles, ModelFile};
+use lanyard_agent::offline::RequestWith;
 use lanyard_agent::status::Status;
 use lanyard_agent::tpm::RootOfTrust;
 use lanyard_agent::tpm::soft::SoftTpm;
@@ -15,6 +16,7 @@ use lanyard_api::clock::Clock;
 use lanyard_api::device::Standing;
 use lanyard_domain::trust::{Reason, Verdict};
 use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::role::{log_lines, stop_signal};
@@ -34,6 +36,16 @@ pub enum AgentCommand {
     Attest(Device),
     /// Keep the identity alive: enroll if needed, attest when told, renew in time; for ever.
     Run(Device),
+    /// Without network: write a file that a person carries to an operator, this device's keys or (with a challenge or a
+    /// one-time secret) a request.
+    Request(RequestArgs),
+    /// Without network: take the response that a person brought.
+    Accept {
+        #[command(flatten)]
+        device: Device,
+        /// The response file.
+        response: PathBuf,
+    },
     /// How the device stands, as the agent heard last.
     Status {
         /// The agent's configuration.
@@ -103,6 +115,22 @@ pub struct InitArgs {
     file: PathBuf,
 }
 
+/// Arguments of `request`.
+#[derive(Debug, Args)]
+pub struct RequestArgs {
+    #[command(flatten)]
+    device: Device,
+    /// A challenge by `lanyard enroll challenge`: the request proves this device's state.
+    #[arg(long, value_name = "FILE", conflicts_with = "secret_file")]
+    challenge: Option<PathBuf>,
+    /// A file with the one-time secret by `lanyard device secret`: the request proves that its maker knew it.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The file to carry; not overwritten.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
 /// Arguments of `send`.
 #[derive(Debug, Args)]
 pub struct SendArgs {
@@ -132,10 +160,45 @@ pub async fn run(command: AgentCommand, output: Output) -> anyhow::Result<()> {
             told(&standing, output)
         }
         AgentCommand::Run(device) => keep(&device).await,
+        AgentCommand::Request(args) => request(&args, output).await,
+        AgentCommand::Accept { device, response } => accept(&device, &response, output).await,
         AgentCommand::Status { config } => status(&config, output),
         AgentCommand::Send(args) => send(&args, output).await,
         AgentCommand::Simulate(args) => simulate::run(&args, output).await,
     }
+}
+
+async fn request(args: &RequestArgs, output: Output) -> anyhow::Result<()> {
+    // Read first: nothing is made for a file that is not there.
+    let with = match (&args.challenge, &args.secret_file) {
+        (Some(file), _) => Some(RequestWith::Challenge(files::read(file)?)),
+        (None, Some(file)) => Some(RequestWith::Secret(files::read_text(file)?)),
+        (None, None) => None,
+    };
+    let agent = open(&args.device).await?;
+    let (bytes, kind, next) = match with {
+        Some(with) => (agent.request_file(with).await?, "request", "lanyard enroll file FILE --out RESPONSE"),
+        None => (agent.keys_file().await?, "keys", "lanyard enroll challenge FILE --out CHALLENGE"),
+    };
+    files::create_new(&args.out, &bytes)?;
+    let said = json!({"file": args.out, "kind": kind, "bytes": bytes.len()});
+    output.one(&said, |_| {
+        format!("wrote {}: {kind}\nnext, at an operator's machine: {next}", args.out.display())
+    })
+}
+
+async fn accept(device: &Device, response: &Path, output: Output) -> anyhow::Result<()> {
+    let bytes = files::read(response)?;
+    let agent = open(device).await?;
+    let installed = agent.accept_file(bytes).await?;
+    keep_status(&agent)?;
+    output.one(&installed, |i| {
+        facts(&[
+            ("device", i.device.to_string()),
+            ("certificate until", i.not_after.to_string()),
+            ("ask for the next from", i.renew_at.to_string()),
+        ])
+    })
 }
 
 fn init(args: &InitArgs, output: Output) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ pub mod cert;
 pub mod completions;
 pub mod device;
 pub mod endorsement;
+pub mod enroll;
 pub mod evidence;
 pub mod gateway;
 pub mod golden;
@@ -71,6 +72,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Ca(ca) => ca::run(ca, &desk()?).await,
         Command::Release(release) => release::run(release, &desk()?).await,
         Command::Endorsement(endorsement) => endorsement::run(endorsement, &desk()?).await,
+        Command::Enroll(enroll) => enroll::run(enroll, desk, output).await,
         Command::Evidence(evidence) => evidence::run(evidence, &desk()?).await,
         Command::Verify(args) => verify::run(&args, cli.profile.as_deref(), output),
         Command::Ledger(ledger) => ledger::run(ledger, desk).await,

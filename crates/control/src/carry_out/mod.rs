@@ -183,6 +183,10 @@ impl<J: Journal> Control<J> {
             Action::ErasePayload { pos, legal_basis } => {
                 self.erase_payload(accepted, pos, legal_basis, now).await
             }
+            Action::HandInRequest { .. } => Err(ControlError::refused(
+                "wrong_call",
+                "a statement that hands a request file in goes to the call for files, together with the file",
+            )),
             Action::ExportEvidence { .. } => Err(ControlError::refused(
                 "wrong_call",
                 "an export statement goes to the evidence call together with its claim",

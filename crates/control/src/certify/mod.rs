@@ -15,7 +15,7 @@ use lanyard_attest::webauthn::AttestedKey;
 use lanyard_domain::authority::AuthorityPurpose;
 use lanyard_domain::device::{Basis, Command, Device, Identity, WAITS_FOR_A_PERSON};
 use lanyard_domain::event::AlarmCode;
-use lanyard_domain::id::{OperatorId, SecretId, StreamId};
+use lanyard_domain::id::{DeviceId, OperatorId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::secret::Secret;
@@ -25,6 +25,7 @@ use lanyard_pki::certificate::Certificate;
 use crate::authority::{IssuancePermit, KeyOrigin, PreparedIssuance, Wish};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, Space};
+use crate::offline::Hand;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
 use crate::world::Subject;
@@ -103,6 +104,17 @@ impl<J: Journal> Control<J> {
         {
             return self.certify_application(order, &request, now).await;
         }
+        self.certify_device(request, how, None, now).await
+    }
+
+    /// A device's request; `hand` says that a person handed it in, as a file.
+    pub(crate) async fn certify_device(
+        &self,
+        request: EnrollmentRequest,
+        how: Circumstances<'_>,
+        hand: Option<&Hand>,
+        now: Timestamp,
+    ) -> Result<Certified, ControlError> {
         if let Some(profile) = request.profile.as_deref().filter(|name| !self.authority.offers(name)) {
             return Err(no_such_profile(profile));
         }
@@ -113,10 +125,13 @@ impl<J: Journal> Control<J> {
             self.check_scep(id, &request, how.authority)?;
         }
         self.paces.admit(id.into(), Act::Proof, now)?;
-        if let Some(again) = self.answered_before(&recognised, &key, now).await? {
+        // A file counts once, whatever its secret would allow.
+        if hand.is_none()
+            && let Some(again) = self.answered_before(&recognised, &key, now).await?
+        {
             return Ok(again);
         }
-        match self.issue_to(recognised, request, how.key, now).await {
+        match self.issue_to(recognised, request, how.key, hand, now).await {
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
             }
@@ -138,14 +153,25 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Option<Certified>, ControlError> {
         let Proven::Secret(_) = &recognised.proven else { return Ok(None) };
-        let pos = {
-            let world = self.world();
-            let device = find(&world, recognised.device)?;
-            let used = device.secret.as_ref().is_some_and(|s| s.used_for == Some(*key));
+        let used = |device: &Device| device.secret.as_ref().is_some_and(|s| s.used_for == Some(*key));
+        if !used(find(&self.world(), recognised.device)?) {
+            return Ok(None);
+        }
+        self.issued_before(recognised.device, key, now).await
+    }
+
+    /// The certificate that this key of the device has, while it is good.
+    pub(crate) async fn issued_before(
+        &self,
+        device: DeviceId,
+        key: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<Certified>, ControlError> {
+        let made = |device: &Device| {
             let made = device.certificates.iter().rfind(|c| c.spki_sha256 == *key && c.not_after >= now);
-            made.filter(|_| used).map(|c| c.pos)
+            made.map(|c| c.pos)
         };
-        let Some(pos) = pos else { return Ok(None) };
+        let Some(pos) = made(find(&self.world(), device)?) else { return Ok(None) };
         let der =
             self.journal.certificate_at(pos).await.map_err(|e| ControlError::Unavailable(e.to_string()))?;
         // Its payload may have been erased: then a new certificate is made.
@@ -153,7 +179,7 @@ impl<J: Journal> Control<J> {
         let leaf = Certificate::parse(&der).map_err(|e| {
             ControlError::Bug(format!("the certificate recorded at {pos} cannot be read: {e}"))
         })?;
-        let subject = Subject::Device(recognised.device);
+        let subject = Subject::Device(device);
         Ok(Some(Certified::Issued { subject, chain: self.authority.chain(&leaf) }))
     }
 
@@ -162,10 +188,12 @@ impl<J: Journal> Control<J> {
         recognised: Recognised,
         request: EnrollmentRequest,
         key: KeyOrigin,
+        hand: Option<&Hand>,
         now: Timestamp,
     ) -> Result<Certified, ControlError> {
         let id = recognised.device;
-        let actor = OperatorId::from(StreamId::from(id));
+        let actor = hand.map_or_else(|| OperatorId::from(StreamId::from(id)), Hand::actor);
+        let handed_in = || hand.map(Hand::command);
         let spki = Digest(request.csr.spki_sha256());
         let permit = IssuancePermit::recognised(id, request.csr.clone());
         let wish = Wish { profile: request.profile.as_deref(), purpose: self.purpose_for(&request), key };
@@ -173,7 +201,8 @@ impl<J: Journal> Control<J> {
             let world = self.world();
             let device = find(&world, id)?;
             // A dry run: nothing is prepared, and no claim taken, for who will be refused or told to wait.
-            decide_all(&world, device, self.commands(&recognised, device, spki, None, &request)?, now)?;
+            let commands = self.commands(&recognised, device, spki, None, &request)?;
+            decide_all(&world, device, handed_in().into_iter().chain(commands).collect(), now)?;
             self.paces.admit(id.into(), Act::Certificate, now)?;
             self.authority.prepare_device(permit, device, wish, now)?
         };
@@ -182,9 +211,10 @@ impl<J: Journal> Control<J> {
         self.record(now, |world| {
             let device = find(world, id)?;
             let commands = self.commands(&recognised, device, spki, Some(&ready), &request)?;
+            let commands = handed_in().into_iter().chain(commands).collect();
             let events = decide_all(world, device, commands, now)?;
             let blobs = statement(&request).map(<[u8]>::to_vec).into_iter().collect();
-            let extras = Extras { claims: claims.clone(), blobs, once: None };
+            let extras = Extras { claims: claims.clone(), blobs, once: hand.and_then(Hand::once) };
             Ok((vec![device_entry(device, actor, events, extras)], ()))
         })
         .await?;

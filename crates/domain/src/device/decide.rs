@@ -3,7 +3,7 @@
 use super::credentials::{Basis, replaced_account};
 use super::{Device, Identity, MakerIdentity, Recorded, Stage};
 use crate::credential::Intended;
-use crate::event::{AlarmCode, Appraisal, BootState, Event, Probe, RevocationReason};
+use crate::event::{AlarmCode, Appraisal, BootState, Event, FileProof, Probe, RevocationReason};
 use crate::id::{IssuanceId, OperatorId, ReleaseId, SecretId};
 use crate::operator::{Operator, Role};
 use crate::record::DeviceRecord;
@@ -99,6 +99,14 @@ pub enum Command<'a> {
     RaiseAlarm { code: AlarmCode, detail: String },
     /// Record that a token was granted.
     GrantToken { token_sha256: Digest, certificate_sha256: Digest, scopes: Vec<String>, expires: Timestamp },
+    /// Use a request file that a person handed in.
+    HandIn {
+        by: &'a Operator,
+        request_sha256: Digest,
+        proof: FileProof,
+        expires: Timestamp,
+        statement: SignedStatement,
+    },
     /// Close the chain at this point for an evidence export.
     ExportEvidence { by: &'a Operator, statement: SignedStatement, claim_sha256: Digest },
 }
@@ -349,6 +357,9 @@ impl Device {
             Command::RaiseAlarm { code, detail } => Ok(vec![Event::AlarmRaised { code, detail }]),
             Command::GrantToken { token_sha256, certificate_sha256, scopes, expires } => {
                 Ok(vec![Event::TokenGranted { token_sha256, certificate_sha256, scopes, expires }])
+            }
+            Command::HandIn { by, request_sha256, proof, expires, statement } => {
+                self.hand_in(by, request_sha256, proof, expires, statement, now)
             }
             Command::ExportEvidence { by, statement, claim_sha256 } => {
                 require(by, &Role::ALL, "export evidence")?;

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod decide;
+mod files;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ pub(crate) use credentials::replaced_account;
 pub use credentials::{Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, WAITS_FOR_A_PERSON};
 pub(crate) use decide::require;
 pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
+pub use files::{UsedFile, used_before};
 
 pub use crate::credential::{Certificate, Intended, LONGEST_SECRET_SECONDS, OpenSecret};
 use crate::event::{Appraisal, BootState, Event, RevocationReason};
@@ -193,6 +195,8 @@ pub struct Device {
     pub lost_keys: Box<[Digest]>,
     /// Until when it may renew although its certificate has ended.
     pub late_until: Option<Timestamp>,
+    /// Request files that were handed in and have not expired.
+    pub handed_in: Box<[UsedFile]>,
     /// Its last appraisal.
     pub evidence: Option<Evidence>,
     /// The verdict that its chain last stated.
@@ -226,6 +230,7 @@ impl Device {
             barred: None,
             lost_keys: Box::default(),
             late_until: None,
+            handed_in: Box::default(),
             evidence: None,
             recorded: Verdict::Untrusted,
         })
@@ -271,6 +276,9 @@ impl Device {
                 }
             }
             Event::LateRenewalAllowed { until, .. } => self.late_until = Some(*until),
+            Event::RequestFileHandedIn { request_sha256, expires, .. } => {
+                self.use_file(UsedFile { request_sha256: *request_sha256, expires: *expires }, recorded.time);
+            }
             Event::IssuanceIntended { .. } | Event::IssuanceAbandoned { .. } => {
                 Intended::follow(&mut self.pending, event);
             }

@@ -13,4 +13,6 @@ mod est;
 #[cfg(test)]
 mod hospital;
 #[cfg(test)]
+mod offline;
+#[cfg(test)]
 mod scep;

@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod evidence;
+pub mod files;
 pub mod gateway;
 pub mod nonces;
 pub mod operator;
@@ -50,6 +51,9 @@ pub fn router(state: State) -> Router {
         .route("/v1/applications", get(pki::applications))
         .route("/v1/renewals", get(pki::renewals))
         .route("/v1/authorities", get(pki::authorities))
+        .route("/v1/files/challenge", post(files::challenge))
+        .route("/v1/files/look", post(files::look))
+        .route("/v1/files/request", post(files::request))
         .route("/v1/evidence/claim", post(evidence::claim))
         .route("/v1/evidence/bundle", post(evidence::bundle))
         .route("/v1/checkpoint", get(device::checkpoint))

@@ -68,6 +68,7 @@ fn status_of(code: &str) -> StatusCode {
         | "already_approved"
         | "wrong_stage"
         | "statement_replayed"
+        | "request_used"
         | "already_bootstrapped"
         | "release_withdrawn" => StatusCode::CONFLICT,
         "too_often" => StatusCode::TOO_MANY_REQUESTS,

@@ -54,7 +54,8 @@ pub(crate) async fn certify_self(
     let chain = chain_from_pem(state.control.authority.chain_pem(&certificate).as_bytes())?;
     let backend: Arc<dyn KeyBackend> = Arc::clone(keys) as Arc<dyn KeyBackend>;
     identity.replace(&chain, Arc::clone(&backend), label.clone())?;
-    // CMP signs its answers with it.
+    // CMP signs its answers with it, and files for devices without network are signed with it.
+    state.files.install(chain.clone(), Arc::clone(&backend), label.clone());
     state.cmp.install(chain, backend, label);
     Ok(due_in)
 }

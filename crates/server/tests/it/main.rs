@@ -10,5 +10,6 @@ mod gateways;
 mod hardware;
 mod hospital;
 mod keys_away;
+mod offline;
 mod operators;
 mod restart;

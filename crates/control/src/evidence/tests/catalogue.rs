@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
-use lanyard_domain::event::{AlarmCode, Event, Probe, RevocationReason};
+use lanyard_domain::event::{AlarmCode, Event, FileProof, Probe, RevocationReason};
 use lanyard_domain::id::{IssuanceId, SecretId};
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::{Blob, Digest};
@@ -93,6 +93,12 @@ fn one_of_each() -> BTreeMap<String, u16> {
         Event::LateRenewalAllowed { until: START, statement: statement.clone() },
         Event::AcmeAccountBound { account_sha256: digest, jwk: String::new() },
         Event::AcmeAccountEnded { account_sha256: digest, successor: None },
+        Event::RequestFileHandedIn {
+            request_sha256: digest,
+            proof: FileProof::Challenge,
+            expires: START,
+            statement: statement.clone(),
+        },
         Event::ApplicationRegistered {
             record: ApplicationRecord {
                 name: String::new(),
@@ -185,7 +191,7 @@ fn the_catalogue_says_which_payloads_may_be_erased_and_where_events_stand() {
         let audit_only = super::super::verify::AUDIT_ONLY.contains(&row.code);
         let erasable = match row.code {
             _ if audit_only => "any time",
-            1..=28 => "retired",
+            1..=28 | 32 => "retired",
             60..=61 => "removed",
             _ => "no",
         };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lanyard_domain::event::Event;
+use lanyard_domain::event::{Event, FileProof};
 use lanyard_domain::id::IssuanceId;
 use lanyard_domain::text::Digest;
 use lanyard_pki::certificate::{Certificate, PeerIdentity};
@@ -22,9 +22,27 @@ pub(super) fn certificates(case: &Case<'_>) -> Finding {
             count += 1;
         }
     }
+    let files = case.events().filter_map(|(line, event)| carried(line, event));
+    let carried = files.fold(String::new(), |text, one| format!("{text}; {one}"));
     passed(format!(
-        "{count} issued to this device, each intended first and chaining to the log's authorities"
+        "{count} issued to this device, each intended first and chaining to the log's authorities{carried}"
     ))
+}
+
+/// That the device asked by a file: it had no network, and what a live connection would have proven is not.
+fn carried(line: &Line, event: &Event) -> Option<String> {
+    let Event::RequestFileHandedIn { proof, .. } = event else { return None };
+    let (pos, by) = (line.pos(), line.actor());
+    Some(match proof {
+        FileProof::Challenge => {
+            format!(
+                "at position {pos} by a request file that answered a challenge, handed in by operator {by}"
+            )
+        }
+        FileProof::Secret => {
+            format!("at position {pos} by a request file with a one-time secret, handed in by operator {by}")
+        }
+    })
 }
 
 fn check(case: &Case<'_>, intents: &Intents<'_>, line: &Line, event: &Event) -> Result<(), String> {

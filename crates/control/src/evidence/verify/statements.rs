@@ -160,6 +160,10 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Event::RevocationOrdered { reason, serials, .. },
             Action::RevokeApplicationCertificates { application, serials: s, reason: r },
         ) => line.is_of(StreamKind::Application, *application) && (serials, reason) == (s, r),
+        (
+            Event::RequestFileHandedIn { request_sha256, .. },
+            Action::HandInRequest { device: id, request_sha256: r },
+        ) => device(id) && request_sha256 == r,
         (Event::LateRenewalAllowed { until, .. }, Action::AllowLateRenewal { device: id, until: u }) => {
             device(id) && until == u
         }
@@ -211,7 +215,8 @@ fn needed(event: &Event) -> &[Role] {
     match event {
         Event::DeviceRegistered { .. }
         | Event::ReleaseProposed { .. }
-        | Event::EnrollmentSecretIssued { .. } => &[Role::Registrar, Role::Security, Role::Biomedical],
+        | Event::EnrollmentSecretIssued { .. }
+        | Event::RequestFileHandedIn { .. } => &[Role::Registrar, Role::Security, Role::Biomedical],
         Event::ApplicationRegistered { .. } => &[Role::Registrar, Role::Security, Role::Admin],
         Event::ProfileProposed { .. } => &[Role::Registrar, Role::Security, Role::Admin],
         Event::ApplicationApproved { .. } | Event::ProfileApproved { .. } => &[Role::Security],
