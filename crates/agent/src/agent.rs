@@ -1,6 +1,6 @@
 //! The agent itself: its parts, put together once; all tasks share it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use lanyard_api::client::{Client, Server};
 use lanyard_api::clock::Clock;
@@ -15,6 +15,8 @@ use crate::error::AgentError;
 use crate::fhir::DataPath;
 use crate::identity::Identities;
 use crate::measure::Measurements;
+use crate::protocol::pending::PendingStore;
+use crate::protocol::{Fronts, HeldAccount};
 use crate::status::Status;
 use crate::tpm::RootOfTrust;
 
@@ -36,6 +38,12 @@ pub(crate) struct Parts {
     pub(crate) mutual: Client,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) nudge: Notify,
+    /// Where EST, ACME and CMP are served, if that is configured.
+    pub(crate) fronts: Option<Fronts>,
+    /// A certificate that was asked for there.
+    pub(crate) pending: PendingStore,
+    /// The ACME account of an agent without a state directory.
+    pub(crate) account: Mutex<Option<HeldAccount>>,
     data_tls: Arc<ClientConfig>,
 }
 
@@ -57,8 +65,17 @@ impl Agent {
             Some(dir) => Status::read(dir)?.unwrap_or_default(),
             None => Status::default(),
         };
+        let addresses = config.enrollment.addresses().map_err(ConfigError::from)?;
+        let fronts = (!addresses.is_empty()).then(|| Fronts {
+            anonymous: Client::new(addresses.clone(), anonymous_tls.clone()),
+            mutual: Client::new(addresses, mutual_tls.clone()),
+        });
+        let pending = PendingStore::open(config.state_dir.as_deref())?;
         let parts = Parts {
             root,
+            fronts,
+            pending,
+            account: Mutex::default(),
             measurements,
             clock,
             identities,

@@ -41,11 +41,8 @@ impl Agent {
         identity: &Identity,
     ) -> Result<Binding, AgentError> {
         let exporter = channel.exporter()?;
-        let checkpoint = channel.call::<(), CheckpointReply>(Method::GET, "/v1/checkpoint", None).await;
-        match checkpoint {
-            Ok(checkpoint) => Ok(Binding::new(identity.device, &checkpoint, exporter)),
-            Err(e) => Err(self.given_back(e).await),
-        }
+        let checkpoint: CheckpointReply = self.ask(channel, "/v1/checkpoint").await?;
+        Ok(Binding::new(identity.device, &checkpoint, exporter))
     }
 
     /// A JSON `POST`.
@@ -56,6 +53,18 @@ impl Agent {
         request: &Req,
     ) -> Result<Rep, AgentError> {
         match channel.call(Method::POST, path, Some(request)).await {
+            Ok(reply) => Ok(reply),
+            Err(e) => Err(self.given_back(e).await),
+        }
+    }
+
+    /// A JSON `GET`.
+    pub(crate) async fn ask<Rep: serde::de::DeserializeOwned>(
+        &self,
+        channel: &mut Channel,
+        path: &str,
+    ) -> Result<Rep, AgentError> {
+        match channel.call::<(), Rep>(Method::GET, path, None).await {
             Ok(reply) => Ok(reply),
             Err(e) => Err(self.given_back(e).await),
         }

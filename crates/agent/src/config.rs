@@ -12,6 +12,7 @@ use lanyard_pki::path::Anchors;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{BIOS_LOG, ModelFile};
+use crate::protocol::Enrollment;
 
 /// A device has one to three control planes; more is a mistake.
 const MAX_SERVERS: usize = 16;
@@ -42,6 +43,9 @@ pub struct AgentConfig {
     /// Gateways, `host:port`, that take this device's data.
     #[serde(default)]
     pub gateways: Vec<String>,
+    /// How this device enrolls, if not by our own protocol.
+    #[serde(default, skip_serializing_if = "Enrollment::is_default")]
+    pub enrollment: Enrollment,
 }
 
 fn default_event_log() -> PathBuf {
@@ -82,6 +86,7 @@ impl AgentConfig {
             // As in the device's record: what is longer cannot be registered.
             check_text(field, value, 64)?;
         }
+        self.enrollment.check()?;
         self.servers()?;
         self.gateways()?;
         self.anchors()?;
@@ -143,6 +148,8 @@ mod tests {
             (text("").replace("['one:1', '[::1]:2']", "[]"), "name 1 to 16"),
             (text("").replace("BEGIN CERT", "BEGIN WHAT"), "anchors_pem"),
             (text("").replace("vendor = 'Acme'\n", ""), "missing field `vendor`"),
+            (text("enrollment = {protocol = 'est'}"), "enrollment.servers"),
+            (text("enrollment = {protocol = 'scep'}"), "unknown variant `scep`"),
             (text("models = [{name = 'm', manifest = 'f', extra = 1}]"), "unknown field `extra`"),
         ] {
             let error = AgentConfig::parse(&change).unwrap_err().to_string();

@@ -11,6 +11,7 @@ use lanyard_domain::text::Blob;
 use crate::agent::{Agent, Parts};
 use crate::error::AgentError;
 use crate::proof::{Binding, issuance};
+use crate::protocol::native;
 
 impl Agent {
     /// Earns an identity.
@@ -51,8 +52,8 @@ impl Agent {
                 issued.device
             )));
         }
-        let installed = issued.clone();
-        self.blocking(move |parts| parts.identities.install(&installed, slot, pcrs)).await?;
+        let installed = native(&issued, slot.into(), pcrs);
+        self.blocking(move |parts| parts.identities.install(installed)).await?;
         let now = self.parts.clock.now();
         self.parts.status.send_modify(|status| {
             status.device = Some(issued.device);

@@ -8,10 +8,12 @@ use lanyard_api::client::CallError;
 use lanyard_api::device::TokenError;
 use lanyard_api::exporter::NoChannelBinding;
 use lanyard_domain::time::Timestamp;
+use lanyard_enroll::acme::client::ClientError;
 use lanyard_enroll::offline::FileError;
 
 use crate::config::ConfigError;
 use crate::measure::MeasureError;
+use crate::protocol::Protocol;
 use crate::tpm::TpmError;
 
 /// Why a step of the agent failed.
@@ -88,6 +90,61 @@ pub enum AgentError {
         "requests by file need `state_dir` in the agent's configuration: what waits for a response is kept there"
     )]
     NothingKept,
+    /// An enrollment by a standard protocol waits for a person; ask again, with what is kept in `pending.json`.
+    #[error("{protocol}: waiting, ask again in {retry_after_seconds} s: {why}")]
+    Pending {
+        /// By which protocol.
+        protocol: Protocol,
+        /// When to ask again.
+        retry_after_seconds: u32,
+        /// What is waited for, in the server's words.
+        why: String,
+    },
+    /// The server cannot now.
+    #[error("{protocol}: the server cannot now, ask again in {retry_after_seconds} s: {why}")]
+    Busy {
+        /// By which protocol.
+        protocol: Protocol,
+        /// When to ask again.
+        retry_after_seconds: u32,
+        /// The server's words.
+        why: String,
+    },
+    /// The server said no.
+    #[error("{protocol}: refused: {why}")]
+    TurnedAway {
+        /// By which protocol.
+        protocol: Protocol,
+        /// The server's words.
+        why: String,
+    },
+    /// An answer that is not what the protocol says, or not believed.
+    #[error("{protocol}: {why}; nothing was changed")]
+    Odd {
+        /// By which protocol.
+        protocol: Protocol,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// ACME, in the engine's words.
+    #[error("acme: {0}")]
+    Acme(#[from] ClientError),
+    /// A one-time secret is missing or cannot be one.
+    #[error("enrollment secret: {0}")]
+    Secret(&'static str),
+    /// The maker's certificate of the attestation key.
+    #[error("attestation certificates: {0}")]
+    Attestation(String),
+    /// The certificate is installed, and its first use failed.
+    #[error(
+        "the certificate is here, but where the device stands could not be asked: {0}; `lanyard agent attest` asks again"
+    )]
+    Unasked(#[source] Box<AgentError>),
+    /// No server for the protocol is configured.
+    #[error(
+        "the configuration names no `enrollment.servers`: add where the hospital serves EST, ACME and CMP"
+    )]
+    NoFront,
     /// A task of this program ended before its work was done.
     #[error("the agent is stopping")]
     Stopping,
@@ -107,6 +164,9 @@ impl AgentError {
     pub fn reaction(&self) -> Reaction {
         match self {
             AgentError::Call(call) if call.is_transient() => Reaction::Retry,
+            AgentError::Busy { .. } => Reaction::Retry,
+            AgentError::Unasked(why) => why.reaction(),
+            AgentError::Acme(error) if error.is_temporary() => Reaction::Retry,
             // A full disk or a busy TPM passes.
             AgentError::State { .. } | AgentError::Root(TpmError::Unavailable(_) | TpmError::Locked(_)) => {
                 Reaction::Retry
@@ -115,12 +175,21 @@ impl AgentError {
         }
     }
 
+    /// When the other side wants to be asked again, if it said so.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            AgentError::Pending { retry_after_seconds, .. } => Some(*retry_after_seconds),
+            _ => None,
+        }
+    }
+
     /// Whether the control plane said no.
     pub fn is_refusal(&self) -> bool {
         // An alert is the other side's no to our certificate; other TLS errors are our no to theirs.
         let alert = |e: &rustls::Error| matches!(e, rustls::Error::AlertReceived(_));
         match self {
-            AgentError::Token(_) => true,
+            AgentError::Token(_) | AgentError::TurnedAway { .. } => true,
+            AgentError::Acme(error) => error.is_refusal(),
             AgentError::Call(CallError::Tls { source, .. }) => alert(source),
             AgentError::Call(call @ CallError::Refused(_)) => !call.is_transient(),
             _ => false,

@@ -9,7 +9,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use lanyard_api::device::Issued;
 use lanyard_attest::tpm::structures::{Public, spki_der};
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::time::Timestamp;
@@ -21,6 +20,7 @@ use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AgentError;
+use crate::protocol::Protocol;
 use crate::state;
 use crate::tpm::{KeySlot, RootOfTrust};
 
@@ -40,6 +40,9 @@ pub struct Identity {
     pub not_after: Timestamp,
     /// PCRs to quote.
     pub pcrs: Vec<u8>,
+    /// How the certificate was got, and is renewed.
+    #[serde(default, skip_serializing_if = "Protocol::is_native")]
+    pub protocol: Protocol,
 }
 
 /// A key slot, as written in `identity.json`.
@@ -132,21 +135,13 @@ impl Identities {
         self.with(|held| KeySlot::from(held.kept.current.slot).other()).unwrap_or(KeySlot::A)
     }
 
-    /// Takes a new certificate for the key in `slot`: on disk first, then for new connections. Blocks.
-    pub fn install(&self, issued: &Issued, slot: KeySlot, pcrs: Vec<u8>) -> Result<(), AgentError> {
-        let current = Identity {
-            device: issued.device,
-            slot: slot.into(),
-            chain_pem: issued.chain_pem.clone(),
-            renew_at: issued.renew_at,
-            not_after: issued.not_after,
-            pcrs,
-        };
-        self.adopt(current)
+    /// Whether there is one to go back to, whose key the next one would replace.
+    pub fn has_way_back(&self) -> bool {
+        self.with(|held| held.kept.previous.is_some()).unwrap_or(false)
     }
 
-    /// The same for an identity that came in another way. Blocks.
-    pub(crate) fn adopt(&self, current: Identity) -> Result<(), AgentError> {
+    /// Takes a new certificate: on disk first, then for new connections. Blocks.
+    pub fn install(&self, current: Identity) -> Result<(), AgentError> {
         let certified = certified(&self.root, &current)?;
         self.replace(Kept { previous: self.current().filter(|p| p.slot != current.slot), current }, certified)
     }
@@ -275,14 +270,15 @@ impl fmt::Debug for TpmSigner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::native;
     use crate::testkit::{issue, soft_tpm};
     use crate::tpm::TpmError;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
-    fn issued(root: &dyn RootOfTrust, slot: KeySlot) -> Issued {
+    fn issued(root: &dyn RootOfTrust, slot: KeySlot) -> Identity {
         root.create_tls_key(slot).unwrap();
-        issue(root, slot)
+        native(&issue(root, slot), slot.into(), vec![0])
     }
 
     // I7, I10
@@ -293,10 +289,10 @@ mod tests {
         let open = || Identities::open(root.clone(), Some(dir.path())).unwrap();
         let identities = open();
         assert_eq!((identities.generation(), identities.next_slot()), (0, KeySlot::A));
-        identities.install(&issued(&*root, KeySlot::A), KeySlot::A, vec![0]).unwrap();
+        identities.install(issued(&*root, KeySlot::A)).unwrap();
         identities.confirm().unwrap();
         assert_eq!(identities.next_slot(), KeySlot::B);
-        identities.install(&issued(&*root, KeySlot::B), KeySlot::B, vec![0]).unwrap();
+        identities.install(issued(&*root, KeySlot::B)).unwrap();
         assert_eq!((identities.generation(), identities.next_slot()), (2, KeySlot::A));
         assert!(root.load_tls_key(KeySlot::A).is_ok(), "kept until the new one worked");
 
@@ -313,7 +309,7 @@ mod tests {
         let root: Arc<dyn RootOfTrust> = Arc::new(soft_tpm());
         let identities = Identities::open(root.clone(), None).unwrap();
         for slot in KeySlot::ALL {
-            identities.install(&issued(&*root, slot), slot, vec![0]).unwrap();
+            identities.install(issued(&*root, slot)).unwrap();
         }
         let before = identities.leaf();
         assert!(identities.fall_back(NOW).unwrap());
@@ -323,13 +319,26 @@ mod tests {
         assert!(!identities.fall_back(NOW).unwrap());
     }
 
+    // What an agent of before wrote is read, and one of ours that changed nothing writes the same.
+    #[test]
+    fn an_identity_without_a_protocol_is_of_our_own() {
+        let root = soft_tpm();
+        let identity = issued(&root, KeySlot::A);
+        let text = serde_json::to_string(&identity).unwrap();
+        assert!(!text.contains("protocol"), "{text}");
+        assert_eq!(serde_json::from_str::<Identity>(&text).unwrap(), identity);
+        let by_est = Identity { protocol: Protocol::Est, ..identity };
+        let text = serde_json::to_string(&by_est).unwrap();
+        assert_eq!(serde_json::from_str::<Identity>(&text).unwrap(), by_est);
+    }
+
     // I2: a copied state directory is worthless on another TPM.
     #[test]
     fn a_copied_identity_is_refused_by_another_tpm_and_a_swapped_certificate_by_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let root: Arc<dyn RootOfTrust> = Arc::new(soft_tpm());
         let identities = Identities::open(root.clone(), Some(dir.path())).unwrap();
-        identities.install(&issued(&*root, KeySlot::A), KeySlot::A, vec![0]).unwrap();
+        identities.install(issued(&*root, KeySlot::A)).unwrap();
         let other: Arc<dyn RootOfTrust> = Arc::new(soft_tpm());
         assert!(matches!(Identities::open(other.clone(), Some(dir.path())), Err(AgentError::Root(_))));
         other.create_tls_key(KeySlot::A).unwrap();
@@ -338,7 +347,7 @@ mod tests {
         let before = identities.current();
         let foreign = issued(&soft_tpm(), KeySlot::B);
         root.create_tls_key(KeySlot::B).unwrap();
-        assert!(matches!(identities.install(&foreign, KeySlot::B, vec![]), Err(AgentError::Answer(_))));
+        assert!(matches!(identities.install(foreign), Err(AgentError::Answer(_))));
         assert_eq!(identities.current(), before);
     }
 
@@ -347,7 +356,7 @@ mod tests {
         let root: Arc<dyn RootOfTrust> = Arc::new(soft_tpm());
         let identities = Identities::open(root.clone(), None).unwrap();
         assert!(!identities.has_certs());
-        identities.install(&issued(&*root, KeySlot::A), KeySlot::A, vec![]).unwrap();
+        identities.install(issued(&*root, KeySlot::A)).unwrap();
         assert!(identities.has_certs());
         assert!(identities.resolve(&[], &[SignatureScheme::ECDSA_NISTP256_SHA256]).is_some());
         assert!(identities.resolve(&[], &[SignatureScheme::ED25519]).is_none());

@@ -2,7 +2,7 @@
 //! keeps proving the device's state, renews before anything expires, and never gives up.
 //!
 //! In scope: [`tpm`] (where keys live), [`measure`] (what was measured), the four calls to the control plane
-//! ([`enroll`], [`attest`], [`renew`], [`token`]), the loop that paces them ([`run`]), and the device's own way to the
+//! ([`enroll`], [`attest`], [`renew`], [`token`]), the standard protocols in place of them ([`protocol`]), the loop that paces them ([`run`]), and the device's own way to the
 //! gateway ([`fhir`]). Out of scope: appraising evidence (`lanyard_attest`), deciding trust (the control plane).
 //!
 //! Everything shown to people is in [`status::Status`]; everything kept is listed in [`state`].
@@ -19,6 +19,7 @@ pub mod measure;
 pub mod offline;
 mod pace;
 mod proof;
+pub mod protocol;
 pub mod renew;
 pub mod run;
 pub mod state;

@@ -28,6 +28,7 @@ use crate::agent::{Agent, Parts};
 use crate::error::AgentError;
 use crate::identity::{Identity, Slot};
 use crate::proof::{Binding, issuance};
+use crate::protocol::Protocol;
 use crate::state;
 use crate::tpm::KeySlot;
 
@@ -202,13 +203,14 @@ fn accept(parts: &Parts, bytes: &[u8]) -> Result<Installed, AgentError> {
         Installed { device: response.device, not_after: leaf.not_after(), renew_at: response.renew_at };
     // After a crash between the two: it is installed already.
     if parts.identities.leaf().as_ref() != Some(leaf.der()) {
-        parts.identities.adopt(Identity {
+        parts.identities.install(Identity {
             device: response.device,
             slot: waiting.slot,
             chain_pem,
             renew_at: response.renew_at,
             not_after: leaf.not_after(),
             pcrs: waiting.pcrs,
+            protocol: Protocol::Native,
         })?;
     }
     state::remove(&file)?;

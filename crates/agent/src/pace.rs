@@ -21,6 +21,16 @@ impl Fraction {
         Self(f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX))
     }
 
+    /// As a whole number of millionths.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between nothing and a million; a fraction is never negative"
+    )]
+    pub(crate) fn millionths(self) -> u32 {
+        (self.0 * 1_000_000.0) as u32
+    }
+
     /// A fresh one. Without randomness one half: pacing is no secret.
     pub(crate) fn fresh() -> Self {
         let mut bytes = [0x80, 0, 0, 0];

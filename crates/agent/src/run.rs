@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use lanyard_api::device::Standing;
 use lanyard_domain::time::Timestamp;
+use lanyard_enroll::acme::client::RenewalWindow;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
 use crate::error::{AgentError, Reaction};
 use crate::identity::Identity;
 use crate::pace::{self, Fraction};
+use crate::protocol::{Patience, Protocol};
 use crate::status::{Fault, Step};
 
 /// Pace of a device that was not told one: not approved yet, for example.
@@ -22,7 +24,7 @@ const UNTOLD_SECONDS: u32 = 60;
 const LOOK: Duration = Duration::from_secs(30);
 
 /// When things are due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Plan {
     attest_at: Timestamp,
     renew_at: Timestamp,
@@ -33,12 +35,30 @@ struct Plan {
     failed: Option<Step>,
     /// Of the certificate that `renew_at` was drawn for.
     generation: u64,
+    /// When to ask the server for its window (ACME).
+    ask_at: Timestamp,
+    /// The window that `renew_at` was drawn from, if the server said one.
+    window: Option<RenewalWindow>,
 }
+
+/// Without an answer it is asked again after an hour, and the share of the lifetime holds.
+const ASK_AGAIN_SECONDS: u32 = 3_600;
+/// A person decides meanwhile; then the attempt goes on at the next round, and the device shows itself in between.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Plan {
     /// At a start: attest now, because much may have changed while the agent was off.
     fn new(now: Timestamp) -> Self {
-        Self { attest_at: now, renew_at: now, hold_until: now, failures: 0, failed: None, generation: 0 }
+        Self {
+            attest_at: now,
+            renew_at: now,
+            hold_until: now,
+            failures: 0,
+            failed: None,
+            generation: 0,
+            ask_at: now,
+            window: None,
+        }
     }
 
     /// Draws the time of renewal once for each certificate.
@@ -46,14 +66,48 @@ impl Plan {
         if let Some(i) = identity.filter(|_| generation != self.generation) {
             self.renew_at = pace::renew_time(i.renew_at, i.not_after, r);
             self.generation = generation;
+            (self.ask_at, self.window) = (i.renew_at.min(self.ask_at), None);
         }
     }
 
-    /// The next step and its time. An expired certificate cannot renew: the device enrolls again.
+    /// Whether the server is to be asked when to renew.
+    fn asks(&self, identity: Option<&Identity>, now: Timestamp) -> bool {
+        self.ask_at <= now && identity.is_some_and(|i| i.protocol == Protocol::Acme && i.not_after > now)
+    }
+
+    /// RFC 9773 4.2: a time within the server's window, drawn once for each window; a tenth of the certificate's last third
+    /// stays for retries whatever the server says.
+    fn steer(
+        &mut self,
+        identity: &Identity,
+        told: Result<RenewalWindow, AgentError>,
+        now: Timestamp,
+        r: Fraction,
+    ) {
+        match told {
+            Ok(window) => {
+                self.ask_at = after(now, pace::about(window.retry_after_seconds, r));
+                if self.window.as_ref().is_none_or(|w| (w.start, w.end) != (window.start, window.end)) {
+                    let rest = identity.not_after.seconds_since(identity.renew_at);
+                    let latest = identity.not_after.plus_seconds(-rest / 10);
+                    self.renew_at = window.pick(r.millionths()).min(latest);
+                }
+                self.window = Some(window);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "when to renew was not told; the share of the lifetime holds");
+                self.ask_at = after(now, pace::about(ASK_AGAIN_SECONDS, r));
+            }
+        }
+    }
+
+    /// The next step and its time. By our own protocol an expired certificate cannot renew: the device enrolls again. By
+    /// others it can, or its hardware can; a one-time secret would be gone.
     fn next(&self, identity: Option<&Identity>, now: Timestamp) -> (Step, Timestamp) {
         let (step, at) = match identity {
             None => (Step::Enroll, self.hold_until),
-            Some(i) if i.not_after <= now => (Step::Enroll, self.hold_until),
+            Some(i) if i.not_after <= now && i.protocol.is_native() => (Step::Enroll, self.hold_until),
+            Some(i) if i.not_after <= now => (Step::Renew, self.hold_until),
             // A renewal that fails must not keep the device from proving its state.
             Some(_) if self.failed == Some(Step::Renew) && self.attest_at <= now => {
                 (Step::Attest, self.attest_at)
@@ -95,6 +149,13 @@ impl Agent {
             let now = self.parts.clock.now();
             let identity = self.parts.identities.current();
             plan.learn(identity.as_ref(), self.parts.identities.generation(), Fraction::fresh());
+            if let Some(identity) = identity.as_ref().filter(|i| plan.asks(Some(i), now)) {
+                let told = tokio::select! {
+                    () = stop.cancelled() => return,
+                    told = self.renewal_window() => told,
+                };
+                plan.steer(identity, told, self.parts.clock.now(), Fraction::fresh());
+            }
             let (step, at) = plan.next(identity.as_ref(), now);
             self.announce(step, at, identity.as_ref()).await;
             if at > now {
@@ -119,10 +180,17 @@ impl Agent {
 
     async fn step(&self, step: Step) -> Result<Standing, AgentError> {
         match step {
-            Step::Enroll => self.enroll().await.map(|issued| issued.standing),
-            Step::Renew => self.renew().await.map(|issued| issued.standing),
-            Step::Attest => self.attest().await,
+            Step::Enroll => self.first(Patience::of(PATIENCE)).await,
+            Step::Renew => self.renew_by(Patience::of(PATIENCE)).await,
+            Step::Attest => self.show().await,
         }
+    }
+
+    /// As the configuration says.
+    async fn first(&self, patience: Patience) -> Result<Standing, AgentError> {
+        let protocol = self.parts.config.enrollment.protocol;
+        let secret = self.blocking(|parts| parts.config.enrollment.secret()).await?;
+        self.enroll_by(protocol, secret, patience).await
     }
 
     fn follow(&self, plan: &mut Plan, step: Step, outcome: Result<Standing, AgentError>) {
@@ -135,10 +203,15 @@ impl Agent {
             Err(error) => {
                 let reaction = error.reaction();
                 let told = self.parts.status.borrow().standing.as_ref().map(|s| s.next_in_seconds);
-                plan.fell_short(step, reaction, told.unwrap_or(UNTOLD_SECONDS).max(1), now, r);
+                let pace = error.retry_after_seconds().or(told).unwrap_or(UNTOLD_SECONDS).max(1);
+                plan.fell_short(step, reaction, pace, now, r);
                 if reaction == Reaction::Retry {
                     self.parts.mutual.avoid_preferred();
                     self.parts.anonymous.avoid_preferred();
+                    if let Some(fronts) = &self.parts.fronts {
+                        fronts.anonymous.avoid_preferred();
+                        fronts.mutual.avoid_preferred();
+                    }
                 }
                 self.report(step, &error, plan.failures, now);
             }

@@ -1,8 +1,15 @@
-//! The agent's state directory: four small JSON files, mode 0600, each replaced whole.
+//! The agent's state directory: small JSON files, mode 0600, each replaced whole.
 //!
 //! - `identity.json` ([`crate::identity`]): certificate chain, key slot, when to renew. Lost: the device enrolls again
 //!   with the same hardware key. Rolled back: it offers an older certificate, which the control plane knows to be
 //!   superseded, and renews. Written by an attacker: the certificate does not fit the key and is refused at start.
+//! - `pending.json` ([`crate::protocol::pending`]): a certificate that was asked for by EST, ACME or CMP and is not here yet. Lost:
+//!   the device asks with another key, and if a one-time secret was used already, needs another. Rolled back: an order that is
+//!   over, a new one is begun. Written by an attacker: an address under the configured server, or a request that does not fit
+//!   the key and is not used.
+//! - `acme.json` (`protocol::acme`): the ACME account's key. Lost or rolled back: another account, or, where accounts are bound,
+//!   another secret. Known to an attacker: orders in the device's name, none of which ends without its TPM; and, for an account
+//!   that is bound, revocation of the device's certificates. Written by an attacker: the same.
 //! - `status.json` ([`crate::status`]): for people. Nothing reads it to decide anything.
 //! - `models.json` ([`crate::measure`]): which model manifests were extended since the last boot. Lost or rolled back:
 //!   the event log no longer explains PCR 12 and the device is contraindicated until it is restarted. Written by an
@@ -28,18 +35,22 @@ const MAX_FILE: u64 = 256 << 10;
 
 /// Reads a file of the state directory; `None` when it does not exist.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, AgentError> {
-    let mut bytes = Vec::new();
-    let outcome = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
-    match outcome {
-        Ok(_) => {}
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(path)(e)),
-    }
+    let Some(bytes) = read_bytes(path)? else { return Ok(None) };
     let damaged = |why: String| AgentError::Damaged { path: path.to_owned(), why };
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(damaged(format!("larger than {MAX_FILE} bytes")));
-    }
     serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(e.to_string()))
+}
+
+/// Reads a file that others wrote, bounded; `None` when it does not exist.
+pub(crate) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, AgentError> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)) {
+        Ok(_) if bytes.len() as u64 > MAX_FILE => {
+            Err(AgentError::Damaged { path: path.to_owned(), why: format!("larger than {MAX_FILE} bytes") })
+        }
+        Ok(_) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed(path)(e)),
+    }
 }
 
 /// Replaces a file: after a crash either the old or the new content is there.

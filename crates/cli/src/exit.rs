@@ -134,6 +134,12 @@ fn of_call(error: &CallError) -> Exit {
 fn of_agent(error: &AgentError) -> Exit {
     match error {
         AgentError::Call(call) => of_call(call),
+        AgentError::Unasked(why) => of_agent(why),
+        AgentError::TurnedAway { .. } => Exit::Refused,
+        AgentError::Pending { .. } | AgentError::Busy { .. } => Exit::Unreachable,
+        AgentError::Acme(error) if error.is_refusal() => Exit::Refused,
+        AgentError::Acme(error) if error.is_temporary() => Exit::Unreachable,
+        AgentError::Secret(_) | AgentError::Attestation(_) | AgentError::NoFront => Exit::Usage,
         AgentError::Token(_) | AgentError::NotEnrolled => Exit::Refused,
         AgentError::Config(_) | AgentError::Measure(_) | AgentError::NothingKept => Exit::Usage,
         // Another signer than the pinned one, or somebody changed what it signed.

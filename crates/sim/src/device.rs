@@ -130,6 +130,7 @@ impl Manufactured {
             event_log: PathBuf::new(),
             models: Vec::new(),
             gateways: network.gateways.iter().map(ToString::to_string).collect(),
+            enrollment: lanyard_agent::protocol::Enrollment::default(),
         };
         let log = boot.clone();
         let measurements = move |_: &dyn RootOfTrust| -> Result<Vec<u8>, MeasureError> {

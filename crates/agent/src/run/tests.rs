@@ -9,6 +9,7 @@ use lanyard_attest::tcg::build::LogBuilder;
 use super::*;
 use crate::config::AgentConfig;
 use crate::measure::MeasureError;
+use crate::protocol::{Enrollment, Protocol};
 use crate::status::Status;
 use crate::testkit::{DEVICE, Fail, Plane, Role, anchors_pem, soft_tpm};
 use crate::tpm::{KeySlot, RootOfTrust, TpmError};
@@ -31,6 +32,7 @@ fn agent(servers: &[&str], root: Arc<dyn RootOfTrust>, state_dir: Option<&Path>)
         event_log: "/nowhere".into(),
         models: vec![],
         gateways: vec![],
+        enrollment: Enrollment::default(),
     };
     Agent::new(config, root, Arc::new(log), Clock::system()).unwrap()
 }
@@ -276,6 +278,7 @@ fn identity(renew_at: i64, not_after: i64) -> Identity {
         renew_at: NOW.plus_seconds(renew_at),
         not_after: NOW.plus_seconds(not_after),
         pcrs: vec![],
+        protocol: Protocol::Native,
     }
 }
 
@@ -287,14 +290,17 @@ fn the_next_step_is_what_is_due_first() {
         hold_until: NOW.plus_seconds(hold),
         failures: 0,
         failed,
-        generation: 1,
+        ..Plan::new(NOW)
     };
     let live = identity(100, 1000);
     let expired = identity(-900, 0);
+    let by_est = Identity { protocol: Protocol::Est, ..expired.clone() };
     for (plan, identity, step, seconds) in [
         (at(10, 100, 0, None), None, Step::Enroll, 0),
         (at(10, 100, 20, None), None, Step::Enroll, 20),
         (at(10, 100, 0, None), Some(&expired), Step::Enroll, 0),
+        // Its one-time secret is spent: what has ended is shown once more, and a person or the tier lets it renew.
+        (at(10, 100, 5, None), Some(&by_est), Step::Renew, 5),
         (at(10, 100, 0, None), Some(&live), Step::Attest, 10),
         (at(100, 10, 0, None), Some(&live), Step::Renew, 10),
         (at(-5, -1, 0, None), Some(&live), Step::Renew, 0),
@@ -316,6 +322,35 @@ fn renewal_time_is_drawn_once_for_each_certificate() {
     assert_eq!(plan.renew_at, NOW.plus_seconds(150));
     plan.learn(Some(&identity(500, 1500)), 2, HALF);
     assert_eq!(plan.renew_at, NOW.plus_seconds(550));
+}
+
+// R44: the server's window goes before the share of the lifetime, each drawn once; never so late that nothing is left.
+#[test]
+fn a_window_that_the_server_told_is_kept_to() {
+    let live = Identity { protocol: Protocol::Acme, ..identity(100, 1100) };
+    let window = |start: i64, end: i64| {
+        Ok(RenewalWindow {
+            start: NOW.plus_seconds(start),
+            end: NOW.plus_seconds(end),
+            explanation: None,
+            retry_after_seconds: 600,
+        })
+    };
+    let mut plan = Plan::new(NOW);
+    plan.learn(Some(&live), 1, HALF);
+    assert!(plan.asks(Some(&live), NOW) && !plan.asks(Some(&identity(100, 1100)), NOW));
+    plan.steer(&live, window(200, 400), NOW, HALF);
+    assert_eq!((plan.renew_at, plan.asks(Some(&live), NOW)), (NOW.plus_seconds(300), false));
+    plan.steer(&live, window(200, 400), NOW, Fraction::from_random([0; 4]));
+    assert_eq!(plan.renew_at, NOW.plus_seconds(300), "drawn once");
+    plan.steer(&live, window(-400, -200), NOW, HALF);
+    assert_eq!(plan.next(Some(&live), NOW).0, Step::Renew, "at once");
+    plan.steer(&live, window(5000, 6000), NOW, HALF);
+    assert_eq!(plan.renew_at, NOW.plus_seconds(1000), "a tenth of the rest stays");
+    plan.steer(&live, Err(AgentError::NotEnrolled), NOW, HALF);
+    assert_eq!((plan.renew_at, plan.ask_at), (NOW.plus_seconds(1000), NOW.plus_seconds(3600)));
+    plan.learn(Some(&live), 2, HALF);
+    assert_eq!(plan.renew_at, NOW.plus_seconds(150), "a new certificate, a new draw");
 }
 
 #[test]

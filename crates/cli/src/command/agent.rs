@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::enrollment::{self, How, InitEnrollment};
 use super::role::{log_lines, stop_signal};
 use super::simulate::{self, SimulateArgs};
 use crate::exit::Failure;
@@ -30,9 +31,16 @@ use crate::output::{Output, facts};
 pub enum AgentCommand {
     /// Write the agent's configuration.
     Init(InitArgs),
-    /// Earn an identity: show the TPM's keys, prove the state, get a certificate.
-    Enroll(Device),
-    /// Prove the state once, now.
+    /// Earn an identity: show the TPM's keys, prove the state, get a certificate; or get it by EST, ACME or CMP.
+    Enroll {
+        #[command(flatten)]
+        device: Device,
+        #[command(flatten)]
+        how: How,
+    },
+    /// The public part of the attestation key (PEM): what a maker certifies for ACME's device-attest-01.
+    AttestationKey(Device),
+    /// Prove the state once, now; a device that was enrolled without evidence shows its certificate.
     Attest(Device),
     /// Keep the identity alive: enroll if needed, attest when told, renew in time; for ever.
     Run(Device),
@@ -110,6 +118,8 @@ pub struct InitArgs {
     /// AI models to measure, as name=manifest-file.
     #[arg(long, value_name = "NAME=FILE", value_delimiter = ',')]
     ai_model: Vec<String>,
+    #[command(flatten)]
+    enrollment: InitEnrollment,
     /// Where the configuration goes; not overwritten.
     #[arg(short = 'f', long, value_name = "FILE")]
     file: PathBuf,
@@ -147,15 +157,20 @@ pub struct SendArgs {
 pub async fn run(command: AgentCommand, output: Output) -> anyhow::Result<()> {
     match command {
         AgentCommand::Init(args) => init(&args, output),
-        AgentCommand::Enroll(device) => {
+        AgentCommand::AttestationKey(device) => {
             let agent = open(&device).await?;
-            let standing = agent.enroll().await?.standing;
+            let pem = enrollment::attestation_key(&agent).await?;
+            output.one(&serde_json::json!({ "public_key": pem }), |_| pem.trim_end().to_owned())
+        }
+        AgentCommand::Enroll { device, how } => {
+            let agent = open(&device).await?;
+            let standing = enrollment::enroll(&agent, &how).await?;
             keep_status(&agent)?;
             told(&standing, output)
         }
         AgentCommand::Attest(device) => {
             let agent = open(&device).await?;
-            let standing = agent.attest().await?;
+            let standing = agent.show().await?;
             keep_status(&agent)?;
             told(&standing, output)
         }
@@ -212,6 +227,7 @@ fn init(args: &InitArgs, output: Output) -> anyhow::Result<()> {
         event_log: std::path::absolute(&args.event_log)?,
         models: args.ai_model.iter().map(|text| model_file(text)).collect::<anyhow::Result<_>>()?,
         gateways: args.gateway.clone(),
+        enrollment: args.enrollment.table()?,
     };
     config.check().map_err(|e| Failure::usage(e.to_string()))?;
     files::create_new(&args.file, toml::to_string_pretty(&config)?.as_bytes())?;

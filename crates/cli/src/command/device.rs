@@ -272,6 +272,11 @@ async fn register(
 pub struct Span(i64);
 
 impl Span {
+    /// In seconds, at least one.
+    pub(super) fn seconds(self) -> u64 {
+        self.0.unsigned_abs()
+    }
+
     /// The moment that lies so far ahead.
     pub(super) fn ahead_of_now(self) -> Timestamp {
         lanyard_api::clock::Clock::system().now().plus_seconds(self.0)
@@ -281,9 +286,10 @@ impl Span {
 impl std::str::FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not a length of time: write 45m, 12h or 3d");
+        let bad = || format!("`{text}` is not a length of time: write 30s, 45m, 12h or 3d");
         let unit = text.chars().last().ok_or_else(bad)?;
         let seconds = match unit {
+            's' => 1,
             'm' => 60,
             'h' => 3_600,
             'd' => 86_400,

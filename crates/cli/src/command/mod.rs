@@ -8,6 +8,7 @@ pub mod completions;
 pub mod device;
 pub mod endorsement;
 pub mod enroll;
+pub mod enrollment;
 pub mod evidence;
 pub mod gateway;
 pub mod golden;

@@ -79,6 +79,11 @@ pub async fn attest(
     Ok(Json(standing(state.control.attest(presented, state.clock.now()).await?)))
 }
 
+/// `GET /v1/standing`: where the device stands, without new evidence. Asking is a use of its certificate (R44).
+pub async fn whereabouts(Shared(state): Shared<State>, peer: DevicePeer) -> Result<Json<Standing>, Answer> {
+    Ok(Json(standing(state.control.standing(peer.device, state.clock.now())?)))
+}
+
 /// `POST /v1/renew`.
 pub async fn renew(
     Shared(state): Shared<State>,

@@ -60,6 +60,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/enroll/begin", post(device::enroll_begin))
         .route("/v1/enroll/finish", post(device::enroll_finish))
         .route("/v1/attest", post(device::attest))
+        .route("/v1/standing", get(device::whereabouts))
         .route("/v1/renew", post(device::renew))
         .route("/v1/token", post(device::token))
         .route("/v1/jwks", get(device::jwks))

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lanyard_agent::measure::{MeasureError, Measurements};
+use lanyard_agent::protocol::Enrollment;
 use lanyard_agent::tpm::RootOfTrust;
 use lanyard_agent::tpm::soft::{MakerCa, Shutdown, SoftTpm};
 use lanyard_agent::{Agent, AgentConfig};
@@ -226,6 +227,17 @@ impl Hospital {
 
     /// An agent for a device with this TPM and firmware.
     pub fn agent(&self, serial: &str, tpm: &Arc<SoftTpm>, firmware: &Firmware) -> Agent {
+        self.agent_with(serial, tpm, firmware, Enrollment::default())
+    }
+
+    /// The same, which enrolls in another way.
+    pub fn agent_with(
+        &self,
+        serial: &str,
+        tpm: &Arc<SoftTpm>,
+        firmware: &Firmware,
+        enrollment: Enrollment,
+    ) -> Agent {
         let config = AgentConfig {
             servers: vec![self.running.address.to_string()],
             anchors_pem: self.running.anchors_pem.clone(),
@@ -236,6 +248,7 @@ impl Hospital {
             event_log: "/nonexistent".into(),
             models: vec![],
             gateways: vec![],
+            enrollment,
         };
         let measured = Arc::new(Measured(firmware.log.clone()));
         Agent::new(config, Arc::clone(tpm) as Arc<dyn RootOfTrust>, measured, self.clock.clone()).unwrap()

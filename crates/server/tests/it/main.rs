@@ -12,4 +12,5 @@ mod hospital;
 mod keys_away;
 mod offline;
 mod operators;
+mod protocols;
 mod restart;

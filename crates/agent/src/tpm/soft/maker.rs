@@ -1,4 +1,5 @@
-//! A simulated maker of TPMs: a certification authority that signs the certificate of each endorsement key.
+//! A simulated maker of TPMs: a certification authority that signs the certificate of each endorsement key, and of
+//! attestation keys.
 //!
 //! What: [`MakerCa`], a P-256 root that issues straight to the chips, after the TCG EK credential profile:
 //! empty subject, critical subjectAltName with maker, model and version of the chip, extended key usage
@@ -42,6 +43,8 @@ const TPM_MODEL: &[u8] = &[0x06, 0x05, 0x67, 0x81, 0x05, 0x02, 0x02];
 const TPM_VERSION: &[u8] = &[0x06, 0x05, 0x67, 0x81, 0x05, 0x02, 0x03];
 const TPM_SPECIFICATION: &[u8] = &[0x06, 0x05, 0x67, 0x81, 0x05, 0x02, 0x10];
 const EK_CERTIFICATE: &[u8] = &[0x06, 0x05, 0x67, 0x81, 0x05, 0x08, 0x01];
+const AK_CERTIFICATE: &[u8] = &[0x06, 0x05, 0x67, 0x81, 0x05, 0x08, 0x03];
+const PERMANENT_IDENTIFIER: &[u8] = &[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x08, 0x03];
 
 /// The last byte of `id-ce` (2.5.29) extensions.
 #[derive(Clone, Copy)]
@@ -160,6 +163,37 @@ impl MakerCa {
             extension(Extension::AuthorityKeyId, Critical::No, &sequence(&[&tlv(0x80, &self.key_id())])),
         ];
         self.sign(number, &sequence(&[]), &spki_der(ek), &extensions)
+    }
+
+    /// Certificate of an attestation key (TPMT_PUBLIC), DER, after WebAuthn 8.3.1: the chip as in the endorsement
+    /// certificate, and whose it is as permanentIdentifier (RFC 4043). What a maker does who knows the device that the chip
+    /// is soldered into.
+    pub fn certify_attestation_key(&self, ak: &[u8], model: &str, device: &str) -> Result<Vec<u8>, TpmError> {
+        checked_text("model", model)?;
+        checked_text("device", device)?;
+        let ak = Public::parse(ak).map_err(|e| TpmError::malformed("attestation key", e.to_string()))?;
+        let name = digest(&SHA256, &ak.encode());
+        let mut number = [0; 16];
+        number.iter_mut().zip(name.as_ref()).for_each(|(to, from)| *to = *from);
+        let chip = [
+            relative_name(TPM_MANUFACTURER, VENDOR),
+            relative_name(TPM_MODEL, model),
+            relative_name(TPM_VERSION, CHIP_VERSION),
+        ]
+        .concat();
+        let permanent = sequence(&[&tlv(0x0c, device.as_bytes())]);
+        let names = sequence(&[
+            &tlv(0xa4, &tlv(0x30, &chip)),
+            &tlv(0xa0, &[PERMANENT_IDENTIFIER, &tlv(0xa0, &permanent)].concat()),
+        ]);
+        let extensions = [
+            extension(Extension::SubjectAltName, Critical::Yes, &names),
+            extension(Extension::BasicConstraints, Critical::Yes, &sequence(&[])),
+            extension(Extension::KeyUsage, Critical::Yes, &[0x03, 0x02, 0x07, 0x80]), // digitalSignature
+            extension(Extension::ExtendedKeyUsage, Critical::No, &sequence(&[AK_CERTIFICATE])),
+            extension(Extension::AuthorityKeyId, Critical::No, &sequence(&[&tlv(0x80, &self.key_id())])),
+        ];
+        self.sign(number, &sequence(&[]), &spki_der(&ak), &extensions)
     }
 
     // RFC 5280 4.1
