@@ -163,6 +163,9 @@ mod tests {
             ("agent request --config a --tpm-dir d --out r --challenge c --secret-file s", false),
             ("agent accept --config a --tpm-dir d response", true),
             ("agent run --config a.toml --tpm-dir d", true),
+            ("agent enroll --config a.toml --tpm-dir d --protocol est --secret-file s --wait 30s", true),
+            ("agent enroll --config a.toml --tpm-dir d --protocol scep", false),
+            ("agent renew --config a.toml --tpm-dir d", true),
             ("agent run --config a.toml", false),
             ("agent run --config a.toml --tpm-dir x --tcti y", false),
         ] {

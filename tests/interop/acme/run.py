@@ -9,6 +9,7 @@ from scene import Scene, suite  # noqa: E402
 
 # Their steps are in the order of these lines.
 import devices  # noqa: E402,F401
+import by_agent  # noqa: E402,F401
 import applications  # noqa: E402,F401
 
 if __name__ == "__main__":

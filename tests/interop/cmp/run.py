@@ -13,6 +13,7 @@ import waiting  # noqa: E402,F401
 import refused  # noqa: E402,F401
 import revoke  # noqa: E402,F401
 import messages  # noqa: E402,F401
+import by_agent  # noqa: E402,F401
 import documents  # noqa: E402,F401
 import ends  # noqa: E402,F401
 

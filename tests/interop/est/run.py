@@ -15,6 +15,7 @@ import malformed  # noqa: E402,F401
 import clients  # noqa: E402,F401
 import documents  # noqa: E402,F401
 import by_profile  # noqa: E402,F401
+import by_agent  # noqa: E402,F401
 import ends  # noqa: E402,F401
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::device::Span;
 use super::enrollment::{self, How, InitEnrollment};
 use super::role::{log_lines, stop_signal};
 use super::simulate::{self, SimulateArgs};
@@ -37,6 +38,14 @@ pub enum AgentCommand {
         device: Device,
         #[command(flatten)]
         how: How,
+    },
+    /// Renew the certificate now, by the protocol that it came by; `run` does so in time by itself.
+    Renew {
+        #[command(flatten)]
+        device: Device,
+        /// How long to wait for approvals and queues.
+        #[arg(long, default_value = "10m", value_name = "TIME")]
+        wait: Span,
     },
     /// The public part of the attestation key (PEM): what a maker certifies for ACME's device-attest-01.
     AttestationKey(Device),
@@ -166,7 +175,13 @@ pub async fn run(command: AgentCommand, output: Output) -> anyhow::Result<()> {
             let agent = open(&device).await?;
             let standing = enrollment::enroll(&agent, &how).await?;
             keep_status(&agent)?;
-            told(&standing, output)
+            enrolled(&agent, &standing, output)
+        }
+        AgentCommand::Renew { device, wait } => {
+            let agent = open(&device).await?;
+            let standing = enrollment::renew(&agent, wait).await?;
+            keep_status(&agent)?;
+            enrolled(&agent, &standing, output)
         }
         AgentCommand::Attest(device) => {
             let agent = open(&device).await?;
@@ -330,6 +345,14 @@ fn told(standing: &Standing, output: Output) -> anyhow::Result<()> {
         Verdict::Untrusted => Err(Failure::refused("the device is not trusted; the reasons are above")),
         Verdict::Trusted | Verdict::Degraded => Ok(()),
     }
+}
+
+/// The same for a new certificate: one that came without evidence is there whatever the device is trusted with.
+fn enrolled(agent: &Agent, standing: &Standing, output: Output) -> anyhow::Result<()> {
+    if agent.identities().current().is_some_and(|identity| !identity.protocol.is_native()) {
+        return output.one(standing, |s| standing_text(s, output));
+    }
+    told(standing, output)
 }
 
 fn standing_text(s: &Standing, output: Output) -> String {

@@ -76,6 +76,11 @@ pub async fn enroll(agent: &Agent, how: &How) -> anyhow::Result<Standing> {
     Ok(agent.enroll_by(protocol, secret, patience).await?)
 }
 
+/// Renews by the protocol that the certificate came by.
+pub async fn renew(agent: &Agent, wait: Span) -> anyhow::Result<Standing> {
+    Ok(agent.renew_by(Patience::of(Duration::from_secs(wait.seconds()))).await?)
+}
+
 /// The attestation key as PEM, for whoever certifies it.
 pub async fn attestation_key(agent: &Agent) -> Result<String, AgentError> {
     let der = agent.attestation_key().await?;

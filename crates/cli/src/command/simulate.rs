@@ -13,6 +13,7 @@ use lanyard_agent::AgentError;
 use lanyard_agent::tpm::RootOfTrust;
 use lanyard_agent::tpm::soft::{MakerCa, Shutdown, SoftTpm};
 use lanyard_api::clock::Clock;
+use lanyard_pki::certificate::Certificate;
 use lanyard_sim::firmware::Firmware;
 use serde::Serialize;
 
@@ -23,7 +24,8 @@ use crate::output::{Output, facts};
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// The device's directory: software TPM in `tpm`, event log in `event.log`. Made at the first call, booted at each.
+    /// The device's directory: software TPM in `tpm`, event log in `event.log`, its maker's certificate of the attestation key
+    /// in `attestation.pem`. Made at the first call, booted at each.
     dir: PathBuf,
     #[command(flatten)]
     chip: ChipArgs,
@@ -62,6 +64,7 @@ struct Simulated {
     tpm_dir: PathBuf,
     event_log: PathBuf,
     endorsement: Option<PathBuf>,
+    attestation_certificates: Option<PathBuf>,
     firmware: String,
     events: usize,
     tampered: Option<String>,
@@ -88,6 +91,7 @@ pub async fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
         tpm_dir,
         event_log,
         endorsement: args.chip.maker.as_ref().map(|dir| dir.join(ENDORSEMENT)),
+        attestation_certificates: args.chip.maker.as_ref().map(|_| args.dir.join(ATTESTATION)),
         firmware: booted.version().to_owned(),
         events: boot.events(),
         tampered: args.tamper.clone(),
@@ -96,11 +100,16 @@ pub async fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
         facts(&[
             ("software TPM", d.tpm_dir.display().to_string()),
             ("event log", format!("{} ({} events)", d.event_log.display(), d.events)),
-            ("endorsement", d.endorsement.as_ref().map(|p| p.display().to_string()).unwrap_or_default()),
+            ("endorsement", shown(&d.endorsement)),
+            ("attestation key", shown(&d.attestation_certificates)),
             ("firmware", d.firmware.clone()),
             ("changed", d.tampered.clone().unwrap_or_default()),
         ])
     })
+}
+
+fn shown(path: &Option<PathBuf>) -> String {
+    path.as_ref().map(|p| p.display().to_string()).unwrap_or_default()
 }
 
 /// Power off and on where that can be done from here, then what the boot measures.
@@ -115,6 +124,12 @@ async fn switch_on(args: &SimulateArgs, tpm_dir: &Path, extends: Vec<(u8, [u8; 3
             };
             let tpm = tpm.map_err(AgentError::from).context("the software TPM")?;
             tpm.reset(Shutdown::Orderly).map_err(AgentError::from).context("the software TPM")?;
+            // The maker knows which device its chip went into.
+            let ak = tpm.ensure_ak().map_err(AgentError::from).context("the software TPM")?;
+            let leaf = maker.certify_attestation_key(&ak.public, &args.model, &args.serial);
+            let leaf = leaf.map_err(AgentError::from).context("the simulated maker")?;
+            let leaf = Certificate::parse(&leaf).context("the simulated maker")?;
+            files::replace_public(&args.dir.join(ATTESTATION), leaf.to_pem().as_bytes())?;
             Arc::new(tpm)
         }
         (None, Some(tcti)) => {
@@ -133,6 +148,7 @@ async fn switch_on(args: &SimulateArgs, tpm_dir: &Path, extends: Vec<(u8, [u8; 3
 
 const MAKER: &str = "maker.key";
 const ENDORSEMENT: &str = "endorsement.der";
+const ATTESTATION: &str = "attestation.pem";
 
 fn maker(dir: &Path) -> anyhow::Result<MakerCa> {
     let path = dir.join(MAKER);
