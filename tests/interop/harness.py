@@ -42,6 +42,14 @@ def binary():
     return path
 
 
+def instant_acme():
+    """instant-acme's command line (`instant-acme/src/main.rs`)."""
+    path = os.environ.get("LANYARD_INSTANT_ACME") or str(ROOT / "target/peers/instant-acme/debug/instant-acme-client")
+    if not os.access(path, os.X_OK):
+        raise Missing(f"`{path}` is not there: {MISSING}")
+    return path
+
+
 def need(*programs):
     """Refuses to start without these programs."""
     absent = [program for program in programs if shutil.which(program) is None]
@@ -371,12 +379,12 @@ class Hospital:
         return lanyard("ledger", "check", "--data", self.data, "--log-key", self.started["log_vkey"], env=self.env)
 
 
-def agent_config(hospital, folder, vendor, model, serial, event_log):
-    """Configuration of an agent; its file."""
+def agent_config(hospital, folder, vendor, model, serial, event_log, *more):
+    """Configuration of an agent; its file. `more` are options of `agent init`."""
     file = folder / "agent.toml"
     lanyard("agent", "init", "--server", hospital.server, "--anchors", hospital.anchors, "--gateway",
             hospital.gateway, "--vendor", vendor, "--model", model, "--serial", serial, "--state",
-            folder / "state", "--event-log", event_log, "-f", file)
+            folder / "state", "--event-log", event_log, *more, "-f", file)
     return file
 
 

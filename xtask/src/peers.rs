@@ -94,6 +94,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let version = installed(package).unwrap_or_default();
         println!("{name:<14} {version:<26} {purpose}");
     }
+    println!("{:<14} {:<26} ACME client (Rust), {}", "instant-acme", "0.8.5", instant_acme().display());
     for name in ["sekmet-fhir", "cryptography", "requests", "pkilint"] {
         let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
         println!("{name:<14} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
@@ -108,7 +109,24 @@ pub fn ensure() -> Result<()> {
         install(&missing)?;
     }
     ensure_python()?;
+    ensure_instant_acme()?;
     ensure_pkits()
+}
+
+/// instant-acme's command line, which is not of our workspace.
+pub fn instant_acme() -> PathBuf {
+    shell::target_dir().join("peers/instant-acme/debug/instant-acme-client")
+}
+
+/// Builds it, by its own lock file. Nothing happens where it is built.
+fn ensure_instant_acme() -> Result<()> {
+    let folder = shell::target_dir().join("peers/instant-acme");
+    let manifest = "tests/interop/instant-acme/Cargo.toml";
+    let folder = folder.to_string_lossy();
+    to_stderr(
+        "cargo",
+        &["build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", &folder],
+    )
 }
 
 /// The Python that has the peers' packages: `LANYARD_PEERS_PYTHON`, else the environment that [`ensure`] makes.

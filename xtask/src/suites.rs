@@ -148,6 +148,7 @@ fn built_lanyard() -> Result<PathBuf> {
 /// What every test process may rely on.
 fn prepare(command: &mut Command, with_peers: bool) {
     command.env("LANYARD_PEERS_PYTHON", peers::python());
+    command.env("LANYARD_INSTANT_ACME", peers::instant_acme());
     if !with_peers {
         command.env("LANYARD_WITHOUT_PEERS", "1");
     }

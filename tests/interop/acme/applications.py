@@ -1,6 +1,6 @@
 """Steps: applications by lego and certbot (http-01)."""
 
-from harness import PATIENCE, check, run, same, until
+from harness import PATIENCE, check, instant_acme, run, same, until
 from scene import suite
 
 
@@ -100,6 +100,19 @@ def certbot_enrolls_renews_revokes_and_ends_its_account(s):
     certbot(s, "unregister")
     done = certbot(s, "certonly", *alone, "-d", "lab.interop.example", ok=False)
     check("should register" in done.err, done.err)
+
+
+# R36
+@suite.step
+def instant_acme_enrolls_an_application_that_a_secret_binds(s):
+    viewer, secret = s.application("second-viewer", "second.interop.example"), s.secret("second-viewer")
+    arguments = ("application", s.directory, s.root, "second.interop.example", secret["reference"], secret["secret"],
+                 s.http01)
+    chain = run(instant_acme(), *arguments).out
+    same(chain.count("BEGIN CERTIFICATE"), 2, "leaf and issuer")
+    same(standing(s, viewer), [("application", "second-viewer", False)], "issued")
+    again = run(instant_acme(), *arguments, ok=False)
+    check("unauthorized" in again.err or "enrollment secret" in again.err, again.err)
 
 
 # R40

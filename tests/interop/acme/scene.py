@@ -11,7 +11,8 @@ from harness import Hospital, Suite, binary, check, free_port, same  # noqa: E40
 from client import Client, Maker  # noqa: E402
 
 suite = Suite("acme")
-NAMES = ["pacs.interop.example", "ehr.interop.example", "viewer.interop.example", "lab.interop.example"]
+NAMES = ["pacs.interop.example", "ehr.interop.example", "viewer.interop.example", "lab.interop.example",
+         "second.interop.example"]
 
 
 class Scene:

@@ -1,7 +1,10 @@
 """Steps: our own agent as EST client, on a software TPM."""
 
+import shutil
+
 from agents import Agent, intents
-from harness import check, refusal, same
+from blocks import Shell, blocks
+from harness import ROOT, binary, check, refusal, same
 from scene import MODEL, VENDOR, suite
 
 WAITING, REFUSED, USAGE = 3, 1, 2
@@ -52,3 +55,25 @@ def our_agent_is_refused_in_the_servers_words(s):
     before = s.agent.identity()
     refusal(REFUSED, r"est: refused: .*\(certificate_not_current\)", s.agent.renew)
     same(s.agent.identity(), before, "what it has")
+
+
+# R36
+@suite.step
+def the_page_about_the_agent_is_true(s):
+    h, folder, programs = s.hospital, s.folder / "agent-page", s.folder / "agent-programs"
+    folder.mkdir()
+    programs.mkdir()
+    (programs / "lanyard").symlink_to(binary())
+    device = h.register("Acme", "P1", "S-1")
+    shutil.copy(h.anchors, folder / "anchors.pem")
+    (folder / "secret").write_text(h.secret(device))
+    shell = Shell("agent-page", folder, s.processes, path=[programs],
+                  replace={"HOST:8443": h.server, "HOST:8445": h.enroll})
+    page = blocks(ROOT / "docs/protocols/agent.md")
+    same(len(page), 2, "blocks of the page")
+    said = "".join(shell.run(block) for block in page)
+    check("untrusted" in said and device in said, said)
+    lines = h.certificates(device)
+    same([line["revoked"] for line in lines], [None, None], "certificates")
+    s.given |= {line["serial"] for line in lines}
+    s.processes.stop("agent-page")

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import (Hospital, Missing, Suite, agent_config, b64, binary, check,  # noqa: E402
                      lanyard, observation, refusal, run, same, until)
+import by_acme  # noqa: E402
 from tpm import EventLog, Swtpm, credential_file, replayed, tpmt  # noqa: E402
 
 suite = Suite("swtpm")
@@ -29,7 +30,7 @@ class Scene:
 
     def __init__(self, folder, processes):
         self.folder, self.processes = folder, processes
-        self.hospital = Hospital(folder, processes)
+        self.hospital = Hospital(folder, processes, enroll={})
         self.golden = Swtpm(folder, processes, "golden")
         self.golden.boot(GOLDEN)
         self.release, self.record = self.hospital.approve_firmware(VENDOR, MODEL, "4.2.0", self.golden.event_log)
@@ -367,6 +368,9 @@ def a_simulated_boot_on_swtpm_enrolls(s):
     s.hospital.as_("sara", "device", "release", device, "--reason", "the release is approved now")
     same(lanyard("agent", "enroll", *agent)["verdict"], "trusted", "verdict")
     same(s.hospital.detail(device)["firmware"]["release"], release, "release")
+
+
+by_acme.add(suite)
 
 
 # I3

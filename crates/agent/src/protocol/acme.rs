@@ -1,8 +1,7 @@
 //! ACME (RFC 8555) with device-attest-01: for each key the TPM's attestation key certifies it over the challenge, and the
 //! maker's certificate says whose attestation key that is. Renewal is steered by the server's word (RFC 9773).
 
-use lanyard_attest::tpm::structures::{Key, Public};
-use lanyard_attest::webauthn::{Format, Statement, encode};
+use lanyard_attest::tpm::structures::Public;
 use lanyard_domain::text::Blob;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::acme::client::{
@@ -16,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::carry::{Line, text};
 use super::pending::{Pending, Purpose};
+use super::statement::attestation_object;
 use super::{OneTimeSecret, Patience, Protocol};
 use crate::agent::{Agent, Parts};
 use crate::error::AgentError;
@@ -24,9 +24,6 @@ use crate::tpm::KeySlot;
 
 const ACME: Protocol = Protocol::Acme;
 const FILE: &str = "acme.json";
-/// COSE: ECDSA with SHA-256, and RSA PKCS#1 v1.5 with SHA-256 (RFC 9053, RFC 8812).
-const ES256: i64 = -7;
-const RS256: i64 = -257;
 
 /// The content of `acme.json`: the account.
 #[derive(Clone, Serialize, Deserialize)]
@@ -251,21 +248,8 @@ fn attest(parts: &Parts, slot: KeySlot, challenge: &ToProve) -> Result<Vec<u8>, 
         let why = "its first certificate is not of this TPM's attestation key (`lanyard agent attestation-key` shows it)";
         return Err(AgentError::Attestation(format!("`{}`: {why}", path.display())));
     }
-    let public = parts.root.load_tls_key(slot)?;
-    // WebAuthn 8.3 and the draft's 5: extraData is the digest, of `alg`, of the key authorization.
-    let certified = parts.root.certify_tls_key(slot, &challenge.digest())?;
-    let statement = Statement {
-        version: Some("2.0".to_owned()),
-        algorithm: Some(match ak.key {
-            Key::Ecc { .. } => ES256,
-            Key::Rsa { .. } => RS256,
-        }),
-        signature: Some(certified.signature),
-        certificates: Some(chain.iter().map(|c| c.der().to_vec()).collect()),
-        cert_info: Some(certified.attest),
-        pub_area: Some(public),
-    };
-    Ok(encode(Format::Tpm.as_str(), &statement, None))
+    let chain: Vec<Vec<u8>> = chain.iter().map(|c| c.der().to_vec()).collect();
+    attestation_object(parts.root.as_ref(), slot, chain, &challenge.digest())
 }
 
 /// One request; what is made of its answer is the engine's.

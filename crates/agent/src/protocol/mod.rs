@@ -17,6 +17,7 @@ mod carry;
 mod cmp;
 mod est;
 pub mod pending;
+mod statement;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ use crate::identity::{Identity, Slot};
 use crate::state;
 pub(crate) use acme::HeldAccount;
 use pending::{Pending, Purpose};
+pub use statement::attestation_object;
 
 /// A secret of ours has 41 characters; one of another server's a few more.
 const MAX_SECRET: usize = 256;
