@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    agent, application, ca, cert, completions, device, endorsement, enroll, evidence, gateway, ledger, login,
-    operator, profile, release, up, verify,
+    agent, application, ca, cert, completions, device, endorsement, enroll, evidence, fleet, gateway, ledger,
+    login, operator, profile, release, up, verify,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -40,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// A virtual hospital on this machine: the whole main job, narrated.
     Demo(DemoArgs),
+    /// A control plane and a fleet on this machine: devices enroll and renew by EST, CMP, ACME and our own protocol.
+    Simulate(fleet::SimulateFleet),
     /// Run control plane and gateway in one process.
     Up(up::UpArgs),
     /// Run the control plane alone.
@@ -166,6 +168,9 @@ mod tests {
             ("agent enroll --config a.toml --tpm-dir d --protocol est --secret-file s --wait 30s", true),
             ("agent enroll --config a.toml --tpm-dir d --protocol scep", false),
             ("agent renew --config a.toml --tpm-dir d", true),
+            ("simulate --devices 4 --protocol mixed --renewals 2", true),
+            ("simulate --protocol scep", false),
+            ("simulate --devices 0", false),
             ("agent run --config a.toml", false),
             ("agent run --config a.toml --tpm-dir x --tcti y", false),
         ] {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lanyard_agent::fhir::{DataPath, Reply};
 use lanyard_agent::measure::MeasureError;
+use lanyard_agent::protocol::Enrollment;
 use lanyard_agent::tpm::soft::SoftTpm;
 use lanyard_agent::tpm::{RootOfTrust, TpmError};
 use lanyard_agent::{Agent, AgentConfig, AgentError};
@@ -118,6 +119,17 @@ impl Manufactured {
         clock: &Clock,
         rng: &SeededRng,
     ) -> Result<VirtualDevice, DeviceError> {
+        self.install_by(network, Enrollment::default(), clock, rng)
+    }
+
+    /// The same; it enrolls in this way.
+    pub fn install_by(
+        self,
+        network: &Network,
+        enrollment: Enrollment,
+        clock: &Clock,
+        rng: &SeededRng,
+    ) -> Result<VirtualDevice, DeviceError> {
         let class = self.class;
         let boot = Arc::new(RwLock::new(class.firmware().boot(class.ai_model().as_ref())));
         let config = AgentConfig {
@@ -130,7 +142,7 @@ impl Manufactured {
             event_log: PathBuf::new(),
             models: Vec::new(),
             gateways: network.gateways.iter().map(ToString::to_string).collect(),
-            enrollment: lanyard_agent::protocol::Enrollment::default(),
+            enrollment,
         };
         let log = boot.clone();
         let measurements = move |_: &dyn RootOfTrust| -> Result<Vec<u8>, MeasureError> {

@@ -107,7 +107,7 @@ pub enum RestoreError {
 }
 
 /// A record with all that the rules ask and nothing else.
-fn plain_record(class: Class, serial: &str) -> DeviceRecord {
+pub(crate) fn plain_record(class: Class, serial: &str) -> DeviceRecord {
     let scope = "system/Observation.c".parse();
     DeviceRecord {
         vendor: class.vendor().to_owned(),

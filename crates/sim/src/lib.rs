@@ -16,5 +16,6 @@ pub mod firmware;
 pub mod fleet;
 pub mod maker;
 pub mod operators;
+pub mod protocols;
 pub mod rng;
 pub mod tls;

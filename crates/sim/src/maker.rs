@@ -30,6 +30,11 @@ impl Maker {
         self.ca.root_der()
     }
 
+    /// The certificate of an attestation key (TPMT_PUBLIC) that went into this device, DER.
+    pub fn certify_attestation_key(&self, ak: &[u8], device: &str) -> Result<Vec<u8>, TpmError> {
+        self.ca.certify_attestation_key(ak, "Simulated TPM", device)
+    }
+
     /// A chip that lives as long as the process.
     pub fn chip_in_memory(&self, model: &str, serial: &str) -> Result<SoftTpm, TpmError> {
         SoftTpm::in_memory(&self.ca, model, serial)

@@ -10,6 +10,7 @@ pub mod endorsement;
 pub mod enroll;
 pub mod enrollment;
 pub mod evidence;
+pub mod fleet;
 pub mod gateway;
 pub mod golden;
 pub mod ledger;
@@ -60,6 +61,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     };
     match cli.command {
         Command::Demo(args) => crate::demo::run(args).await,
+        Command::Simulate(args) => fleet::run(&args, output).await,
         Command::Up(args) => up::run(args, up::Roles::ControlPlaneAndGateway, output).await,
         Command::Serve(args) => up::run(args, up::Roles::ControlPlane, output).await,
         Command::Gateway(gateway) => gateway::run(gateway, desk()?).await,
