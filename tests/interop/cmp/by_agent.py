@@ -20,6 +20,7 @@ def our_agent_polls_until_it_is_approved_and_confirms(s):
     same(intents(h, s.agent_id), [("cmp", s.agent.key_sha256())], "one certificate, for the agent's key")
     [line] = h.certificates(s.agent_id)
     same((line["serial"], line["revoked"]), (s.agent.serial_number(), None), "inventory")
+    s.given.add(s.agent.serial_number())
 
 
 # R44, I7
@@ -31,6 +32,7 @@ def our_agent_updates_its_key_and_shows_the_new_certificate(s):
     same([protocol for protocol, _ in intents(s.hospital, s.agent_id)], ["cmp", "cmp"], "protocols")
     seen = [e["serial"] for e in s.hospital.events(s.agent_id) if e["event"] == "certificate_seen"]
     check(s.agent.serial_number() in seen, f"the use of the new one was not noted: {seen}")
+    s.given.add(s.agent.serial_number())
 
 
 # R40

@@ -19,6 +19,7 @@ mod message;
 mod order;
 mod resources;
 mod single;
+mod wish;
 
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -27,9 +28,10 @@ pub use challenge::{Proof, ToProve};
 pub use error::ClientError;
 pub use key::AccountKey;
 pub use message::{Answer, MAX_ANSWER_BODY, Outgoing};
-pub use order::{Issued, Next, Ordering, Wish};
+pub use order::Ordering;
 pub use resources::{Directory, RenewalWindow, ServerProblem};
 pub use single::{RenewalQuery, Revoking, Told};
+pub use wish::{Issued, Next, Wish};
 
 use super::renewal::CertId;
 use message::Signer;

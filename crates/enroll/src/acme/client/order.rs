@@ -6,65 +6,23 @@
 use std::collections::BTreeSet;
 
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::certificate::{Certificate, chain_from_pem};
+use lanyard_pki::certificate::chain_from_pem;
 use lanyard_pki::csr;
 use serde_json::{Value, json};
 
 use super::challenge::{Proof, ToProve};
 use super::error::ClientError;
-use super::message::{Answer, Outgoing};
+use super::message::Answer;
 use super::resources::{AuthorizationView, ChallengeView, OrderView, ServerProblem, Status, same_origin};
+use super::wish::{Issued, Next, Wish};
 use super::{Call, Client, Heard, Place};
 use crate::acme::base64url::encode;
-use crate::acme::challenge::{ChallengeKind, key_authorization};
+use crate::acme::challenge::key_authorization;
 use crate::acme::identifier::Identifier;
 use crate::acme::payload::MAX_IDENTIFIERS;
-use crate::acme::renewal::CertId;
 
 /// Each authorization is answered once, and again where an answer was lost; more is a server that leads in circles.
 const MAX_ANSWERED: usize = 4 * MAX_IDENTIFIERS;
-
-/// What is ordered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
-    /// For what.
-    pub identifiers: Vec<Identifier>,
-    /// The profile, the server's choice without.
-    pub profile: Option<String>,
-    /// The certificate that this one takes the place of (RFC 9773 5).
-    pub replaces: Option<CertId>,
-    /// The challenges that the caller can answer, the best first.
-    pub challenges: Vec<ChallengeKind>,
-}
-
-/// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// Send this, and give the answer to [`Ordering::hear`].
-    Send(Outgoing),
-    /// Come again then.
-    Wait {
-        /// When.
-        until: Timestamp,
-        /// What is waited for.
-        why: String,
-    },
-    /// Make ready what this challenge wants, then [`Ordering::prove`].
-    Prove(Box<ToProve>),
-    /// Every identifier is proven: make the certificate request, then [`Ordering::finalize`].
-    Finalize,
-    /// Here it is.
-    Done(Box<Issued>),
-}
-
-/// A certificate for the key that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issued {
-    /// It.
-    pub certificate: Certificate,
-    /// What came along for its path, in the server's order.
-    pub issuers: Vec<Certificate>,
-}
 
 /// An order under way.
 #[derive(Debug)]
@@ -472,20 +430,4 @@ fn not_proven(view: &AuthorizationView, challenge: Option<&ChallengeView>) -> Cl
     let unsaid = ServerProblem { status: 0, code: String::new(), detail: String::new() };
     let problem = challenge.and_then(|c| c.error.clone()).unwrap_or(unsaid);
     ClientError::NotProven { identifier: view.identifier.to_string(), problem }
-}
-
-impl Wish {
-    fn payload(&self) -> Value {
-        let identifiers: Vec<Value> = self.identifiers.iter().map(Identifier::to_json).collect();
-        let mut payload = json!({ "identifiers": identifiers });
-        if let Some(fields) = payload.as_object_mut() {
-            if let Some(profile) = &self.profile {
-                fields.insert("profile".to_owned(), json!(profile));
-            }
-            if let Some(replaces) = &self.replaces {
-                fields.insert("replaces".to_owned(), json!(replaces.to_string()));
-            }
-        }
-        payload
-    }
 }
