@@ -115,6 +115,14 @@ impl AgentError {
         }
     }
 
+    /// The code of its refusal, if the control plane gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            AgentError::Call(CallError::Refused(problem)) => Some(problem.code()),
+            _ => None,
+        }
+    }
+
     /// Whether the control plane said no.
     pub fn is_refusal(&self) -> bool {
         // An alert is the other side's no to our certificate; other TLS errors are our no to theirs.

@@ -33,12 +33,22 @@ struct Plan {
     failed: Option<Step>,
     /// Of the certificate that `renew_at` was drawn for.
     generation: u64,
+    /// The certificate proves nothing any more: the hardware must speak again.
+    anew: bool,
 }
 
 impl Plan {
     /// At a start: attest now, because much may have changed while the agent was off.
     fn new(now: Timestamp) -> Self {
-        Self { attest_at: now, renew_at: now, hold_until: now, failures: 0, failed: None, generation: 0 }
+        Self {
+            attest_at: now,
+            renew_at: now,
+            hold_until: now,
+            failures: 0,
+            failed: None,
+            generation: 0,
+            anew: false,
+        }
     }
 
     /// Draws the time of renewal once for each certificate.
@@ -53,7 +63,7 @@ impl Plan {
     fn next(&self, identity: Option<&Identity>, now: Timestamp) -> (Step, Timestamp) {
         let (step, at) = match identity {
             None => (Step::Enroll, self.hold_until),
-            Some(i) if i.not_after <= now => (Step::Enroll, self.hold_until),
+            Some(i) if i.not_after <= now || self.anew => (Step::Enroll, self.hold_until),
             // A renewal that fails must not keep the device from proving its state.
             Some(_) if self.failed == Some(Step::Renew) && self.attest_at <= now => {
                 (Step::Attest, self.attest_at)
@@ -69,6 +79,8 @@ impl Plan {
         (self.failures, self.failed) = (0, None);
         self.hold_until = now;
         self.attest_at = after(now, pace::about(standing.next_in_seconds.max(1), r));
+        // The control plane spreads its fleet: no jitter of ours on top.
+        self.renew_at = standing.renew_at.map_or(self.renew_at, |told| told.min(self.renew_at));
     }
 
     fn fell_short(&mut self, step: Step, reaction: Reaction, pace_seconds: u32, now: Timestamp, r: Fraction) {
@@ -129,10 +141,12 @@ impl Agent {
         let (now, r) = (self.parts.clock.now(), Fraction::fresh());
         match outcome {
             Ok(standing) => {
+                plan.anew &= step != Step::Enroll;
                 plan.succeeded(&standing, now, r);
                 self.parts.status.send_modify(|status| status.fault = None);
             }
             Err(error) => {
+                plan.anew |= error.code() == Some("issuer_compromised");
                 let reaction = error.reaction();
                 let told = self.parts.status.borrow().standing.as_ref().map(|s| s.next_in_seconds);
                 plan.fell_short(step, reaction, told.unwrap_or(UNTOLD_SECONDS).max(1), now, r);

@@ -219,6 +219,11 @@ impl<J: Journal> Control<J> {
         match status(&self.world(), ca.certificate().subject_der(), &serial)? {
             Status::Unknown => None,
             Status::Revoked(_) => Some(at_once),
+            Status::Good(_) if ca.state == AuthorityState::Compromised => {
+                // In the order of risk; asked again within the hour, because the next step may follow.
+                let turn = self.world().turn_of(&serial).unwrap_or(now);
+                Some(RenewalInfo { retry_after_seconds: 3_600, ..told(turn.plus_seconds(-60), 120) })
+            }
             Status::Good(_) if ca.state != AuthorityState::Active => Some(at_once),
             Status::Good(entry) => {
                 let life = entry.not_after.seconds_since(entry.not_before).max(1);

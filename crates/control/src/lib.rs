@@ -10,6 +10,7 @@ pub mod appraise;
 pub mod authority;
 pub mod carry_out;
 pub mod certify;
+pub mod compromise;
 pub mod digest;
 pub mod enroll;
 pub mod evidence;

@@ -5,6 +5,7 @@
 
 use lanyard_domain::event::{Event, RevocationReason};
 use lanyard_domain::time::Timestamp;
+use lanyard_pki::authority::Issuer;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::crl::shard::Place;
 use lanyard_pki::crl::{self, Contents, Kind, Scope, SignedCrl};
@@ -18,6 +19,7 @@ use crate::digest::random;
 use crate::inventory::{Revoked, Status};
 use crate::journal::Journal;
 use crate::plane::{Control, ControlError};
+use crate::world::World;
 
 /// From thisUpdate to nextUpdate: a relying party that cannot reach us for a night goes on with the list it has.
 const LIST_SECONDS: i64 = 24 * 3_600;
@@ -28,6 +30,9 @@ impl<J: Journal> Control<J> {
     /// The list at this place as of now, signed. `None`: no such authority, another number of shards, or we serve no lists.
     pub fn revocation_list(&self, place: &Place, now: Timestamp) -> Result<Option<SignedCrl>, ControlError> {
         let issuers = self.authority.issuers();
+        if let Some(root) = issuers.roots().iter().find(|r| r.subject_key_id() == Some(place.ca_key_id())) {
+            return self.root_list(root, place, now);
+        }
         let ca =
             issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(place.ca_key_id()));
         let (Some(ca), Some(uris)) = (ca, self.authority.installation.revocation.as_ref()) else {
@@ -68,6 +73,43 @@ impl<J: Journal> Control<J> {
             .sign(self.authority.keys.as_ref())
             .map(Some)
             .map_err(|e| ControlError::Unavailable(format!("the signing key of `{}`: {e}", ca.name)))
+    }
+
+    /// The list of a root: authorities below it that were revoked. One list, for there are few.
+    fn root_list(
+        &self,
+        root: &Certificate,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Option<SignedCrl>, ControlError> {
+        if place.shards().count() != 1 {
+            return Ok(None);
+        }
+        let (name, at, entries) = {
+            let world = self.world();
+            let known = world.authorities.iter().find(|a| a.certificate == root.der().as_ref());
+            let Some(known) = known else { return Ok(None) };
+            (known.name.clone(), known.keys, revoked_below(&world, root))
+        };
+        let away =
+            |e: String| ControlError::Unavailable(format!("the list of root `{name}` needs its key: {e}"));
+        let keys = self.authority.keys.as_ref();
+        let label: KeyLabel = name.parse().map_err(|e| ControlError::malformed("authority", e))?;
+        keys.place(&label, at);
+        let store = keys.ready(at).and_then(|()| keys.of(at)).map_err(|e| away(e.to_string()))?;
+        let issuer = Issuer::new(root.clone(), label, store).map_err(|e| away(e.to_string()))?;
+        let this_update = Timestamp::from_seconds(now.as_seconds() - BACKDATE_SECONDS);
+        let contents = Contents {
+            number: u64::try_from(now.as_micros()).unwrap_or_default(),
+            scope: &Scope::All,
+            kind: &Kind::Complete { freshest: None },
+            this_update,
+            next_update: this_update.plus_seconds(LIST_SECONDS),
+            entries: &entries,
+        };
+        let bug = |e: String| ControlError::Bug(format!("the revocation list of root `{name}`: {e}"));
+        let prepared = crl::prepare(&issuer, &contents).map_err(|e| bug(e.to_string()))?;
+        prepared.sign(keys).map(Some).map_err(|e| away(e.to_string()))
     }
 
     /// What is known of a serial number of the authority with this subject name (DER).
@@ -143,6 +185,25 @@ impl<J: Journal> Control<J> {
 fn responder_label(authority: &str) -> Result<KeyLabel, ControlError> {
     let label: String = format!("ocsp-{authority}").chars().take(64).collect();
     label.parse().map_err(|e| ControlError::malformed("authority", e))
+}
+
+/// Authorities by this root whose compromise has come to its end.
+fn revoked_below(world: &World, root: &Certificate) -> Vec<crl::Entry> {
+    let mut entries: Vec<crl::Entry> = world
+        .compromises
+        .iter()
+        .filter_map(|compromise| {
+            let at = compromise.ended?;
+            let known = world.authorities.iter().find(|a| a.name == compromise.name)?;
+            let certificate = Certificate::parse(&known.certificate).ok()?;
+            (certificate.issuer_der() == root.subject_der()).then(|| crl::Entry {
+                serial: certificate.serial(),
+                revocation: Revocation { at, reason: Reason::CaCompromise },
+            })
+        })
+        .collect();
+    entries.sort_unstable_by_key(|entry| entry.serial);
+    entries
 }
 
 fn said(revoked: &Revoked) -> Revocation {

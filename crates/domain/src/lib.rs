@@ -10,6 +10,7 @@
 pub mod access;
 pub mod application;
 pub mod authority;
+pub mod compromise;
 pub mod credential;
 pub mod device;
 pub mod endorsement;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ApplicationRecord;
 use crate::authority::{AuthorityPurpose, KeyStore};
+use crate::compromise::CompromisePlan;
 use crate::endorsement::EndorsementUse;
 use crate::event::RevocationReason;
 use crate::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
@@ -203,6 +204,24 @@ pub enum Action {
     RetireAuthority {
         /// Which.
         name: String,
+    },
+    /// Say that the key of an authority is, or may be, in other hands, and what shall become of its certificates.
+    DeclareCompromise {
+        /// Which.
+        name: String,
+        /// The active authority that issues in its place.
+        successor: String,
+        /// How.
+        plan: CompromisePlan,
+    },
+    /// Set in force what another person declared, in the same words.
+    ConfirmCompromise {
+        /// Which.
+        name: String,
+        /// The active authority that issues in its place.
+        successor: String,
+        /// How.
+        plan: CompromisePlan,
     },
     /// Propose a certificate profile.
     ProposeProfile {

@@ -307,6 +307,8 @@ fn tell(
                 }
                 return;
             }
+            // Whoever has a view takes it anew, which costs a moment and forgets nothing.
+            Touched::Everyone => return feeds.end_all(),
             Touched::Nothing => return,
         };
         let now = clock.now();

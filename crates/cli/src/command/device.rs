@@ -272,6 +272,10 @@ async fn register(
 pub struct Span(i64);
 
 impl Span {
+    pub(super) fn seconds(self) -> i64 {
+        self.0
+    }
+
     /// The moment that lies so far ahead.
     pub(super) fn ahead_of_now(self) -> Timestamp {
         lanyard_api::clock::Clock::system().now().plus_seconds(self.0)

@@ -5,6 +5,7 @@ pub mod application;
 pub mod ca;
 pub mod cert;
 pub mod completions;
+pub mod compromise;
 pub mod device;
 pub mod endorsement;
 pub mod enroll;

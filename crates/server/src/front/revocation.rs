@@ -306,7 +306,8 @@ async fn authority(Shared(state): Shared<State>, Path(file): Path<String>) -> Re
 
 /// Issuers and roots of every generation that is trusted.
 fn trusted(issuers: &lanyard_control::authority::Issuers) -> impl Iterator<Item = &Certificate> {
-    issuers.issuing().iter().map(|i| i.certificate()).chain(issuers.roots())
+    let counts = issuers.issuing().iter().filter(|i| !i.distrusted);
+    counts.map(|i| i.certificate()).chain(issuers.roots())
 }
 
 async fn bundle_pem(Shared(state): Shared<State>) -> Response {
@@ -323,7 +324,11 @@ async fn bundle_pkcs7(Shared(state): Shared<State>) -> Response {
 /// SPIFFE Trust Domain and Bundle 4: roots only, as JWKs that carry the certificate.
 async fn bundle_spiffe(Shared(state): Shared<State>) -> Response {
     let issuers = state.control.authority.issuers();
-    let sequence = state.control.world().authorities.len();
+    let sequence = {
+        let world = state.control.world();
+        let ended = world.compromises.iter().filter(|c| c.is_distrusted()).count();
+        world.authorities.len() + ended
+    };
     let keys: Vec<serde_json::Value> = issuers.roots().iter().filter_map(jwk).collect();
     let bundle = serde_json::json!({
         "keys": keys,

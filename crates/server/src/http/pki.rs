@@ -243,7 +243,7 @@ fn authority(
         not_after: of.map(Certificate::not_after),
         sha256: of.map(thumbprint),
         live: match state {
-            AuthorityState::Retired | AuthorityState::Planned => 0,
+            AuthorityState::Retired | AuthorityState::Revoked | AuthorityState::Planned => 0,
             _ => index.map_or(0, |index| world.inventory.live(index, now)),
         },
         certificate_pem: of.map(Certificate::to_pem).unwrap_or_default(),

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod authorities;
+mod compromise;
 mod crash;
 mod enrollment;
 mod gateways;

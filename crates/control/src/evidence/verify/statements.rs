@@ -173,6 +173,14 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
         ) => (name, purpose, site, keys) == (n, p, s, k),
         (Event::AuthorityActivated { name, .. }, Action::ActivateAuthority { name: n })
         | (Event::AuthorityRetired { name, .. }, Action::RetireAuthority { name: n }) => name == n,
+        (
+            Event::AuthorityCompromiseDeclared { name, successor, plan, .. },
+            Action::DeclareCompromise { name: n, successor: s, plan: p },
+        )
+        | (
+            Event::AuthorityCompromiseConfirmed { name, successor, plan, .. },
+            Action::ConfirmCompromise { name: n, successor: s, plan: p },
+        ) => (name, successor, plan) == (n, s, p),
         (Event::ProfileProposed { text, .. }, Action::ProposeProfile { text: t }) => text == t,
         (
             Event::ProfileApproved { name, text_sha256, .. },
@@ -230,6 +238,8 @@ fn needed(event: &Event) -> &[Role] {
         | Event::GatewayRemoved { .. }
         | Event::AuthorityPlanned { .. }
         | Event::AuthorityActivated { .. }
+        | Event::AuthorityCompromiseDeclared { .. }
+        | Event::AuthorityCompromiseConfirmed { .. }
         | Event::AuthorityRetired { .. } => &[Role::Security, Role::Admin],
         Event::EvidenceExported { .. } => &Role::ALL,
         _ => &[Role::Security, Role::Biomedical],
