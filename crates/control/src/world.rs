@@ -13,6 +13,7 @@ use lanyard_domain::event::{Event, RevocationReason, StreamKind};
 use lanyard_domain::id::{
     ApplicationId, DeviceId, GatewayId, IssuanceId, OperatorId, ReleaseId, SecretId, StreamId,
 };
+use lanyard_domain::maintenance::Window;
 use lanyard_domain::operator::Operator;
 use lanyard_domain::release::{Release, ReleaseState};
 use lanyard_domain::text::Digest;
@@ -205,6 +206,8 @@ pub struct World {
     pub responders: HashMap<String, Vec<u8>>,
     /// Certificate profiles by name.
     pub profiles: BTreeMap<String, KnownProfile>,
+    /// Maintenance windows by site.
+    pub maintenance: BTreeMap<String, Vec<Window>>,
     /// Compromises of authorities, oldest first.
     pub compromises: Vec<Compromise>,
     /// Certificates that have not ended.
@@ -572,6 +575,12 @@ impl World {
                 if let Some(known) = self.profiles.get_mut(name) {
                     known.active = known.proposed.take().map(|(text, _)| text).or(known.active.take());
                 }
+            }
+            Some(Event::MaintenanceSet { site, windows, .. }) if windows.is_empty() => {
+                self.maintenance.remove(site);
+            }
+            Some(Event::MaintenanceSet { site, windows, .. }) => {
+                self.maintenance.insert(site.clone(), windows.clone());
             }
             Some(Event::AuthorityPlanned { name, purpose, site, keys, .. }) => {
                 self.authorities.push(KnownAuthority {

@@ -11,6 +11,7 @@ use crate::authority::{AuthorityPurpose, KeyStore};
 use crate::compromise::CompromisePlan;
 use crate::endorsement::EndorsementUse;
 use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId, SecretId};
+use crate::maintenance::Window;
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -452,6 +453,8 @@ pub enum Event {
     },
     /// Nothing by a compromised authority is in use any more; its own certificate is revoked, and all that is left of it.
     AuthorityRevoked { name: String, serial: String },
+    /// From here on these are a site's maintenance windows.
+    MaintenanceSet { site: String, windows: Vec<Window>, statement: SignedStatement },
     /// A maker's endorsement authority was accepted.
     EndorsementAdded {
         certificate: Blob,
@@ -599,6 +602,7 @@ impl Event {
             Event::AuthorityCompromiseDeclared { .. } => 116,
             Event::AuthorityCompromiseConfirmed { .. } => 117,
             Event::AuthorityRevoked { .. } => 118,
+            Event::MaintenanceSet { .. } => 119,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }
@@ -629,6 +633,7 @@ impl Event {
             | Event::AuthorityActivated { statement, .. }
             | Event::AuthorityRetired { statement, .. }
             | Event::AuthorityCompromiseDeclared { statement, .. }
+            | Event::MaintenanceSet { statement, .. }
             | Event::AuthorityCompromiseConfirmed { statement, .. }
             | Event::ProfileProposed { statement, .. }
             | Event::ProfileApproved { statement, .. }

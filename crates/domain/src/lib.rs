@@ -16,6 +16,7 @@ pub mod device;
 pub mod endorsement;
 pub mod event;
 pub mod id;
+pub mod maintenance;
 pub mod operator;
 pub mod record;
 pub mod release;

@@ -9,6 +9,7 @@ use crate::compromise::CompromisePlan;
 use crate::endorsement::EndorsementUse;
 use crate::event::RevocationReason;
 use crate::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
+use crate::maintenance::Window;
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -222,6 +223,13 @@ pub enum Action {
         successor: String,
         /// How.
         plan: CompromisePlan,
+    },
+    /// Say when certificates of a site's devices may be replaced.
+    SetMaintenance {
+        /// Which site.
+        site: String,
+        /// Its windows; none to have none.
+        windows: Vec<Window>,
     },
     /// Propose a certificate profile.
     ProposeProfile {

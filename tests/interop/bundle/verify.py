@@ -567,6 +567,7 @@ KINDS = {
     116: "authority_compromise_declared name successor plan statement",
     117: "authority_compromise_confirmed name successor plan statement",
     118: "authority_revoked name serial",
+    119: "maintenance_set site windows statement",
     120: "access_decided decision gateway device certificate_sha256 path interaction allowed verdict "
          "reasons policy evidence_pos evidence_sha256 firmware model heard_pos request_sha256 "
          "forwarded_sha256",
@@ -615,7 +616,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 28, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (100, 113, SYSTEM), (116, 118, SYSTEM), (120, 121, DEVICE)):
+                                (100, 113, SYSTEM), (116, 119, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -837,6 +838,7 @@ def decides(line, action, roles):
         "authority_retired": ("retire_authority", None, ["name"], ["security", "admin"]),
         "authority_compromise_declared": ("declare_compromise", None, ["name", "successor", "plan"], ["security", "admin"]),
         "authority_compromise_confirmed": ("confirm_compromise", None, ["name", "successor", "plan"], ["security", "admin"]),
+        "maintenance_set": ("set_maintenance", None, ["site", "windows"], ["biomedical", "admin"]),
         "application_registered": ("register_application", "application", ["record"], ["registrar", "security", "admin"]),
         "application_approved": ("approve_application", "application", [], ["security"]),
         "application_removed": ("remove_application", "application", [], ["security", "admin"]),

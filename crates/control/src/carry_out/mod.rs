@@ -11,6 +11,7 @@ mod endorsements;
 mod erasure;
 mod exports;
 mod gateways;
+mod maintenance;
 mod operators;
 mod profiles;
 mod releases;
@@ -166,6 +167,9 @@ impl<J: Journal> Control<J> {
             }
             Action::ConfirmCompromise { name, successor, plan } => {
                 self.confirm_compromise(accepted, (name, successor), plan, now).await
+            }
+            Action::SetMaintenance { site, windows } => {
+                self.set_maintenance(accepted, site, windows, now).await
             }
             Action::ProposeProfile { text } => self.propose_profile(accepted, text, now).await,
             Action::ApproveProfile { name, text_sha256 } => {

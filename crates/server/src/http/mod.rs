@@ -55,6 +55,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/files/challenge", post(files::challenge))
         .route("/v1/files/look", post(files::look))
         .route("/v1/files/request", post(files::request))
+        .route("/v1/sites", get(pki::sites))
         .route("/v1/compromises", get(compromise::compromises))
         .route("/v1/evidence/claim", post(evidence::claim))
         .route("/v1/evidence/bundle", post(evidence::bundle))

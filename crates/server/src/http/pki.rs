@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Query, State as Shared};
 use lanyard_api::pki::{
     ApplicationLine, AuthorityLine, InventoryLine, LateLine, ProfileLine, RenewalReport, RevokedLine,
+    SiteLine,
 };
 use lanyard_control::authority::{KeyTrouble, thumbprint};
 use lanyard_control::digest::sha256;
@@ -213,6 +214,14 @@ pub async fn renewals(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<
         due: found.due,
         late: found.late.into_iter().filter_map(named).collect(),
     })
+}
+
+/// `GET /v1/sites`.
+pub async fn sites(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<SiteLine>> {
+    let world = state.control.world();
+    let line =
+        |(site, windows): (&String, &Vec<_>)| SiteLine { site: site.clone(), windows: windows.clone() };
+    Json(world.maintenance.iter().map(line).collect())
 }
 
 /// `GET /v1/authorities`.

@@ -11,6 +11,7 @@ mod gateways;
 mod hardware;
 mod hospital;
 mod keys_away;
+mod maintenance;
 mod offline;
 mod operators;
 mod restart;

@@ -158,6 +158,7 @@ fn one_of_each() -> BTreeMap<String, u16> {
             plan,
             statement: statement.clone(),
         },
+        Event::MaintenanceSet { site: String::new(), windows: vec![], statement: statement.clone() },
         Event::AuthorityRevoked { name: String::new(), serial: String::new() },
         Event::GatewayCertified {
             serial: String::new(),

@@ -181,6 +181,9 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Event::AuthorityCompromiseConfirmed { name, successor, plan, .. },
             Action::ConfirmCompromise { name: n, successor: s, plan: p },
         ) => (name, successor, plan) == (n, s, p),
+        (Event::MaintenanceSet { site, windows, .. }, Action::SetMaintenance { site: s, windows: w }) => {
+            (site, windows) == (s, w)
+        }
         (Event::ProfileProposed { text, .. }, Action::ProposeProfile { text: t }) => text == t,
         (
             Event::ProfileApproved { name, text_sha256, .. },
@@ -228,6 +231,7 @@ fn needed(event: &Event) -> &[Role] {
         Event::ApplicationRegistered { .. } => &[Role::Registrar, Role::Security, Role::Admin],
         Event::ProfileProposed { .. } => &[Role::Registrar, Role::Security, Role::Admin],
         Event::ApplicationApproved { .. } | Event::ProfileApproved { .. } => &[Role::Security],
+        Event::MaintenanceSet { .. } => &[Role::Biomedical, Role::Admin],
         Event::ApplicationRemoved { .. } => &[Role::Security, Role::Admin],
         Event::DeviceApproved { role, .. } => std::slice::from_ref(role),
         Event::OperatorAdded { .. }
