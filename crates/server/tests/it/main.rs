@@ -7,6 +7,7 @@ mod authorities;
 mod compromise;
 mod crash;
 mod enrollment;
+mod felt;
 mod gateways;
 mod hardware;
 mod hospital;
