@@ -16,3 +16,4 @@ mod maintenance;
 mod offline;
 mod operators;
 mod restart;
+mod rotation;
