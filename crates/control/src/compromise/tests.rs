@@ -2,7 +2,7 @@
 //! assertion also holds for a start after a kill.
 
 use lanyard_domain::application::ApplicationRecord;
-use lanyard_domain::authority::AuthorityPurpose;
+use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::compromise::Deadlines;
 use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::{IssuanceId, SecretId};
@@ -73,12 +73,14 @@ impl Fleet {
                 name: name.to_owned(),
                 purpose: AuthorityPurpose::Devices,
                 site: None,
+                keys: KeyStore::Sealed,
                 statement: statement(),
             });
             fleet.system(Event::AuthorityCreated {
                 name: name.to_owned(),
                 certificate_sha256: Digest(certificate.thumbprint()),
                 certificate: Blob(certificate.der().to_vec()),
+                keys: KeyStore::Sealed,
             });
             fleet.system(Event::AuthorityActivated { name: name.to_owned(), statement: statement() });
         }

@@ -146,7 +146,7 @@ impl<'a> EstDevice<'a> {
     fn listed(&self, certificate: &Certificate) -> bool {
         let control = &self.hospital.running.state.control;
         let issuers = control.authority.issuers();
-        let issuer = issuers.of(certificate).unwrap().issuer.certificate().clone();
+        let issuer = issuers.of(certificate).unwrap().certificate().clone();
         let shards = Shards::new(32).unwrap();
         let place = Place::of(issuer.subject_key_id().unwrap(), shards, &certificate.serial());
         let list = control.revocation_list(&place, self.hospital.clock.now()).unwrap().unwrap();
