@@ -23,6 +23,10 @@ use crate::world::World;
 
 /// From thisUpdate to nextUpdate: a relying party that cannot reach us for a night goes on with the list it has.
 const LIST_SECONDS: i64 = 24 * 3_600;
+/// Differences are there to be fresh: whoever keeps one keeps it for an hour.
+const DELTA_SECONDS: i64 = 3_600;
+/// Differences go back so far behind the list that they count from: an event that was under way when that was made.
+const DELTA_OVERLAP_SECONDS: i64 = 300;
 /// Before now, for relying parties whose clocks are late; as certificates.
 const BACKDATE_SECONDS: i64 = 300;
 
@@ -33,6 +37,27 @@ impl<J: Journal> Control<J> {
         if let Some(root) = issuers.roots().iter().find(|r| r.subject_key_id() == Some(place.ca_key_id())) {
             return self.root_list(root, place, now);
         }
+        self.shard(place, None, now)
+    }
+
+    /// What was revoked since the complete list with this number was made (RFC 5280 5.2.4). `None` as above, and where the
+    /// complete list is so short that no difference of it is served.
+    pub fn delta_list(
+        &self,
+        place: &Place,
+        since: (u64, Timestamp),
+        now: Timestamp,
+    ) -> Result<Option<SignedCrl>, ControlError> {
+        self.shard(place, Some(since), now)
+    }
+
+    fn shard(
+        &self,
+        place: &Place,
+        since: Option<(u64, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<Option<SignedCrl>, ControlError> {
+        let issuers = self.authority.issuers();
         let ca =
             issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(place.ca_key_id()));
         let (Some(ca), Some(uris)) = (ca, self.authority.installation.revocation.as_ref()) else {
@@ -42,20 +67,21 @@ impl<J: Journal> Control<J> {
             return Ok(None);
         }
         let bug = |e: String| ControlError::Bug(format!("a revocation list of `{}`: {e}", ca.name));
-        let entries = {
-            let world = self.world();
-            let index = world.inventory.issuer(ca.certificate().subject_der());
-            let of_it = index.map(|index| world.inventory.revoked_by(index));
-            let entry = |(serial, revoked): (&Serial, &Revoked)| crl::Entry {
-                serial: *serial,
-                revocation: said(revoked),
-            };
-            of_it
-                .into_iter()
-                .flatten()
-                .filter(|(serial, _)| place.holds(serial))
-                .map(entry)
-                .collect::<Vec<_>>()
+        let mut entries = revoked_at(&self.world(), ca.certificate(), place);
+        let has_delta = uris.has_delta(entries.len());
+        let kind = match since {
+            None if has_delta => {
+                Kind::Complete { freshest: Some(uris.delta(place).map_err(|e| bug(e.to_string()))?) }
+            }
+            None => Kind::Complete { freshest: None },
+            Some(_) if !has_delta => return Ok(None),
+            Some((base, made)) => {
+                // What the complete list had already may stand in the difference too; what was recorded while it was being made
+                // must.
+                let from = made.plus_seconds(-DELTA_OVERLAP_SECONDS);
+                entries.retain(|entry| entry.revocation.at >= from);
+                Kind::Delta { base }
+            }
         };
         // Whole seconds stand in the list; the number must grow with each list, also within one second.
         let scope = Scope::Users(uris.crl(place).map_err(|e| bug(e.to_string()))?);
@@ -63,9 +89,12 @@ impl<J: Journal> Control<J> {
         let contents = Contents {
             number: u64::try_from(now.as_micros()).unwrap_or_default(),
             scope: &scope,
-            kind: &Kind::Complete { freshest: None },
+            kind: &kind,
             this_update,
-            next_update: this_update.plus_seconds(LIST_SECONDS),
+            next_update: this_update.plus_seconds(match kind {
+                Kind::Complete { .. } => LIST_SECONDS,
+                Kind::Delta { .. } => DELTA_SECONDS,
+            }),
             entries: &entries,
         };
         let prepared = crl::prepare(ca.issuer()?, &contents).map_err(|e| bug(e.to_string()))?;
@@ -185,6 +214,15 @@ impl<J: Journal> Control<J> {
 fn responder_label(authority: &str) -> Result<KeyLabel, ControlError> {
     let label: String = format!("ocsp-{authority}").chars().take(64).collect();
     label.parse().map_err(|e| ControlError::malformed("authority", e))
+}
+
+/// What stands in the list at this place.
+fn revoked_at(world: &World, ca: &Certificate, place: &Place) -> Vec<crl::Entry> {
+    let index = world.inventory.issuer(ca.subject_der());
+    let of_it = index.map(|index| world.inventory.revoked_by(index));
+    let entry =
+        |(serial, revoked): (&Serial, &Revoked)| crl::Entry { serial: *serial, revocation: said(revoked) };
+    of_it.into_iter().flatten().filter(|(serial, _)| place.holds(serial)).map(entry).collect()
 }
 
 /// Authorities by this root whose compromise has come to its end.

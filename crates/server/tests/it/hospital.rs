@@ -67,6 +67,7 @@ pub async fn start_with(dir: &Path, clock: &Clock, keys: KeyPlaces) -> Running {
             http_listen: Some("127.0.0.1:0".parse().unwrap()),
             names: vec!["127.0.0.1".into(), "localhost".into()],
             http_url: Some("http://pki.lanyard.test".into()),
+            delta_entries: 1,
             acme_challenges: vec!["device-attest-01".into()],
             http01_port: 80,
             scep_algorithms: Algorithms::Current,

@@ -6,6 +6,7 @@
 mod authorities;
 mod compromise;
 mod crash;
+mod deltas;
 mod enrollment;
 mod felt;
 mod gateways;

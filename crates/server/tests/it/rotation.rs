@@ -31,20 +31,20 @@ use crate::restart::until;
 const OVERLAP: i64 = 3_601;
 
 /// A device that speaks EST and keeps its keys in memory.
-struct EstDevice<'a> {
+pub struct EstDevice<'a> {
     hospital: &'a Hospital,
-    id: DeviceId,
+    pub id: DeviceId,
     keys: Arc<MemoryKeys>,
 }
 
 impl<'a> EstDevice<'a> {
-    async fn new(hospital: &'a Hospital, serial: &str, tier: Tier) -> Self {
+    pub async fn new(hospital: &'a Hospital, serial: &str, tier: Tier) -> Self {
         let id = hospital.register(DeviceRecord { tier, ..record(serial) }).await.unwrap();
         hospital.approve(id).await;
         Self { hospital, id, keys: Arc::new(MemoryKeys::default()) }
     }
 
-    fn key(&self, name: &str) -> KeyLabel {
+    pub fn key(&self, name: &str) -> KeyLabel {
         let label: KeyLabel = name.parse().unwrap();
         self.keys.generate(&label, KeyKind::P256).unwrap();
         label
@@ -101,7 +101,7 @@ impl<'a> EstDevice<'a> {
         client::read_issued(&answer, &PublicKey::parse(&spki).unwrap()).unwrap()
     }
 
-    async fn enroll(&self, key: &KeyLabel) -> Certificate {
+    pub async fn enroll(&self, key: &KeyLabel) -> Certificate {
         let secret = SecretId::from_random(lanyard_control::digest::random().unwrap());
         let expires = self.hospital.clock.now().plus_seconds(3_600);
         let action = Action::IssueSecret { device: self.id, secret, expires };
@@ -110,7 +110,7 @@ impl<'a> EstDevice<'a> {
         granted(self.ask(None, key, Some(&SecretLogin { user: self.id.to_string(), secret })).await)
     }
 
-    async fn renew(&self, shown: (&Certificate, &KeyLabel), key: &KeyLabel) -> Certificate {
+    pub async fn renew(&self, shown: (&Certificate, &KeyLabel), key: &KeyLabel) -> Certificate {
         granted(self.ask(Some(shown), key, None).await)
     }
 
