@@ -175,6 +175,14 @@ impl AgentError {
         }
     }
 
+    /// The code of its refusal, if the control plane gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            AgentError::Call(CallError::Refused(problem)) => Some(problem.code()),
+            _ => None,
+        }
+    }
+
     /// When the other side wants to be asked again, if it said so.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {

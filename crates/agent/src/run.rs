@@ -35,6 +35,8 @@ struct Plan {
     failed: Option<Step>,
     /// Of the certificate that `renew_at` was drawn for.
     generation: u64,
+    /// The certificate proves nothing any more: the hardware must speak again.
+    anew: bool,
     /// When to ask the server for its window (ACME).
     ask_at: Timestamp,
     /// The window that `renew_at` was drawn from, if the server said one.
@@ -56,6 +58,7 @@ impl Plan {
             failures: 0,
             failed: None,
             generation: 0,
+            anew: false,
             ask_at: now,
             window: None,
         }
@@ -106,7 +109,10 @@ impl Plan {
     fn next(&self, identity: Option<&Identity>, now: Timestamp) -> (Step, Timestamp) {
         let (step, at) = match identity {
             None => (Step::Enroll, self.hold_until),
-            Some(i) if i.not_after <= now && i.protocol.is_native() => (Step::Enroll, self.hold_until),
+            // Only our own protocol proves the hardware anew; the others' certificates say all they have.
+            Some(i) if self.anew || (i.not_after <= now && i.protocol.is_native()) => {
+                (Step::Enroll, self.hold_until)
+            }
             Some(i) if i.not_after <= now => (Step::Renew, self.hold_until),
             // A renewal that fails must not keep the device from proving its state.
             Some(_) if self.failed == Some(Step::Renew) && self.attest_at <= now => {
@@ -123,6 +129,8 @@ impl Plan {
         (self.failures, self.failed) = (0, None);
         self.hold_until = now;
         self.attest_at = after(now, pace::about(standing.next_in_seconds.max(1), r));
+        // The control plane spreads its fleet: no jitter of ours on top.
+        self.renew_at = standing.renew_at.map_or(self.renew_at, |told| told.min(self.renew_at));
     }
 
     fn fell_short(&mut self, step: Step, reaction: Reaction, pace_seconds: u32, now: Timestamp, r: Fraction) {
@@ -197,10 +205,12 @@ impl Agent {
         let (now, r) = (self.parts.clock.now(), Fraction::fresh());
         match outcome {
             Ok(standing) => {
+                plan.anew &= step != Step::Enroll;
                 plan.succeeded(&standing, now, r);
                 self.parts.status.send_modify(|status| status.fault = None);
             }
             Err(error) => {
+                plan.anew |= error.code() == Some("issuer_compromised");
                 let reaction = error.reaction();
                 let told = self.parts.status.borrow().standing.as_ref().map(|s| s.next_in_seconds);
                 let pace = error.retry_after_seconds().or(told).unwrap_or(UNTOLD_SECONDS).max(1);

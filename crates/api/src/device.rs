@@ -131,6 +131,9 @@ pub struct Standing {
     pub pos: u64,
     /// `durable`, `sealed` or `witnessed`.
     pub level: String,
+    /// When to renew, if earlier than was said with the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_at: Option<Timestamp>,
 }
 
 /// `POST /v1/renew`, mutual TLS: renewal always re-attests.

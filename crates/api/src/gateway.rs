@@ -82,6 +82,12 @@ pub struct Snapshot {
     pub jwks: String,
     /// Issuer of access tokens.
     pub token_issuer: String,
+    /// Names (DER) of authorities that are compromised: what they issued is to be replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compromised_issuers: Vec<Blob>,
+    /// Names (DER) of authorities of which nothing counts any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distrusted_issuers: Vec<Blob>,
     /// The site's devices.
     pub devices: Vec<DeviceView>,
 }

@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod compromise;
 pub mod device;
 pub mod exporter;
 pub mod gateway;

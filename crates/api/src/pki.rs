@@ -4,6 +4,7 @@ use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::{ApplicationId, DeviceId, OperatorId};
+use lanyard_domain::maintenance::Window;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -137,4 +138,13 @@ pub struct AuthorityLine {
     /// Why it cannot sign now, and what to do; absent when it can, and for what does not sign here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// A site's maintenance windows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteLine {
+    /// Slug.
+    pub site: String,
+    /// When its certificates may be replaced.
+    pub windows: Vec<Window>,
 }

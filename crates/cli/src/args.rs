@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     agent, application, ca, cert, completions, device, endorsement, enroll, evidence, fleet, gateway, ledger,
-    login, operator, profile, release, up, verify,
+    login, operator, profile, release, site, up, verify,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -66,6 +66,9 @@ pub enum Command {
     /// Certificate authorities: create a generation, let it issue, drain, retire.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Sites: when certificates of their devices may be replaced.
+    #[command(subcommand)]
+    Site(site::SiteCommand),
     /// Certificate profiles of device classes and applications: lint, propose, approve.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),

@@ -20,14 +20,11 @@ use crate::certify::all_registered;
 use crate::inventory::{Entry, Status};
 use crate::journal::Journal;
 use crate::plane::{Control, ControlError, Extras};
+use crate::steering::suggested;
 use crate::world::{Subject, World};
 
 /// RFC 9773 4.3: a client that asks four times a day hears of an incident the same day.
 const ASK_AGAIN_SECONDS: u32 = 6 * 3_600;
-/// Renewal is suggested at two thirds of a lifetime; spread over the next twelfth of it, so that what was issued in one night
-/// does not come back in one hour. A quarter is left then.
-const JITTER_SHARE: i64 = 12;
-
 /// What is done to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountAct {
@@ -203,8 +200,8 @@ impl<J: Journal> Control<J> {
         Ok(RevocationOutcome::Revoked)
     }
 
-    /// When to renew (RFC 9773 4.2): from two thirds of the lifetime on, at a time of its own; at once where it was revoked or
-    /// its authority is about to end. `None`: not one of ours, or ended.
+    /// When to renew (RFC 9773 4.2): at its own place in the site's maintenance window or after two thirds of the lifetime; at
+    /// once where it was revoked or its authority is about to end, at its turn where that is compromised. `None`: not one of ours, or ended.
     pub fn renewal_info(&self, id: &CertId, now: Timestamp) -> Option<RenewalInfo> {
         let issuers = self.authority.issuers();
         let ca = issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(id.key_id()))?;
@@ -219,13 +216,17 @@ impl<J: Journal> Control<J> {
         match status(&self.world(), ca.certificate().subject_der(), &serial)? {
             Status::Unknown => None,
             Status::Revoked(_) => Some(at_once),
+            Status::Good(_) if ca.state == AuthorityState::Compromised => {
+                // In the order of risk; asked again within the hour, because the next step may follow.
+                let turn = self.world().turn_of(&serial).unwrap_or(now);
+                Some(RenewalInfo { retry_after_seconds: 3_600, ..told(turn.plus_seconds(-60), 120) })
+            }
             Status::Good(_) if ca.state != AuthorityState::Active => Some(at_once),
             Status::Good(entry) => {
-                let life = entry.not_after.seconds_since(entry.not_before).max(1);
-                let spread = (life / JITTER_SHARE).max(1);
-                let random = id.serial().iter().rev().take(4).fold(0, |n, byte| n << 8 | i64::from(*byte));
-                let start = entry.not_before.plus_seconds(life * 2 / 3 + random % spread);
-                Some(told(start, spread / 2))
+                let world = self.world();
+                let windows = world.windows_of(entry.subject, entry.subject_kind);
+                let found = suggested(windows, (entry.not_before, entry.not_after), &serial);
+                Some(told(found.start, found.end.seconds_since(found.start)))
             }
         }
     }

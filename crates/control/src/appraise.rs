@@ -67,6 +67,8 @@ pub struct Standing {
     pub pos: u64,
     /// Level of that.
     pub level: &'static str,
+    /// When it is to renew, if earlier than it was told with its certificate.
+    pub renew_at: Option<Timestamp>,
 }
 
 impl<J: Journal> Control<J> {
@@ -91,6 +93,8 @@ impl<J: Journal> Control<J> {
         let world = self.world();
         let device = find(&world, id)?;
         let trust = evaluate(device, &world.releases, now);
+        let newest = device.certificates.iter().max_by_key(|c| c.not_after);
+        let renew_at = newest.and_then(|c| world.turn_of(&c.serial.parse().ok()?));
         Ok(Standing {
             trust,
             stage: device.stage.name(),
@@ -98,6 +102,7 @@ impl<J: Journal> Control<J> {
                 .unwrap_or(u32::MAX),
             pos: device.last_pos,
             level: self.journal.level(device.last_pos),
+            renew_at,
         })
     }
 

@@ -54,6 +54,8 @@ pub struct IssuingCa {
     pub site: Option<String>,
     /// Where it is in its life.
     pub state: AuthorityState,
+    /// Nothing that it signed counts any more; it still says so itself (lists, OCSP).
+    pub distrusted: bool,
     /// Where its key is.
     pub keys: KeyStore,
     certificate: Certificate,
@@ -418,6 +420,7 @@ pub(crate) struct Known {
     as_of: u64,
     authorities: Vec<(KnownAuthority, AuthorityState)>,
     profiles: Vec<String>,
+    distrusted: Vec<String>,
 }
 
 impl Known {
@@ -427,6 +430,9 @@ impl Known {
             as_of: world.system_seq,
             authorities: world.authorities.iter().map(with_state).collect(),
             profiles: world.profiles.values().filter_map(|p| p.active.clone()).collect(),
+            distrusted: (world.compromises.iter().filter(|c| c.is_distrusted()))
+                .map(|c| c.name.clone())
+                .collect(),
         }
     }
 }
@@ -440,6 +446,7 @@ fn issuers(
     let profiles = Profiles::new(known.profiles.iter().map(String::as_str), installation)?;
     let mut set =
         Issuers { as_of: known.as_of, roots: Vec::new(), issuing: Vec::new(), profiles: Arc::new(profiles) };
+    let distrusted = &known.distrusted;
     for (known, state) in &known.authorities {
         if matches!(state, AuthorityState::Retired | AuthorityState::Planned) {
             continue;
@@ -471,6 +478,7 @@ fn issuers(
             purpose: known.purpose,
             site: known.site.clone(),
             state: *state,
+            distrusted: distrusted.contains(&known.name),
             keys: known.keys,
             certificate,
             signer,

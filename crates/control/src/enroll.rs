@@ -27,6 +27,7 @@ use crate::journal::{Claim, Journal, SealedAt, Space};
 use crate::offline::Hand;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, Refused, decide_all, device_entry, find};
+use crate::steering::told_to_agent;
 
 /// How long a device has to bring the secret back: a slow TPM needs seconds for each of four commands.
 const ACTIVATION_SECONDS: i64 = 300;
@@ -373,10 +374,15 @@ impl<J: Journal> Control<J> {
     }
 
     fn issued(&self, id: DeviceId, certificate: &Certificate) -> Issued {
+        let renew_at = {
+            let world = self.world();
+            let site = world.devices.get(&id).map(|d| d.record.site.as_str()).unwrap_or_default();
+            told_to_agent(world.windows(site), certificate)
+        };
         Issued {
             device: id,
             chain_pem: self.authority.chain_pem(certificate),
-            renew_at: certificate.renew_at(),
+            renew_at,
             not_after: certificate.not_after(),
         }
     }

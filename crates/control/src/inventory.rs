@@ -107,17 +107,63 @@ impl Inventory {
     pub(crate) fn revoke(&mut self, serial: &str, reason: RevocationReason, at: Timestamp) {
         let Ok(serial) = serial.parse::<Serial>() else { return };
         let Some(entry) = self.entries.get(&serial) else { return };
+        let (issuer, not_after) = (entry.issuer, entry.not_after);
+        self.note((issuer, serial), Revoked { at, reason, not_after });
+    }
+
+    /// Revokes all that is left of an authority's, because that is compromised. Once in an authority's life; of a million some
+    /// seconds in which nothing else is folded.
+    pub(crate) fn distrust(&mut self, issuer: IssuerIndex, at: Timestamp) {
+        let of_it: Vec<(Serial, Timestamp)> = self
+            .entries
+            .iter()
+            .filter(|(serial, e)| e.issuer == issuer && !self.revoked.contains_key(&(issuer, **serial)))
+            .map(|(serial, e)| (*serial, e.not_after))
+            .collect();
+        for (serial, not_after) in of_it {
+            self.note(
+                (issuer, serial),
+                Revoked { at, reason: RevocationReason::IssuerCompromised, not_after },
+            );
+        }
+    }
+
+    /// The first reason stands: a second order cannot make an earlier theft a routine replacement.
+    fn note(&mut self, which: (IssuerIndex, Serial), revoked: Revoked) {
         self.revocations += 1;
         if self.recent.len() == MOST_RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back((entry.issuer, serial));
-        // The first reason stands: a second order cannot make an earlier theft a routine replacement.
-        self.revoked.entry((entry.issuer, serial)).or_insert(Revoked {
-            at,
-            reason,
-            not_after: entry.not_after,
-        });
+        self.recent.push_back(which);
+        self.revoked.entry(which).or_insert(revoked);
+    }
+
+    /// A certificate that has not ended long ago.
+    pub fn entry(&self, serial: &Serial) -> Option<&Entry> {
+        self.entries.get(serial)
+    }
+
+    /// Who issued it.
+    pub fn issuer_of(&self, serial: &Serial) -> Option<IssuerIndex> {
+        self.entry(serial).map(|entry| entry.issuer)
+    }
+
+    /// Whether it was revoked.
+    pub fn is_revoked(&self, serial: &Serial) -> bool {
+        self.issuer_of(serial).is_some_and(|issuer| self.revoked.contains_key(&(issuer, *serial)))
+    }
+
+    /// Certificates of an authority that have not ended and are not revoked, our own (responders, listeners) left out.
+    pub fn living(&self, issuer: IssuerIndex, now: Timestamp) -> impl Iterator<Item = &Entry> + '_ {
+        self.entries
+            .iter()
+            .filter(move |(serial, entry)| {
+                entry.issuer == issuer
+                    && entry.subject_kind != StreamKind::System as u8
+                    && entry.not_after >= now
+                    && !self.revoked.contains_key(&(issuer, **serial))
+            })
+            .map(|(_, entry)| entry)
     }
 
     /// Forgets what ended, each time the number has doubled: the cost of it is spread over what was issued since.
@@ -164,13 +210,7 @@ impl Inventory {
     /// How many of an authority's have not ended and are not revoked at `now`: what still drains. Our own (responders, listeners)
     /// do not count: they are there as long as the authority is.
     pub fn live(&self, issuer: IssuerIndex, now: Timestamp) -> usize {
-        let live = |(serial, entry): &(&Serial, &Entry)| {
-            entry.issuer == issuer
-                && entry.subject_kind != StreamKind::System as u8
-                && entry.not_after >= now
-                && !self.revoked.contains_key(&(issuer, **serial))
-        };
-        self.entries.iter().filter(live).count()
+        self.living(issuer, now).count()
     }
 
     /// What was revoked after the first `seen` revocations: issuer's name (DER) and serial number. `None` when that is longer

@@ -19,6 +19,7 @@ use crate::world::World;
 pub struct OwnNames {
     dns: Vec<String>,
     ips: Vec<IpAddr>,
+    issuer: Vec<u8>,
 }
 
 impl OwnNames {
@@ -29,7 +30,13 @@ impl OwnNames {
         {
             self.dns = certificate.dns_names().to_vec();
             self.ips = certificate.ip_addresses().to_vec();
+            self.issuer = certificate.issuer_der().to_vec();
         }
+    }
+
+    /// Whether that certificate is by the authority with this name (DER).
+    pub fn is_by(&self, issuer_der: &[u8]) -> bool {
+        self.issuer == issuer_der
     }
 }
 
@@ -203,6 +210,7 @@ mod tests {
         world.own_names = OwnNames {
             dns: vec!["lanyard.hospital.example".to_owned()],
             ips: vec!["10.0.0.1".parse().unwrap()],
+            issuer: Vec::new(),
         };
         for wish in [
             record("viewer", &["lanyard.hospital.example"], &[]),

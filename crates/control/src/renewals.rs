@@ -10,11 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use lanyard_domain::device::{Certificate, Device, Stage};
 use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::DeviceId;
+use lanyard_domain::maintenance::Window;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 
 use crate::journal::Journal;
 use crate::plane::{Control, Refused};
+use crate::steering::patience;
 
 /// Share of the lifetime after which a renewal is late, in per cent.
 const LATE_PERCENT: i64 = 80;
@@ -70,18 +72,23 @@ enum Standing {
     Ended,
 }
 
-fn standing(certificate: &Certificate, now: Timestamp) -> Standing {
+fn standing(windows: &[Window], certificate: &Certificate, now: Timestamp) -> Standing {
     let whole = certificate.not_after.seconds_since(certificate.not_before).max(1);
     let gone = now.seconds_since(certificate.not_before).saturating_mul(100);
     if now > certificate.not_after {
         Standing::Ended
-    } else if gone >= whole.saturating_mul(LATE_PERCENT) {
+    } else if gone >= whole.saturating_mul(LATE_PERCENT) && !waits(windows, certificate, now) {
         Standing::Late
     } else if gone.saturating_mul(3) >= whole.saturating_mul(200) {
         Standing::Due
     } else {
         Standing::OnTime
     }
+}
+
+/// Whether its maintenance window is still to come, or under way.
+fn waits(windows: &[Window], certificate: &Certificate, now: Timestamp) -> bool {
+    patience(windows, certificate.not_before, certificate.not_after).is_some_and(|until| now < until)
 }
 
 /// The certificate that matters: the one that ends last. None for who shall have none.
@@ -98,7 +105,7 @@ impl<J: Journal> Control<J> {
         for device in world.devices.values() {
             let Some(certificate) = watched(device) else { continue };
             found.watched += 1;
-            let ended = match standing(certificate, now) {
+            let ended = match standing(world.windows(&device.record.site), certificate, now) {
                 Standing::OnTime => {
                     found.on_time += 1;
                     continue;
@@ -125,8 +132,9 @@ impl<J: Journal> Control<J> {
     pub fn newly_late(&self, among: &[DeviceId], now: Timestamp) -> Vec<Late> {
         let world = self.world();
         let late = |id: &DeviceId| {
-            let certificate = watched(world.devices.get(id)?)?;
-            let ended = match standing(certificate, now) {
+            let device = world.devices.get(id)?;
+            let certificate = watched(device)?;
+            let ended = match standing(world.windows(&device.record.site), certificate, now) {
                 Standing::OnTime | Standing::Due => return None,
                 Standing::Late => false,
                 Standing::Ended => true,

@@ -5,6 +5,7 @@
 
 use lanyard_domain::event::{Event, RevocationReason};
 use lanyard_domain::time::Timestamp;
+use lanyard_pki::authority::Issuer;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::crl::shard::Place;
 use lanyard_pki::crl::{self, Contents, Kind, Scope, SignedCrl};
@@ -18,15 +19,44 @@ use crate::digest::random;
 use crate::inventory::{Revoked, Status};
 use crate::journal::Journal;
 use crate::plane::{Control, ControlError};
+use crate::world::World;
 
 /// From thisUpdate to nextUpdate: a relying party that cannot reach us for a night goes on with the list it has.
 const LIST_SECONDS: i64 = 24 * 3_600;
+/// Differences are there to be fresh: whoever keeps one keeps it for an hour.
+const DELTA_SECONDS: i64 = 3_600;
+/// Differences go back so far behind the list that they count from: an event that was under way when that was made.
+const DELTA_OVERLAP_SECONDS: i64 = 300;
 /// Before now, for relying parties whose clocks are late; as certificates.
 const BACKDATE_SECONDS: i64 = 300;
 
 impl<J: Journal> Control<J> {
     /// The list at this place as of now, signed. `None`: no such authority, another number of shards, or we serve no lists.
     pub fn revocation_list(&self, place: &Place, now: Timestamp) -> Result<Option<SignedCrl>, ControlError> {
+        let issuers = self.authority.issuers();
+        if let Some(root) = issuers.roots().iter().find(|r| r.subject_key_id() == Some(place.ca_key_id())) {
+            return self.root_list(root, place, now);
+        }
+        self.shard(place, None, now)
+    }
+
+    /// What was revoked since the complete list with this number was made (RFC 5280 5.2.4). `None` as above, and where the
+    /// complete list is so short that no difference of it is served.
+    pub fn delta_list(
+        &self,
+        place: &Place,
+        since: (u64, Timestamp),
+        now: Timestamp,
+    ) -> Result<Option<SignedCrl>, ControlError> {
+        self.shard(place, Some(since), now)
+    }
+
+    fn shard(
+        &self,
+        place: &Place,
+        since: Option<(u64, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<Option<SignedCrl>, ControlError> {
         let issuers = self.authority.issuers();
         let ca =
             issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(place.ca_key_id()));
@@ -37,20 +67,21 @@ impl<J: Journal> Control<J> {
             return Ok(None);
         }
         let bug = |e: String| ControlError::Bug(format!("a revocation list of `{}`: {e}", ca.name));
-        let entries = {
-            let world = self.world();
-            let index = world.inventory.issuer(ca.certificate().subject_der());
-            let of_it = index.map(|index| world.inventory.revoked_by(index));
-            let entry = |(serial, revoked): (&Serial, &Revoked)| crl::Entry {
-                serial: *serial,
-                revocation: said(revoked),
-            };
-            of_it
-                .into_iter()
-                .flatten()
-                .filter(|(serial, _)| place.holds(serial))
-                .map(entry)
-                .collect::<Vec<_>>()
+        let mut entries = revoked_at(&self.world(), ca.certificate(), place);
+        let has_delta = uris.has_delta(entries.len());
+        let kind = match since {
+            None if has_delta => {
+                Kind::Complete { freshest: Some(uris.delta(place).map_err(|e| bug(e.to_string()))?) }
+            }
+            None => Kind::Complete { freshest: None },
+            Some(_) if !has_delta => return Ok(None),
+            Some((base, made)) => {
+                // What the complete list had already may stand in the difference too; what was recorded while it was being made
+                // must.
+                let from = made.plus_seconds(-DELTA_OVERLAP_SECONDS);
+                entries.retain(|entry| entry.revocation.at >= from);
+                Kind::Delta { base }
+            }
         };
         // Whole seconds stand in the list; the number must grow with each list, also within one second.
         let scope = Scope::Users(uris.crl(place).map_err(|e| bug(e.to_string()))?);
@@ -58,9 +89,12 @@ impl<J: Journal> Control<J> {
         let contents = Contents {
             number: u64::try_from(now.as_micros()).unwrap_or_default(),
             scope: &scope,
-            kind: &Kind::Complete { freshest: None },
+            kind: &kind,
             this_update,
-            next_update: this_update.plus_seconds(LIST_SECONDS),
+            next_update: this_update.plus_seconds(match kind {
+                Kind::Complete { .. } => LIST_SECONDS,
+                Kind::Delta { .. } => DELTA_SECONDS,
+            }),
             entries: &entries,
         };
         let prepared = crl::prepare(ca.issuer()?, &contents).map_err(|e| bug(e.to_string()))?;
@@ -68,6 +102,43 @@ impl<J: Journal> Control<J> {
             .sign(self.authority.keys.as_ref())
             .map(Some)
             .map_err(|e| ControlError::Unavailable(format!("the signing key of `{}`: {e}", ca.name)))
+    }
+
+    /// The list of a root: authorities below it that were revoked. One list, for there are few.
+    fn root_list(
+        &self,
+        root: &Certificate,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Option<SignedCrl>, ControlError> {
+        if place.shards().count() != 1 {
+            return Ok(None);
+        }
+        let (name, at, entries) = {
+            let world = self.world();
+            let known = world.authorities.iter().find(|a| a.certificate == root.der().as_ref());
+            let Some(known) = known else { return Ok(None) };
+            (known.name.clone(), known.keys, revoked_below(&world, root))
+        };
+        let away =
+            |e: String| ControlError::Unavailable(format!("the list of root `{name}` needs its key: {e}"));
+        let keys = self.authority.keys.as_ref();
+        let label: KeyLabel = name.parse().map_err(|e| ControlError::malformed("authority", e))?;
+        keys.place(&label, at);
+        let store = keys.ready(at).and_then(|()| keys.of(at)).map_err(|e| away(e.to_string()))?;
+        let issuer = Issuer::new(root.clone(), label, store).map_err(|e| away(e.to_string()))?;
+        let this_update = Timestamp::from_seconds(now.as_seconds() - BACKDATE_SECONDS);
+        let contents = Contents {
+            number: u64::try_from(now.as_micros()).unwrap_or_default(),
+            scope: &Scope::All,
+            kind: &Kind::Complete { freshest: None },
+            this_update,
+            next_update: this_update.plus_seconds(LIST_SECONDS),
+            entries: &entries,
+        };
+        let bug = |e: String| ControlError::Bug(format!("the revocation list of root `{name}`: {e}"));
+        let prepared = crl::prepare(&issuer, &contents).map_err(|e| bug(e.to_string()))?;
+        prepared.sign(keys).map(Some).map_err(|e| away(e.to_string()))
     }
 
     /// What is known of a serial number of the authority with this subject name (DER).
@@ -143,6 +214,34 @@ impl<J: Journal> Control<J> {
 fn responder_label(authority: &str) -> Result<KeyLabel, ControlError> {
     let label: String = format!("ocsp-{authority}").chars().take(64).collect();
     label.parse().map_err(|e| ControlError::malformed("authority", e))
+}
+
+/// What stands in the list at this place.
+fn revoked_at(world: &World, ca: &Certificate, place: &Place) -> Vec<crl::Entry> {
+    let index = world.inventory.issuer(ca.subject_der());
+    let of_it = index.map(|index| world.inventory.revoked_by(index));
+    let entry =
+        |(serial, revoked): (&Serial, &Revoked)| crl::Entry { serial: *serial, revocation: said(revoked) };
+    of_it.into_iter().flatten().filter(|(serial, _)| place.holds(serial)).map(entry).collect()
+}
+
+/// Authorities by this root whose compromise has come to its end.
+fn revoked_below(world: &World, root: &Certificate) -> Vec<crl::Entry> {
+    let mut entries: Vec<crl::Entry> = world
+        .compromises
+        .iter()
+        .filter_map(|compromise| {
+            let at = compromise.ended?;
+            let known = world.authorities.iter().find(|a| a.name == compromise.name)?;
+            let certificate = Certificate::parse(&known.certificate).ok()?;
+            (certificate.issuer_der() == root.subject_der()).then(|| crl::Entry {
+                serial: certificate.serial(),
+                revocation: Revocation { at, reason: Reason::CaCompromise },
+            })
+        })
+        .collect();
+    entries.sort_unstable_by_key(|entry| entry.serial);
+    entries
 }
 
 fn said(revoked: &Revoked) -> Revocation {

@@ -13,6 +13,7 @@ use lanyard_domain::event::{Event, RevocationReason, StreamKind};
 use lanyard_domain::id::{
     ApplicationId, DeviceId, GatewayId, IssuanceId, OperatorId, ReleaseId, SecretId, StreamId,
 };
+use lanyard_domain::maintenance::Window;
 use lanyard_domain::operator::Operator;
 use lanyard_domain::release::{Release, ReleaseState};
 use lanyard_domain::text::Digest;
@@ -20,6 +21,7 @@ use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::{Verdict, evaluate};
 use lanyard_pki::certificate::Certificate;
 
+use crate::compromise::Compromise;
 use crate::digest::{label_key, sha256};
 use crate::inventory::Inventory;
 use crate::names::OwnNames;
@@ -204,6 +206,10 @@ pub struct World {
     pub responders: HashMap<String, Vec<u8>>,
     /// Certificate profiles by name.
     pub profiles: BTreeMap<String, KnownProfile>,
+    /// Maintenance windows by site.
+    pub maintenance: BTreeMap<String, Vec<Window>>,
+    /// Compromises of authorities, oldest first.
+    pub compromises: Vec<Compromise>,
     /// Certificates that have not ended.
     pub inventory: Inventory,
     /// Applications.
@@ -241,6 +247,8 @@ pub enum Touched {
     Release(ReleaseId),
     /// A gateway.
     Gateway(GatewayId),
+    /// So much that every view has to be taken anew.
+    Everyone,
     /// Nothing that anyone keeps a view of.
     Nothing,
 }
@@ -514,6 +522,10 @@ impl World {
                     not_after: *not_after,
                 });
             }
+            Some(Event::CertificateRevoked { serial, reason }) => {
+                gateway.certificates.retain(|c| c.serial != *serial);
+                self.inventory.revoke(serial, *reason, origin.time);
+            }
             Some(Event::GatewayRemoved { reason, .. }) => {
                 gateway.removed = true;
                 let reason = reason.unwrap_or(RevocationReason::Retired);
@@ -534,6 +546,9 @@ impl World {
         settle(&mut self.open_intents, None, event);
         if let Some(event) = event {
             self.own_names.follow(event);
+            if self.follow_compromise(origin, event) {
+                return Touched::Everyone;
+            }
         }
         match event {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
@@ -560,6 +575,12 @@ impl World {
                 if let Some(known) = self.profiles.get_mut(name) {
                     known.active = known.proposed.take().map(|(text, _)| text).or(known.active.take());
                 }
+            }
+            Some(Event::MaintenanceSet { site, windows, .. }) if windows.is_empty() => {
+                self.maintenance.remove(site);
+            }
+            Some(Event::MaintenanceSet { site, windows, .. }) => {
+                self.maintenance.insert(site.clone(), windows.clone());
             }
             Some(Event::AuthorityPlanned { name, purpose, site, keys, .. }) => {
                 self.authorities.push(KnownAuthority {
@@ -634,6 +655,12 @@ impl World {
         if of.retired {
             return AuthorityState::Retired;
         }
+        if let Some(compromise) = self.compromise_of(&of.name) {
+            return match compromise.ended {
+                Some(_) => AuthorityState::Revoked,
+                None => AuthorityState::Compromised,
+            };
+        }
         if of.certificate.is_empty() {
             return AuthorityState::Planned;
         }
@@ -644,6 +671,7 @@ impl World {
         let overtaken = self.authorities.iter().any(|other| {
             (other.purpose, &other.site) == (of.purpose, &of.site)
                 && !other.retired
+                && self.compromise_of(&other.name).is_none()
                 && other.activated.is_some_and(|later| later > activated)
         });
         if overtaken { AuthorityState::Draining } else { AuthorityState::Active }
@@ -702,7 +730,8 @@ impl World {
 
     /// The device that one of its current certificates names by thumbprint.
     pub fn holds(&self, device: DeviceId, certificate: &Digest) -> Option<&Device> {
-        self.devices.get(&device).filter(|d| d.certificates.iter().any(|c| c.sha256 == *certificate))
+        let is_it = |c: &lanyard_domain::device::Certificate| c.sha256 == *certificate && self.stands(c);
+        self.devices.get(&device).filter(|d| d.certificates.iter().any(is_it))
     }
 
     /// Devices whose last evidence matched `release`.
@@ -736,7 +765,7 @@ impl World {
             reasons: if by_time_only { Vec::new() } else { trust.reasons },
             fresh_until: trust.fresh_until,
             untrusted_after: trust.untrusted_after,
-            certificates: device.certificates.iter().map(|c| c.sha256).collect(),
+            certificates: device.certificates.iter().filter(|c| self.stands(c)).map(|c| c.sha256).collect(),
             firmware: name(evidence.and_then(|e| e.firmware)),
             ai_model: name(evidence.and_then(|e| e.model)),
             evidence_pos: evidence.map(|e| e.pos),

@@ -107,6 +107,10 @@ pub enum AuthorityState {
     Active,
     /// A newer one issues in its place; what it issued stays valid.
     Draining,
+    /// Its key is in other hands, or may be: nothing is issued, and what it issued is being replaced.
+    Compromised,
+    /// Revoked for that, and nothing of it is left.
+    Revoked,
     /// Not trusted any more.
     Retired,
 }
@@ -118,6 +122,8 @@ impl std::fmt::Display for AuthorityState {
             AuthorityState::Created => "created",
             AuthorityState::Active => "active",
             AuthorityState::Draining => "draining",
+            AuthorityState::Compromised => "compromised",
+            AuthorityState::Revoked => "revoked",
             AuthorityState::Retired => "retired",
         })
     }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ApplicationRecord;
 use crate::authority::{AuthorityPurpose, KeyStore};
+use crate::compromise::CompromisePlan;
 use crate::endorsement::EndorsementUse;
 use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId, SecretId};
+use crate::maintenance::Window;
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -435,6 +437,24 @@ pub enum Event {
     ProfileProposed { name: String, text: String, statement: SignedStatement },
     /// That text is in force.
     ProfileApproved { name: String, text_sha256: Digest, statement: SignedStatement },
+    /// A person said that an authority's key is in other hands, or may be. Nothing happens yet.
+    AuthorityCompromiseDeclared {
+        name: String,
+        successor: String,
+        plan: CompromisePlan,
+        statement: SignedStatement,
+    },
+    /// Another person set that in force: it issues nothing more, and what it issued is replaced.
+    AuthorityCompromiseConfirmed {
+        name: String,
+        successor: String,
+        plan: CompromisePlan,
+        statement: SignedStatement,
+    },
+    /// Nothing by a compromised authority is in use any more; its own certificate is revoked, and all that is left of it.
+    AuthorityRevoked { name: String, serial: String },
+    /// From here on these are a site's maintenance windows.
+    MaintenanceSet { site: String, windows: Vec<Window>, statement: SignedStatement },
     /// A maker's endorsement authority was accepted.
     EndorsementAdded {
         certificate: Blob,
@@ -579,6 +599,10 @@ impl Event {
             Event::ProfileApproved { .. } => 111,
             Event::ResponderCertified { .. } => 112,
             Event::RaCertified { .. } => 113,
+            Event::AuthorityCompromiseDeclared { .. } => 116,
+            Event::AuthorityCompromiseConfirmed { .. } => 117,
+            Event::AuthorityRevoked { .. } => 118,
+            Event::MaintenanceSet { .. } => 119,
             Event::AccessDecided(_) => 120,
             Event::AccessCompleted { .. } => 121,
         }
@@ -608,6 +632,9 @@ impl Event {
             | Event::AuthorityPlanned { statement, .. }
             | Event::AuthorityActivated { statement, .. }
             | Event::AuthorityRetired { statement, .. }
+            | Event::AuthorityCompromiseDeclared { statement, .. }
+            | Event::MaintenanceSet { statement, .. }
+            | Event::AuthorityCompromiseConfirmed { statement, .. }
             | Event::ProfileProposed { statement, .. }
             | Event::ProfileApproved { statement, .. }
             | Event::GatewayRemoved { statement, .. }

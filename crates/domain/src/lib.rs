@@ -10,11 +10,13 @@
 pub mod access;
 pub mod application;
 pub mod authority;
+pub mod compromise;
 pub mod credential;
 pub mod device;
 pub mod endorsement;
 pub mod event;
 pub mod id;
+pub mod maintenance;
 pub mod operator;
 pub mod record;
 pub mod release;

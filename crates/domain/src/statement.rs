@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::ApplicationRecord;
 use crate::authority::{AuthorityPurpose, KeyStore};
+use crate::compromise::CompromisePlan;
 use crate::endorsement::EndorsementUse;
 use crate::event::RevocationReason;
 use crate::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId};
+use crate::maintenance::Window;
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -203,6 +205,31 @@ pub enum Action {
     RetireAuthority {
         /// Which.
         name: String,
+    },
+    /// Say that the key of an authority is, or may be, in other hands, and what shall become of its certificates.
+    DeclareCompromise {
+        /// Which.
+        name: String,
+        /// The active authority that issues in its place.
+        successor: String,
+        /// How.
+        plan: CompromisePlan,
+    },
+    /// Set in force what another person declared, in the same words.
+    ConfirmCompromise {
+        /// Which.
+        name: String,
+        /// The active authority that issues in its place.
+        successor: String,
+        /// How.
+        plan: CompromisePlan,
+    },
+    /// Say when certificates of a site's devices may be replaced.
+    SetMaintenance {
+        /// Which site.
+        site: String,
+        /// Its windows; none to have none.
+        windows: Vec<Window>,
     },
     /// Propose a certificate profile.
     ProposeProfile {

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::GatewayKeys;
+use crate::state::State;
 
 /// While there is no certificate nothing works: try often.
 const WITHOUT: Duration = Duration::from_secs(1);
@@ -68,16 +69,18 @@ pub struct Keeper {
     pub identity: Arc<IdentityStore>,
     /// Where it is kept.
     pub file: PathBuf,
+    /// Says which authorities are compromised.
+    pub state: Arc<State>,
     /// Time.
     pub clock: Clock,
 }
 
 impl Keeper {
     /// Uses the kept certificate if it is still good.
-    pub fn load(&self) -> Option<Timestamp> {
+    pub fn load(&self) -> Option<Certificate> {
         let pem = std::fs::read(&self.file).ok()?;
         match self.adopt(&pem) {
-            Ok(leaf) => Some(leaf.renew_at()),
+            Ok(leaf) => Some(leaf),
             Err(error) => {
                 tracing::warn!(%error, "the kept certificate is not used");
                 None
@@ -88,14 +91,16 @@ impl Keeper {
     /// Renews until `stop`; `ready` becomes true with the first certificate.
     pub async fn run(
         self,
-        mut renew_at: Option<Timestamp>,
+        mut current: Option<Certificate>,
         ready: watch::Sender<bool>,
         stop: CancellationToken,
     ) {
+        let mut heard = self.state.changes();
         loop {
-            if renew_at.is_some() {
+            if current.is_some() {
                 ready.send_replace(true);
             }
+            let renew_at = current.as_ref().map(|leaf| self.due(leaf));
             let wait = match renew_at {
                 None => Duration::ZERO,
                 // Never asleep for long: the clock may be set.
@@ -103,25 +108,47 @@ impl Keeper {
                     Duration::from_micros(u64::try_from(at.micros_since(self.clock.now())).unwrap_or(0))
                 }
             };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait.min(WITH)) => {}
-            }
-            if renew_at.is_some_and(|at| at > self.clock.now()) {
+            if !wait.is_zero() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(wait.min(WITH)) => {}
+                    // The sender lives in `self.state`.
+                    _ = heard.changed() => {}
+                }
                 continue;
             }
-            match self.fetch().await {
+            let fetched = tokio::select! {
+                () = stop.cancelled() => return,
+                fetched = self.fetch() => fetched,
+            };
+            match fetched {
+                // The authority that issues is still the compromised one: no reason to ask in a loop.
+                Ok(leaf) if self.is_compromised(&leaf) => {
+                    current = Some(leaf);
+                    tracing::warn!("the new certificate is by a compromised authority too; trying again");
+                    tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(WITHOUT) => {} }
+                }
                 Ok(leaf) => {
                     tracing::info!(cert.serial = %leaf.serial(), not_after = %leaf.not_after(), "gateway certified");
-                    renew_at = Some(leaf.renew_at());
+                    current = Some(leaf);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no new certificate; trying again");
-                    let pause = if renew_at.is_some() { WITH } else { WITHOUT };
+                    let replaced = current.as_ref().is_some_and(|leaf| self.is_compromised(leaf));
+                    let pause = if current.is_some() && !replaced { WITH } else { WITHOUT };
                     tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(pause) => {} }
                 }
             }
         }
+    }
+
+    /// When it is to be renewed: at two thirds of its life, or now when its authority is compromised.
+    fn due(&self, leaf: &Certificate) -> Timestamp {
+        if self.is_compromised(leaf) { self.clock.now() } else { leaf.renew_at() }
+    }
+
+    fn is_compromised(&self, leaf: &Certificate) -> bool {
+        self.state.facts().is_some_and(|facts| facts.replaces(leaf.issuer_der()))
     }
 
     async fn fetch(&self) -> Result<Certificate, CertificateFault> {

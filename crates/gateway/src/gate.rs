@@ -37,6 +37,9 @@ pub fn admit(
     let PeerIdentity::Device(device) = identity else {
         return Err(Refusal(format!("{identity} is not a device")));
     };
+    if state.facts().is_some_and(|facts| facts.distrusts(leaf.issuer_der())) {
+        return Err(Refusal(format!("the authority that issued {} is compromised", leaf.serial())));
+    }
     let view = state
         .view(device)
         .ok_or_else(|| Refusal(format!("device {device} is not registered at this site, or was retired")))?;

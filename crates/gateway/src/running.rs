@@ -129,6 +129,7 @@ impl Gateway {
             client: Client::new(config.control.clone(), Arc::new(with(IdentityStore::empty())?)),
             identity: identity.clone(),
             file: config.path("certificate.pem"),
+            state: state.clone(),
             clock: clock.clone(),
         };
         let devices = Peers { anchors: anchors.clone(), gate: gate::gate(state.clone(), clock.clone()) };
@@ -155,9 +156,9 @@ impl Gateway {
         tasks.spawn(listen::serve(listener, tls, config.limits.clone(), stop.clone(), service));
         tasks.spawn(sweep(state.clone(), connections.clone(), clock.clone(), stop.clone()));
 
-        let renew_at = keeper.load();
-        let (certified, certified_seen) = watch::channel(renew_at.is_some());
-        tasks.spawn(keeper.run(renew_at, certified, stop_feed.clone()));
+        let kept = keeper.load();
+        let (certified, certified_seen) = watch::channel(kept.is_some());
+        tasks.spawn(keeper.run(kept, certified, stop_feed.clone()));
         // 256: questions come one by one from people and retirements.
         let (questions, asked) = mpsc::channel(256);
         let follower = Follower {

@@ -86,7 +86,7 @@ impl Serial {
     }
 
     /// The last eight octets as a number.
-    pub(crate) fn low_u64(&self) -> u64 {
+    pub fn low_u64(&self) -> u64 {
         self.octets.last_chunk().copied().map_or(0, u64::from_be_bytes)
     }
 }

@@ -27,7 +27,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 31] = [
+pub const KEYS: [&str; 32] = [
     "listen",
     "names",
     "organization",
@@ -39,6 +39,7 @@ pub const KEYS: [&str; 31] = [
     "enroll.http_listen",
     "enroll.names",
     "enroll.http_url",
+    "enroll.delta_entries",
     "enroll.acme_challenges",
     "enroll.http01_port",
     "enroll.scep_algorithms",
@@ -128,6 +129,8 @@ pub struct EnrollSettings {
     /// The address of `http_listen` as relying parties reach it; it stands in certificates.
     #[serde(deserialize_with = "http_url")]
     pub http_url: Option<String>,
+    /// Revocation lists with at least so many entries have differences.
+    pub delta_entries: usize,
     /// Challenges of ACME that are offered.
     #[serde(deserialize_with = "challenges")]
     pub acme_challenges: Vec<String>,
@@ -146,6 +149,7 @@ impl Default for EnrollSettings {
             http_listen: None,
             names: local_names(),
             http_url: None,
+            delta_entries: 1_000,
             acme_challenges: vec!["device-attest-01".to_owned()],
             http01_port: 80,
             scep_algorithms: Algorithms::Current,
@@ -314,6 +318,7 @@ impl Settings {
                 http_listen: self.enroll.http_listen,
                 names: self.enroll.names.clone(),
                 http_url: self.enroll.http_url.clone(),
+                delta_entries: self.enroll.delta_entries,
                 acme_challenges: self.enroll.acme_challenges.clone(),
                 http01_port: self.enroll.http01_port,
                 scep_algorithms: self.enroll.scep_algorithms,

@@ -83,6 +83,8 @@ pub struct Enroll {
     pub names: Vec<String>,
     /// The plain listener's address as it stands in certificates.
     pub http_url: Option<String>,
+    /// Revocation lists with at least so many entries have differences; none with 0.
+    pub delta_entries: usize,
     /// Challenges of ACME that are offered; without any, ACME is off.
     pub acme_challenges: Vec<String>,
     /// Where http-01 looks.
@@ -275,6 +277,7 @@ fn revocation_uris(enroll: &Enroll) -> anyhow::Result<Option<RevocationUris>> {
     let uris = |base: &String| {
         let at = |path: &str| format!("{base}/{path}");
         RevocationUris::new(&at("crl"), &at("ocsp"), &at("ca"), SHARDS)
+            .map(|uris| uris.with_deltas_from(enroll.delta_entries))
     };
     Ok(enroll.http_url.as_ref().map(uris).transpose()?)
 }
@@ -307,6 +310,8 @@ fn tell(
                 }
                 return;
             }
+            // Whoever has a view takes it anew, which costs a moment and forgets nothing.
+            Touched::Everyone => return feeds.end_all(),
             Touched::Nothing => return,
         };
         let now = clock.now();

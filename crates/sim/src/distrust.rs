@@ -126,6 +126,20 @@ pub async fn measure(device: &Arc<VirtualDevice>) -> Result<Distrusted, Distrust
     })
 }
 
+/// How long after an order (a person's revocation, say) the open connection of `path` was cut. The clock starts before the order
+/// is sent, so its signature's check and its durable record are part of the number.
+pub async fn cut_after<T>(
+    path: Arc<DataPath>,
+    order: impl Future<Output = T>,
+) -> Result<(T, Duration), DistrustError> {
+    let watcher = watch_connection(path);
+    let sent = Instant::now();
+    let done = order.await;
+    let seen = tokio::time::timeout(PATIENCE, watcher).await.ok().and_then(Result::ok);
+    let seen = seen.ok_or(DistrustError::StillOpen("the open connection"))?;
+    Ok((done, seen.at.saturating_duration_since(sent)))
+}
+
 /// A write that is accepted shows that the path is open.
 async fn open(device: &VirtualDevice, path: &DataPath, name: &'static str) -> Result<(), DistrustError> {
     let not_open = |why: String| DistrustError::NotOpen { path: name, why };

@@ -564,6 +564,10 @@ KINDS = {
     111: "profile_approved name text_sha256 statement",
     112: "responder_certified issuance authority serial certificate certificate_sha256 not_after",
     113: "ra_certified issuance authority serial certificate certificate_sha256 not_after",
+    116: "authority_compromise_declared name successor plan statement",
+    117: "authority_compromise_confirmed name successor plan statement",
+    118: "authority_revoked name serial",
+    119: "maintenance_set site windows statement",
     120: "access_decided decision gateway device certificate_sha256 path interaction allowed verdict "
          "reasons policy evidence_pos evidence_sha256 firmware model heard_pos request_sha256 "
          "forwarded_sha256",
@@ -612,7 +616,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 28, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (100, 113, SYSTEM), (120, 121, DEVICE)):
+                                (100, 113, SYSTEM), (116, 119, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -634,7 +638,8 @@ def read_events(leaves):
             except (ValueError, KeyError, TypeError) as error:
                 raise Flaw("events", leaf.where, str(error))
         at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind in (4, 6) and leaf.stream[1] in (SYSTEM, GATEWAY)) or (
-            leaf.kind in (4, 5, 6, 7, 22, 23, 24, 27, 28) and leaf.stream[1] == APPLICATION)
+            leaf.kind in (4, 5, 6, 7, 22, 23, 24, 27, 28) and leaf.stream[1] == APPLICATION) or (
+            leaf.kind == 7 and leaf.stream[1] == GATEWAY)
         if not at_home or (leaf.log == 0) != (leaf.kind < 120) or leaf.log > 1:
             raise Flaw("events", leaf.where, "an event that does not belong here")
         lines.append(Line(leaf, event))
@@ -831,6 +836,9 @@ def decides(line, action, roles):
         "request_file_handed_in": ("hand_in_request", "device", ["request_sha256"], ["registrar", *both]),
         "authority_activated": ("activate_authority", None, ["name"], ["security", "admin"]),
         "authority_retired": ("retire_authority", None, ["name"], ["security", "admin"]),
+        "authority_compromise_declared": ("declare_compromise", None, ["name", "successor", "plan"], ["security", "admin"]),
+        "authority_compromise_confirmed": ("confirm_compromise", None, ["name", "successor", "plan"], ["security", "admin"]),
+        "maintenance_set": ("set_maintenance", None, ["site", "windows"], ["biomedical", "admin"]),
         "application_registered": ("register_application", "application", ["record"], ["registrar", "security", "admin"]),
         "application_approved": ("approve_application", "application", [], ["security"]),
         "application_removed": ("remove_application", "application", [], ["security", "admin"]),

@@ -2,6 +2,7 @@
 
 from harness import check, run, same, until
 from scene import pems_in, serial_of, suite
+from waiting import Asking
 
 
 # R49: RFC 9810 5.3.18. From here on the clock is ahead.
@@ -50,22 +51,6 @@ def no_file_of_the_server_holds_a_secret(s):
     check(proof.decode() not in (s.folder / "up.err").read_text(), "the log holds a secret")
 
 
-# R44, I7: the control plane renews its own certificate an hour after its start, and then as any.
-@suite.step
-def answers_are_signed_with_the_servers_newest_certificate(s):
-    device = s.device("watching").enrolled()
-
-    def signer():
-        extra = device.out("extra.pem")
-        s.cmp("genm", *device.signed(), "-extracertsout", extra)
-        return serial_of(extra)
-
-    before = signer()
-    s.set_clock("+2h")
-    until("the server's certificate is a new one", lambda: signer() != before)
-    device.takes(device.ask("kur", device.signed(), device.key)[0], device.key)
-
-
 # R44, R50, I7: devices go on calling the authority that they know.
 @suite.step
 def a_generation_of_authorities_takes_over_and_devices_hardly_notice(s):
@@ -108,3 +93,55 @@ def what_the_ledger_says_was_issued_is_what_devices_have(s):
     rejected = {line["serial"] for line in lines if line["revoked"] and line["revoked"]["reason"] == "given_up"}
     known = {line["serial"] for line in lines if line["kind"] == "device"}
     same((known - rejected - s.given, s.given - known), (set(), set()), "certificates that only one side knows")
+
+
+# R44, I7: the control plane renews its own certificate at two thirds of two days.
+@suite.step
+def answers_are_signed_with_the_servers_newest_certificate(s):
+    def signer(device):
+        extra = device.out("extra.pem")
+        s.cmp("genm", *device.signed(), "-extracertsout", extra)
+        return serial_of(extra)
+
+    before = signer(s.device("watching").enrolled())
+    s.set_clock("+33h")
+    device = s.device("watching-on").enrolled()
+    until("the server's certificate is a new one", lambda: signer(device) != before)
+    device.takes(device.ask("kur", device.signed(), device.key)[0], device.key)
+
+
+def is_served(s):
+    """The control plane's own certificate has ended too, days later; it has another within seconds."""
+    try:
+        run("curl", "-sS", "-o", s.folder / "served", "--cacert", s.hospital.anchors,
+            f"https://{s.hospital.enroll}/.well-known/est/cacerts", env=s.hospital.env)
+    except AssertionError:
+        return False
+    return True
+
+
+# R43, R66: a device that was switched off, or a control plane that was away. The clock is days ahead from here on.
+@suite.step
+def after_its_end_a_certificate_renews_by_tier(s):
+    standard, forgotten = s.device("late").enrolled(), s.device("forgotten").enrolled()
+    high = s.device("late-high", tier="high").approved()
+    made, idevid = s.maker.idevid("SN-late-high")
+    key = high.new_key("first")
+    high.takes(high.ask("ir", ("-cert", idevid, "-key", made, "-subject", "/CN=pump", "-recipient", "/"), key)[0], key)
+    s.set_clock("+3d")
+    until("the server's certificate is a new one", lambda: is_served(s))
+    for device in (standard, high):
+        run("openssl", "verify", "-CAfile", s.hospital.anchors, "-untrusted", s.issuing, device.certificate,
+            ok=False, env=s.hospital.env)
+    standard.takes(standard.ask("kur", standard.signed(), standard.key)[0], standard.key)
+    asking = Asking(high, "kur", high.signed(), high.key)
+    s.hospital.as_("sara", "device", "allow-late-renewal", high.id, "--for", "12h", "--reason", "was in repair")
+    said = asking.end(0)
+    check("a person must allow" in said, f"it was not told what it waits for:\n{said}")
+    high.takes(asking.file, high.key)
+    s.set_clock("+100d")
+    until("the server's certificate is a new one", lambda: is_served(s))
+    said = s.refused("kur", "notAuthorized", "ended_too_long_ago", *forgotten.signed(), "-newkey", forgotten.key,
+                     "-certout", forgotten.out("no.pem"))
+    check("enroll anew" in said, said)
+    s.hospital.check_ledger()

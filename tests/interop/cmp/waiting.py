@@ -10,16 +10,18 @@ PATIENT = ("-total_timeout", "30")
 class Asking:
     """A client in the background, that has been told to wait and has polled once."""
 
-    def __init__(self, device, cmd, who):
+    def __init__(self, device, cmd, who, key=None):
         s = device.scene
-        self.device, self.file, self.key = device, device.out("waited.pem"), device.new_key("first")
-        before = self.told()
+        self.device, self.file, self.key = device, device.out("waited.pem"), key or device.new_key("first")
+        before, had = self.told(), self.gives(device)
         self.process = s.processes.start(
             "asking", *s.command(cmd, *who, "-newkey", self.key, "-certout", self.file, *PATIENT), env=s.hospital.env)
         until("a device waits, and polls", lambda: self.told() >= before + 2 or self.process.poll() is not None)
         check(self.process.poll() is None, f"it did not wait:\n{self.said()}")
-        same([n for n in device.names() if n.startswith(("issuance", "certificate", "enrollment_secret_used"))], [],
-             "what a device has that waits")
+        same(self.gives(device), had, "what a device has that waits")
+
+    def gives(self, device):
+        return [n for n in device.names() if n.startswith(("issuance", "certificate_issued", "enrollment_secret_used"))]
 
     def told(self):
         return (self.device.scene.folder / "up.err").read_text().count("waits for a person")

@@ -45,7 +45,7 @@ class Scene:
         self.folder = folder
         # The address in certificates is not the one that listens: what stands in them is mapped to it below.
         self.base = "http://pki.interop.example"
-        self.hospital = Hospital(folder, processes, enroll={"http_url": self.base})
+        self.hospital = Hospital(folder, processes, enroll={"http_url": self.base, "delta_entries": 1})
         self.pem = folder / "bundle.pem"
         self.profile = folder / "listed-pump.toml"
         self.profile.write_text(PROFILE)
@@ -203,6 +203,46 @@ def what_was_never_issued_is_not_good_and_strangers_get_no_answer(s):
         same(status, 404, path)
 
 
+def listed_at(certificate):
+    text = run("openssl", "x509", "-in", certificate, "-noout", "-ext", "crlDistributionPoints").out
+    return text.split("URI:")[1].split()[0]
+
+
+# R49, RFC 5280 5.2.4: whoever has the list loads what changed since.
+@suite.step
+def a_list_and_its_difference_say_together_what_a_new_list_says(s):
+    h, places = s.hospital, {}
+    for n in range(33):
+        device, certificate = s.device(f"DELTA-{n}")
+        place = listed_at(certificate)
+        if place in places:
+            break
+        places[place] = device
+    # Of 33 certificates two stand in the same of 32 lists.
+    h.as_("sara", "device", "revoke", places[place], "--because", "lost", "--reason", "the list has an entry")
+    base = s.folder / "base.pem"
+    base.write_text(s.crl(certificate).read_text())
+    text = run("openssl", "crl", "-in", base, "-noout", "-text").out
+    address = text.split("X509v3 Freshest CRL:")[1].split("URI:")[1].split()[0]
+    h.as_("sara", "device", "revoke", device, "--because", "stolen", "--reason", "after the list was loaded")
+    status, headers, body = s.fetch(s.here(address), file="delta.crl")
+    same((status, headers["content-type"]), (200, "application/pkix-crl"), "difference")
+    delta = s.folder / "delta.pem"
+    verified = run("openssl", "crl", "-inform", "DER", "-in", body, "-CAfile", s.issuer(certificate), "-out", delta)
+    check("verify OK" in verified.err, f"difference not verified: {verified.err}")
+    check("Delta CRL Indicator: critical" in run("openssl", "crl", "-in", delta, "-noout", "-text").out, "no indicator")
+    everything = s.folder / "with-delta.pem"
+    everything.write_text(base.read_text() + delta.read_text() + h.anchors.read_text())
+    verify = ("openssl", "verify", "-crl_check", "-CAfile", everything, "-untrusted", s.issuer(certificate))
+    run(*verify, certificate)
+    done = run(*verify, "-use_deltas", certificate, ok=False)
+    check("certificate revoked" in done.out + done.err, f"by list and difference: {done.out}{done.err}")
+    # A third that was not revoked stays good with both.
+    _, good = s.device("DELTA-GOOD")
+    everything.write_text(everything.read_text() + s.crl(good).read_text())
+    run(*verify, "-use_deltas", good)
+
+
 # RFC 9919 6
 @suite.step
 def an_answer_by_get_is_kept_by_proxies_for_a_minute_at_most(s):
@@ -277,6 +317,58 @@ def until_answered(s, certificate):
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
+
+
+# R33, R49, R50: one command and another person; the key is in other hands.
+@suite.step
+def a_compromised_authority_ends_with_everything_that_it_signed(s):
+    h = s.hospital
+    # After the restart it listens elsewhere.
+    h.as_("eve", "login", "--server", h.server, "--fingerprint", h.started["fingerprint"])
+    device, before = s.device("STOLEN-1")
+    h.as_("sara", "ca", "create", "issuing-3")
+    declare = ("ca", "compromise", "issuing-2", "--replaced-by", "issuing-3", "--now", "--reason", "seen at a stranger's")
+    refusal(1, "lanyard ca activate issuing-3", lambda: h.as_("sara", *declare))
+    h.as_("eve", "ca", "activate", "issuing-3")
+    refusal(2, "risk class", lambda: h.as_("sara", *declare, "--deadline", "medium=4h"))
+    h.as_("sara", *declare)
+    refusal(1, "another person must", lambda: h.as_("sara", "ca", "compromise", "confirm", "issuing-2"))
+    issuer = s.issuer(before)
+    h.as_("eve", "ca", "compromise", "confirm", "issuing-2")
+    out = ocsp_of(s, before, issuer)
+    check(": revoked" in out and "cACompromise" in out, out)
+    deadline = time.monotonic() + 60
+    while {a["name"]: a["state"] for a in h.as_("anna", "ca", "list")}["issuing-2"] != "revoked":
+        check(time.monotonic() < deadline, "it is not revoked in the end")
+        time.sleep(1)
+    report = h.as_("anna", "ca", "compromise", "status", "issuing-2")[0]
+    check(report["ended_at"] and any(line["off_the_air"] for line in report["classes"]), report)
+    check(all(line["owner"] and line["why"] for line in report["stuck"]), report)
+    # Whoever asks for the authority's own state has the root's list.
+    key_id = run("openssl", "x509", "-in", h.anchors, "-noout", "-ext", "subjectKeyIdentifier").out
+    key_id = key_id.split("\n")[1].strip().replace(":", "").lower()
+    status, _, body = s.fetch(f"/crl/{key_id}/1/0.crl", file="root.crl")
+    same(status, 200, "the root's list")
+    pem = s.folder / "root-list.pem"
+    verified = run("openssl", "crl", "-inform", "DER", "-in", body, "-CAfile", h.anchors, "-out", pem)
+    check("verify OK" in verified.err, verified.err)
+    serial = run("openssl", "x509", "-in", issuer, "-noout", "-serial").out.strip().split("=")[1]
+    text = run("openssl", "crl", "-in", pem, "-noout", "-text").out
+    check(serial in text and "CA Compromise" in text, text)
+    check(issuer.read_text().strip() not in s.fetch("/pki/bundle.pem", file="after.pem")[2].read_text(), "in the bundle")
+    # The device comes back by a person's secret.
+    after = s.enroll(device, "STOLEN-1-again")
+    until_answered(s, after)
+    s.by_list(after)
+
+
+def ocsp_of(s, certificate, issuer):
+    """The same where the bundle has the issuer no more."""
+    address = run("openssl", "x509", "-in", certificate, "-noout", "-ocsp_uri").out.strip()
+    done = run("openssl", "ocsp", "-issuer", issuer, "-cert", certificate, "-url", s.here(address), "-CAfile",
+               s.hospital.anchors)
+    check("Response verify OK" in done.out + done.err, f"not verified: {done.out}{done.err}")
+    return done.out
 
 
 @suite.step

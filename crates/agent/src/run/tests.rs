@@ -313,6 +313,25 @@ fn the_next_step_is_what_is_due_first() {
     }
 }
 
+// R49: a compromised authority's fleet is steered by the answers to attestations; where nothing counts any more, the hardware
+// speaks again.
+#[test]
+fn an_answer_brings_renewal_forward_and_a_compromise_lets_the_device_enroll_anew() {
+    let live = identity(100, 1000);
+    let mut plan = Plan::new(NOW);
+    plan.learn(Some(&live), 1, HALF);
+    let usual = plan.renew_at;
+    plan.succeeded(&crate::testkit::standing(60), NOW, HALF);
+    assert_eq!(plan.renew_at, usual);
+    let told = |at| Standing { renew_at: Some(NOW.plus_seconds(at)), ..crate::testkit::standing(60) };
+    plan.succeeded(&told(900), NOW, HALF);
+    assert_eq!(plan.renew_at, usual, "later than it would be anyway");
+    plan.succeeded(&told(20), NOW, HALF);
+    assert_eq!(plan.next(Some(&live), NOW), (Step::Renew, NOW.plus_seconds(20)));
+    plan.anew = true;
+    assert_eq!(plan.next(Some(&live), NOW).0, Step::Enroll);
+}
+
 #[test]
 fn renewal_time_is_drawn_once_for_each_certificate() {
     let mut plan = Plan::new(NOW);

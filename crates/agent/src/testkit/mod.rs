@@ -103,6 +103,7 @@ pub(crate) fn standing(next_in_seconds: u32) -> Standing {
         stage: "in_service".into(),
         pos: 7,
         level: "durable".into(),
+        renew_at: None,
     }
 }
 

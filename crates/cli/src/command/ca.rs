@@ -5,7 +5,7 @@ use lanyard_api::pki::AuthorityLine;
 use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::statement::Action;
 
-use super::Desk;
+use super::{Desk, compromise};
 use crate::exit::Failure;
 use crate::output::Column;
 
@@ -45,6 +45,9 @@ pub enum CaCommand {
         #[arg(long, default_value = "drained")]
         reason: String,
     },
+    /// Say that an authority's key is in other hands, or may be: its fleet is re-enrolled in the order of clinical risk, and
+    /// what it issued is revoked. Another person confirms it (`confirm`); `status` shows how far it is.
+    Compromise(compromise::CompromiseArgs),
     /// All authorities, with what still drains.
     List,
     /// The certificate of one, PEM.
@@ -77,6 +80,7 @@ pub async fn run(command: CaCommand, desk: &Desk) -> anyhow::Result<()> {
         }
         CaCommand::Activate { name, reason } => (Action::ActivateAuthority { name }, reason),
         CaCommand::Retire { name, reason } => (Action::RetireAuthority { name }, reason),
+        CaCommand::Compromise(args) => return compromise::run(args, session, desk).await,
         CaCommand::List => {
             let lines: Vec<AuthorityLine> = session.read("/v1/authorities").await?;
             return desk.output.list(&lines, &COLUMNS, "there is no authority");

@@ -272,9 +272,9 @@ async fn register(
 pub struct Span(i64);
 
 impl Span {
-    /// In seconds, at least one.
-    pub(super) fn seconds(self) -> u64 {
-        self.0.unsigned_abs()
+    /// At least one.
+    pub(super) fn seconds(self) -> i64 {
+        self.0
     }
 
     /// The moment that lies so far ahead.

@@ -72,13 +72,13 @@ pub async fn enroll(agent: &Agent, how: &How) -> anyhow::Result<Standing> {
         }
         _ => None,
     };
-    let patience = Patience::of(Duration::from_secs(how.wait.seconds()));
+    let patience = Patience::of(Duration::from_secs(how.wait.seconds().unsigned_abs()));
     Ok(agent.enroll_by(protocol, secret, patience).await?)
 }
 
 /// Renews by the protocol that the certificate came by.
 pub async fn renew(agent: &Agent, wait: Span) -> anyhow::Result<Standing> {
-    Ok(agent.renew_by(Patience::of(Duration::from_secs(wait.seconds()))).await?)
+    Ok(agent.renew_by(Patience::of(Duration::from_secs(wait.seconds().unsigned_abs()))).await?)
 }
 
 /// The attestation key as PEM, for whoever certifies it.

@@ -5,6 +5,7 @@ pub mod application;
 pub mod ca;
 pub mod cert;
 pub mod completions;
+pub mod compromise;
 pub mod device;
 pub mod endorsement;
 pub mod enroll;
@@ -21,6 +22,7 @@ pub mod refold;
 pub mod release;
 pub mod role;
 pub mod simulate;
+pub mod site;
 pub mod up;
 pub mod verify;
 
@@ -73,6 +75,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Profile(profile) => profile::run(profile, desk, output).await,
         Command::Application(application) => application::run(application, &desk()?).await,
         Command::Ca(ca) => ca::run(ca, &desk()?).await,
+        Command::Site(site) => site::run(site, &desk()?).await,
         Command::Release(release) => release::run(release, &desk()?).await,
         Command::Endorsement(endorsement) => endorsement::run(endorsement, &desk()?).await,
         Command::Enroll(enroll) => enroll::run(enroll, desk, output).await,

@@ -135,10 +135,11 @@ impl<J: Journal> Control<J> {
                 let known = find(world, &name)?;
                 let state = world.authority_state(known);
                 // One that was ordered and never made is given up the same way.
-                if !matches!(
+                let may = matches!(
                     state,
                     AuthorityState::Planned | AuthorityState::Created | AuthorityState::Draining
-                ) && known.purpose != AuthorityPurpose::Legacy
+                );
+                if !may && (known.purpose != AuthorityPurpose::Legacy || state != AuthorityState::Active)
                 {
                     return Err(wrong_state(&name, state, "retired"));
                 }

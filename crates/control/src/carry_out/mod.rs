@@ -3,6 +3,7 @@
 
 mod applications;
 pub(crate) mod authorities;
+mod compromise;
 mod containment;
 mod credentials;
 mod devices;
@@ -10,6 +11,7 @@ mod endorsements;
 mod erasure;
 mod exports;
 mod gateways;
+mod maintenance;
 mod operators;
 mod profiles;
 mod releases;
@@ -160,6 +162,15 @@ impl<J: Journal> Control<J> {
                 self.create_authority(accepted, name, purpose, site, keys, now).await
             }
             Action::ActivateAuthority { name } => self.activate_authority(accepted, name, now).await,
+            Action::DeclareCompromise { name, successor, plan } => {
+                self.declare_compromise(accepted, (name, successor), plan, now).await
+            }
+            Action::ConfirmCompromise { name, successor, plan } => {
+                self.confirm_compromise(accepted, (name, successor), plan, now).await
+            }
+            Action::SetMaintenance { site, windows } => {
+                self.set_maintenance(accepted, site, windows, now).await
+            }
             Action::ProposeProfile { text } => self.propose_profile(accepted, text, now).await,
             Action::ApproveProfile { name, text_sha256 } => {
                 self.approve_profile(accepted, name, text_sha256, now).await

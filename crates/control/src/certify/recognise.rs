@@ -112,6 +112,9 @@ impl<J: Journal> Control<J> {
         let leaf = Certificate::parse(leaf).map_err(|e| ControlError::malformed("certificate", e))?;
         let (anchors, issuer) = {
             let issuers = self.authority.issuers();
+            if issuers.of(&leaf).is_some_and(|ca| ca.distrusted) {
+                return Err(issuer_compromised());
+            }
             let anchors = Anchors::new(issuers.roots().to_vec())
                 .map_err(|e| ControlError::Bug(format!("our own roots are no anchors: {e}")))?;
             // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
@@ -241,6 +244,15 @@ impl<J: Journal> Control<J> {
         self.alarm(id, AlarmCode::RevokedCertificateUsed, &refused, now).await;
         Err(refused.into())
     }
+}
+
+/// For whoever shows a certificate by an authority of which nothing counts any more.
+pub(crate) fn issuer_compromised() -> ControlError {
+    ControlError::refused(
+        "issuer_compromised",
+        "the authority that issued this certificate is compromised, and nothing that it signed counts: enroll anew, with the \
+         device's hardware or a one-time secret",
+    )
 }
 
 fn no_such_secret() -> ControlError {

@@ -20,6 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use lanyard_api::gateway::{FeedItem, Snapshot};
 use lanyard_domain::access::DeviceView;
 use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::text::Blob;
 use lanyard_domain::time::Timestamp;
 use tokio::sync::watch;
 
@@ -43,6 +44,22 @@ pub struct SiteFacts {
     pub token_keys: TokenKeys,
     /// Issuer of tokens.
     pub token_issuer: String,
+    /// Names (DER) of authorities that are compromised.
+    pub compromised_issuers: Vec<Blob>,
+    /// Names (DER) of authorities of which nothing counts any more.
+    pub distrusted_issuers: Vec<Blob>,
+}
+
+impl SiteFacts {
+    /// Whether a certificate by the authority with this name (DER) proves nothing.
+    pub fn distrusts(&self, issuer: &[u8]) -> bool {
+        self.distrusted_issuers.iter().any(|name| name.0 == issuer)
+    }
+
+    /// Whether it has to be replaced.
+    pub fn replaces(&self, issuer: &[u8]) -> bool {
+        self.distrusts(issuer) || self.compromised_issuers.iter().any(|name| name.0 == issuer)
+    }
 }
 
 /// Why an item of the feed was not taken.
@@ -206,6 +223,8 @@ impl State {
             anchors_pem: facts.anchors_pem.clone(),
             jwks: facts.jwks.clone(),
             token_issuer: facts.token_issuer.clone(),
+            compromised_issuers: facts.compromised_issuers.clone(),
+            distrusted_issuers: facts.distrusted_issuers.clone(),
             devices,
         })
     }
@@ -278,6 +297,8 @@ impl State {
             jwks: snapshot.jwks.clone(),
             token_keys,
             token_issuer: snapshot.token_issuer.clone(),
+            compromised_issuers: snapshot.compromised_issuers.clone(),
+            distrusted_issuers: snapshot.distrusted_issuers.clone(),
         };
         *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(facts));
         let mut touched = Vec::new();

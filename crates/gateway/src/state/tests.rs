@@ -30,6 +30,8 @@ fn view(n: u8, verdict: Verdict) -> DeviceView {
 
 fn snapshot(pos: u64, devices: Vec<DeviceView>) -> FeedItem {
     FeedItem::Snapshot(Box::new(Snapshot {
+        compromised_issuers: Vec::new(),
+        distrusted_issuers: Vec::new(),
         gateway: GatewayId::from_random([3; 16]),
         site: "north".into(),
         pos,

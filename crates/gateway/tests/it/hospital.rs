@@ -446,6 +446,8 @@ impl Hospital {
             ca: ca.clone(),
             clock: clock.clone(),
             snapshot: Mutex::new(Snapshot {
+                compromised_issuers: Vec::new(),
+                distrusted_issuers: Vec::new(),
                 gateway: id,
                 site: "north".into(),
                 pos: 100,

@@ -17,6 +17,9 @@ use crate::uri::{BadUri, HttpUri};
 /// 4096 lists of one CA: above it each holds next to nothing, and signing them all again takes long.
 const MOST: u32 = 4096;
 
+/// Behind a list's path: what changed since.
+const DELTA: &str = ".delta.crl";
+
 /// How many lists a CA has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shards(NonZeroU32);
@@ -98,6 +101,16 @@ impl Place {
     /// Whether the certificate with this serial would stand in it.
     pub fn holds(&self, serial: &Serial) -> bool {
         shard_of(serial, self.shards) == self.index
+    }
+
+    /// The path at which the difference to it is served.
+    pub fn delta_path(&self) -> String {
+        format!("{self}{DELTA}")
+    }
+
+    /// The list whose difference is served at this path, if it is one of those.
+    pub fn of_delta(path: &str) -> Option<Self> {
+        path.strip_suffix(DELTA)?.parse().ok()
     }
 
     /// Its address below `base`, for the certificate and for the list itself.

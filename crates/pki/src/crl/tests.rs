@@ -406,7 +406,6 @@ fn x509_cert_reads_our_lists() {
             serial: random_serial(),
             revocation: Revocation { at: NOW.plus_seconds(-n), reason: Reason::ALL[(n % 7) as usize] },
         })
-        .filter(|e| e.revocation.reason != Reason::CaCompromise)
         .collect();
     let scope = Scope::Users(shard());
     let der = signed(&a, &contents_of(&scope, &Kind::Complete { freshest: Some(shard()) }, &entries));

@@ -20,6 +20,7 @@ pub struct RevocationUris {
     ocsp: HttpUri,
     ca_issuers_base: HttpUri,
     shards: Shards,
+    deltas_from: usize,
 }
 
 /// Why addresses cannot stand in certificates.
@@ -60,7 +61,24 @@ impl RevocationUris {
             ocsp: checked("ocsp", ocsp)?,
             ca_issuers_base: checked("ca_issuers", ca_issuers_base)?,
             shards: Shards::new(shards)?,
+            deltas_from: 0,
         })
+    }
+
+    /// Lists with at least so many entries say where their difference is; none do for 0.
+    pub fn with_deltas_from(mut self, entries: usize) -> Self {
+        self.deltas_from = entries;
+        self
+    }
+
+    /// Whether a list with so many entries has a difference that is served.
+    pub fn has_delta(&self, entries: usize) -> bool {
+        self.deltas_from > 0 && entries >= self.deltas_from
+    }
+
+    /// The address of the difference to a list ([`crate::crl::Kind::Delta`]).
+    pub fn delta(&self, place: &Place) -> Result<HttpUri, BadUri> {
+        self.crl_base.join(&place.delta_path())
     }
 
     /// How many lists there are for each issuer.

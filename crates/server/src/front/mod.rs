@@ -9,6 +9,7 @@
 
 pub(crate) mod acme;
 mod cmp;
+mod delta;
 mod est;
 pub(crate) mod revocation;
 pub(crate) mod scep;

@@ -23,6 +23,7 @@ use lanyard_pki::ocsp::http::{self, Has, Reply};
 use lanyard_pki::ocsp::{ErrorStatus, Plan, Request, Responder};
 use lanyard_pki::pkcs7;
 
+use super::delta::Deltas;
 use super::text;
 use crate::state::State;
 
@@ -43,6 +44,7 @@ pub(crate) struct Desk {
     responders: RwLock<Vec<Arc<Serving>>>,
     cache: RwLock<ResponseCache>,
     lists: Mutex<HashMap<Place, List>>,
+    deltas: Deltas,
     /// Held while a list is made, by authority: who waits for a key that does not answer keeps nobody else waiting.
     making: [tokio::sync::Mutex<()>; MAKING],
     fresh: Mutex<(i64, u32)>,
@@ -69,6 +71,7 @@ impl Default for Desk {
             responders: RwLock::default(),
             cache: RwLock::new(ResponseCache::new(CACHE_BYTES)),
             lists: Mutex::default(),
+            deltas: Deltas::default(),
             making: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             fresh: Mutex::default(),
             seen: Mutex::default(),
@@ -243,11 +246,13 @@ pub(crate) fn refresh(state: &State) {
 }
 
 async fn list(Shared(state): Shared<State>, Path(place): Path<String>) -> Response {
-    let Ok(place) = place.parse::<Place>() else {
-        return text(StatusCode::NOT_FOUND, "there is no such list here");
-    };
     let now = state.clock.now();
-    match list_at(&state, &place, now).await {
+    let made = match (Place::of_delta(&place), place.parse::<Place>()) {
+        (Some(place), _) => delta_at(&state, &place, now).await,
+        (None, Ok(place)) => list_at(&state, &place, now).await,
+        (None, Err(_)) => Ok(None),
+    };
+    match made {
         Ok(Some(list)) => {
             let body = (StatusCode::OK, list.der.clone()).into_response();
             let headers = vec![
@@ -287,9 +292,32 @@ async fn list_at(
     }
     let Some(made) = state.control.revocation_list(place, now)? else { return Ok(None) };
     let list = Arc::new(made);
+    desk.deltas.note(place, &list, now);
     let mut lists = desk.lists.lock().unwrap_or_else(PoisonError::into_inner);
     lists.insert(place.clone(), List { revocations, made: now, list: Arc::clone(&list) });
     Ok(Some(list))
+}
+
+/// What changed since a complete list that relying parties may still have.
+async fn delta_at(
+    state: &State,
+    place: &Place,
+    now: Timestamp,
+) -> Result<Option<Arc<SignedCrl>>, lanyard_control::plane::ControlError> {
+    let desk = &state.revocation;
+    // There is one to count from after this, if there is such a list.
+    if list_at(state, place, now).await?.is_none() {
+        return Ok(None);
+    }
+    // After that list, if it was made just now: a difference's number is above what it counts from.
+    let now = state.clock.now();
+    let revocations = state.control.world().inventory.revocations();
+    let Some(base) = desk.deltas.base(place, now) else { return Ok(None) };
+    if let Some(ready) = desk.deltas.ready(place, revocations, now) {
+        return Ok(Some(ready));
+    }
+    let Some(made) = state.control.delta_list(place, base, now)? else { return Ok(None) };
+    Ok(Some(desk.deltas.keep(place, made, revocations, now)))
 }
 
 async fn authority(Shared(state): Shared<State>, Path(file): Path<String>) -> Response {
@@ -306,7 +334,8 @@ async fn authority(Shared(state): Shared<State>, Path(file): Path<String>) -> Re
 
 /// Issuers and roots of every generation that is trusted.
 fn trusted(issuers: &lanyard_control::authority::Issuers) -> impl Iterator<Item = &Certificate> {
-    issuers.issuing().iter().map(|i| i.certificate()).chain(issuers.roots())
+    let counts = issuers.issuing().iter().filter(|i| !i.distrusted);
+    counts.map(|i| i.certificate()).chain(issuers.roots())
 }
 
 async fn bundle_pem(Shared(state): Shared<State>) -> Response {
@@ -323,7 +352,11 @@ async fn bundle_pkcs7(Shared(state): Shared<State>) -> Response {
 /// SPIFFE Trust Domain and Bundle 4: roots only, as JWKs that carry the certificate.
 async fn bundle_spiffe(Shared(state): Shared<State>) -> Response {
     let issuers = state.control.authority.issuers();
-    let sequence = state.control.world().authorities.len();
+    let sequence = {
+        let world = state.control.world();
+        let ended = world.compromises.iter().filter(|c| c.is_distrusted()).count();
+        world.authorities.len() + ended
+    };
     let keys: Vec<serde_json::Value> = issuers.roots().iter().filter_map(jwk).collect();
     let bundle = serde_json::json!({
         "keys": keys,

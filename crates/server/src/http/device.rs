@@ -227,6 +227,7 @@ fn standing(stands: Stands) -> Standing {
         stage: stands.stage.to_owned(),
         pos: stands.pos,
         level: stands.level.to_owned(),
+        renew_at: stands.renew_at,
     }
 }
 

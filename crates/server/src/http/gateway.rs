@@ -15,6 +15,7 @@ use lanyard_api::gateway::{
     Snapshot,
 };
 use lanyard_domain::id::GatewayId;
+use lanyard_domain::text::Blob;
 use tokio::sync::mpsc;
 
 use super::peer::GatewayPeer;
@@ -78,6 +79,7 @@ fn line(item: &FeedItem) -> Bytes {
 fn snapshot(state: &State, gateway: GatewayId, site: &str) -> Snapshot {
     let now = state.clock.now();
     let world = state.control.world();
+    let issuers = world.compromised_issuers();
     Snapshot {
         gateway,
         site: site.to_owned(),
@@ -88,6 +90,8 @@ fn snapshot(state: &State, gateway: GatewayId, site: &str) -> Snapshot {
         anchors_pem: state.control.authority.anchors_pem(),
         jwks: state.tokens.jwks().to_owned(),
         token_issuer: state.tokens.issuer().to_owned(),
+        compromised_issuers: issuers.replaced.into_iter().map(Blob).collect(),
+        distrusted_issuers: issuers.distrusted.into_iter().map(Blob).collect(),
         devices: world
             .devices
             .values()

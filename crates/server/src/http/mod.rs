@@ -2,6 +2,7 @@
 //!
 //! To add a call: its types in `lanyard-api`, a handler in the file of its audience, a line in [`router`].
 
+pub mod compromise;
 pub mod device;
 pub mod evidence;
 pub mod files;
@@ -54,6 +55,8 @@ pub fn router(state: State) -> Router {
         .route("/v1/files/challenge", post(files::challenge))
         .route("/v1/files/look", post(files::look))
         .route("/v1/files/request", post(files::request))
+        .route("/v1/sites", get(pki::sites))
+        .route("/v1/compromises", get(compromise::compromises))
         .route("/v1/evidence/claim", post(evidence::claim))
         .route("/v1/evidence/bundle", post(evidence::bundle))
         .route("/v1/checkpoint", get(device::checkpoint))

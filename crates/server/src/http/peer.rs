@@ -82,7 +82,18 @@ impl FromRequestParts<State> for DevicePeer {
             return Err(Answer::new(StatusCode::FORBIDDEN, "not_a_device", "this call is for devices"));
         };
         let certificate = thumbprint(chain.leaf());
+        let distrusts = |issuer: &[u8]| {
+            state.control.world().compromised_issuers().distrusted.iter().any(|name| name == issuer)
+        };
         if state.control.world().holds(device, &certificate).is_none() {
+            // Its agent proves its hardware anew, where with any other certificate it would go on asking.
+            if distrusts(chain.leaf().issuer_der()) {
+                return Err(Answer::new(
+                    StatusCode::UNAUTHORIZED,
+                    "issuer_compromised",
+                    "the authority that issued this certificate is compromised: enroll anew",
+                ));
+            }
             return Err(Answer::new(
                 StatusCode::UNAUTHORIZED,
                 "certificate_not_current",

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Query, State as Shared};
 use lanyard_api::pki::{
     ApplicationLine, AuthorityLine, InventoryLine, LateLine, ProfileLine, RenewalReport, RevokedLine,
+    SiteLine,
 };
 use lanyard_control::authority::{KeyTrouble, thumbprint};
 use lanyard_control::digest::sha256;
@@ -215,6 +216,14 @@ pub async fn renewals(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<
     })
 }
 
+/// `GET /v1/sites`.
+pub async fn sites(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<SiteLine>> {
+    let world = state.control.world();
+    let line =
+        |(site, windows): (&String, &Vec<_>)| SiteLine { site: site.clone(), windows: windows.clone() };
+    Json(world.maintenance.iter().map(line).collect())
+}
+
 /// `GET /v1/authorities`.
 pub async fn authorities(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<AuthorityLine>> {
     let now = state.clock.now();
@@ -243,7 +252,7 @@ fn authority(
         not_after: of.map(Certificate::not_after),
         sha256: of.map(thumbprint),
         live: match state {
-            AuthorityState::Retired | AuthorityState::Planned => 0,
+            AuthorityState::Retired | AuthorityState::Revoked | AuthorityState::Planned => 0,
             _ => index.map_or(0, |index| world.inventory.live(index, now)),
         },
         certificate_pem: of.map(Certificate::to_pem).unwrap_or_default(),

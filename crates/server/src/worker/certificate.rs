@@ -14,6 +14,9 @@ use super::next_round;
 use crate::keys;
 use crate::state::State;
 
+/// A compromise is answered within seconds.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// What renewal needs.
 pub(crate) struct OwnCertificate {
     pub(crate) keys: Arc<SoftwareKeys>,
@@ -64,11 +67,17 @@ pub(super) async fn run(state: State, shutdown: CancellationToken, own: Arc<OwnC
     // The first one was made at the start.
     let mut elapsed = state.clock.now();
     let mut due_in = own.due_in;
-    while next_round(&shutdown, Duration::from_secs(60)).await {
+    // After a failure, or when the authority that issues is still a compromised one.
+    let mut not_before = elapsed;
+    while next_round(&shutdown, PAUSE).await {
         let now = state.clock.now();
-        if now.seconds_since(elapsed) < due_in {
+        // A compromised authority's certificate is replaced at once: whoever reaches us would be told that it is revoked.
+        let compromised = state.control.shows_compromised();
+        let due = now.seconds_since(elapsed) >= due_in;
+        if (!due && !compromised) || now < not_before {
             continue;
         }
+        not_before = now.plus_seconds(60);
         match certify_self(&state, &own.keys, &own.identity, &own.names).await {
             Ok(seconds) => (elapsed, due_in) = (now, seconds),
             Err(error) => {

@@ -1,9 +1,11 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
-//! replaced certificates and of those that CMP clients never confirmed, our own certificate, keys that are away. One file each;
+//! replaced certificates, of those that CMP clients never confirmed and of compromised authorities, our own certificate, keys that
+//! are away. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
 mod cmp;
+mod compromise;
 mod drift;
 mod hardware;
 mod heartbeat;
@@ -52,6 +54,7 @@ pub(crate) fn spawn(
     tasks.spawn(renewal::run(state.clone(), shutdown.clone()));
     tasks.spawn(rotation::run(state.clone(), shutdown.clone()));
     tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
+    tasks.spawn(compromise::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
 }

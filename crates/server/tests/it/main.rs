@@ -4,13 +4,18 @@
 #![cfg(test)]
 
 mod authorities;
+mod compromise;
 mod crash;
+mod deltas;
 mod enrollment;
+mod felt;
 mod gateways;
 mod hardware;
 mod hospital;
 mod keys_away;
+mod maintenance;
 mod offline;
 mod operators;
 mod protocols;
 mod restart;
+mod rotation;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
+use lanyard_domain::compromise::{CompromiseMode, CompromisePlan, Deadlines};
 use lanyard_domain::event::{AlarmCode, Event, FileProof, Probe, RevocationReason};
 use lanyard_domain::id::{IssuanceId, SecretId};
 use lanyard_domain::statement::Action;
@@ -56,6 +57,11 @@ fn one_of_each() -> BTreeMap<String, u16> {
     let secret = SecretId::from_random([1; 5]);
     let probe =
         Probe { point: String::new(), credential: String::new(), refused: true, answer: String::new() };
+    let plan = CompromisePlan {
+        mode: CompromiseMode::ReplaceFirst,
+        per_minute: 1,
+        deadlines: Deadlines::all(3_600),
+    };
     let by_hand = vec![
         Event::IssuanceAbandoned { issuance, why: String::new() },
         Event::CertificateRevoked { serial: String::new(), reason: RevocationReason::Retired },
@@ -140,6 +146,20 @@ fn one_of_each() -> BTreeMap<String, u16> {
         Event::ProfileApproved { name: String::new(), text_sha256: digest, statement: statement.clone() },
         Event::AuthorityActivated { name: String::new(), statement: statement.clone() },
         Event::AuthorityRetired { name: String::new(), statement: statement.clone() },
+        Event::AuthorityCompromiseDeclared {
+            name: String::new(),
+            successor: String::new(),
+            plan,
+            statement: statement.clone(),
+        },
+        Event::AuthorityCompromiseConfirmed {
+            name: String::new(),
+            successor: String::new(),
+            plan,
+            statement: statement.clone(),
+        },
+        Event::MaintenanceSet { site: String::new(), windows: vec![], statement: statement.clone() },
+        Event::AuthorityRevoked { name: String::new(), serial: String::new() },
         Event::GatewayCertified {
             serial: String::new(),
             certificate: Blob::default(),

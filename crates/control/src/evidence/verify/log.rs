@@ -36,12 +36,14 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         }
         // Applications have certificates and secrets as devices have.
         4..=7 | 22..=24 | 27 | 28 if log == 0 && stream_kind == StreamKind::Application as u8 => return true,
+        // A gateway's certificate ends with a compromised authority.
+        7 if log == 0 && stream_kind == StreamKind::Gateway as u8 => return true,
         1..=28 | 32 => StreamKind::Device,
         40..=42 => StreamKind::Release,
         60..=61 => StreamKind::Operator,
         80..=83 => StreamKind::Gateway,
         90..=92 => StreamKind::Application,
-        100..=113 => StreamKind::System,
+        100..=113 | 116..=119 => StreamKind::System,
         120..=121 => StreamKind::Device,
         _ => return false,
     };

@@ -173,6 +173,17 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
         ) => (name, purpose, site, keys) == (n, p, s, k),
         (Event::AuthorityActivated { name, .. }, Action::ActivateAuthority { name: n })
         | (Event::AuthorityRetired { name, .. }, Action::RetireAuthority { name: n }) => name == n,
+        (
+            Event::AuthorityCompromiseDeclared { name, successor, plan, .. },
+            Action::DeclareCompromise { name: n, successor: s, plan: p },
+        )
+        | (
+            Event::AuthorityCompromiseConfirmed { name, successor, plan, .. },
+            Action::ConfirmCompromise { name: n, successor: s, plan: p },
+        ) => (name, successor, plan) == (n, s, p),
+        (Event::MaintenanceSet { site, windows, .. }, Action::SetMaintenance { site: s, windows: w }) => {
+            (site, windows) == (s, w)
+        }
         (Event::ProfileProposed { text, .. }, Action::ProposeProfile { text: t }) => text == t,
         (
             Event::ProfileApproved { name, text_sha256, .. },
@@ -220,6 +231,7 @@ fn needed(event: &Event) -> &[Role] {
         Event::ApplicationRegistered { .. } => &[Role::Registrar, Role::Security, Role::Admin],
         Event::ProfileProposed { .. } => &[Role::Registrar, Role::Security, Role::Admin],
         Event::ApplicationApproved { .. } | Event::ProfileApproved { .. } => &[Role::Security],
+        Event::MaintenanceSet { .. } => &[Role::Biomedical, Role::Admin],
         Event::ApplicationRemoved { .. } => &[Role::Security, Role::Admin],
         Event::DeviceApproved { role, .. } => std::slice::from_ref(role),
         Event::OperatorAdded { .. }
@@ -230,6 +242,8 @@ fn needed(event: &Event) -> &[Role] {
         | Event::GatewayRemoved { .. }
         | Event::AuthorityPlanned { .. }
         | Event::AuthorityActivated { .. }
+        | Event::AuthorityCompromiseDeclared { .. }
+        | Event::AuthorityCompromiseConfirmed { .. }
         | Event::AuthorityRetired { .. } => &[Role::Security, Role::Admin],
         Event::EvidenceExported { .. } => &Role::ALL,
         _ => &[Role::Security, Role::Biomedical],

@@ -1,4 +1,5 @@
-//! unspecified is left out, removeFromCRL stands in deltas only, and an end entity is no authority.
+//! unspecified is left out, removeFromCRL stands in deltas only, and an end entity is no attribute authority. cACompromise may be
+//! said of one: of all reasons it alone says that not its holder's key but its issuer's is in other hands.
 
 use super::super::build::{Kind, Scope};
 use super::{Lint, Linted};
@@ -13,8 +14,8 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
             Some(Reason::RemoveFromCrl) if !matches!(linted.kind, Kind::Delta { .. }) => {
                 "removeFromCRL stands in delta lists only"
             }
-            Some(Reason::CaCompromise | Reason::AaCompromise) if matches!(linted.scope, Scope::Users(_)) => {
-                "an authority's compromise is no reason for an end entity"
+            Some(Reason::AaCompromise) if matches!(linted.scope, Scope::Users(_)) => {
+                "an attribute authority's compromise is no reason for an end entity"
             }
             _ => continue,
         };

@@ -66,7 +66,7 @@ fn every_lint_says_no() {
     check("crl_serials_once", &|f| f.entries.insert(1, f.entries[1].clone()));
     check("crl_reasons", &|f| f.entries[0].reason = Some(Reason::Unspecified));
     check("crl_reasons", &|f| f.entries[0].reason = Some(Reason::RemoveFromCrl));
-    check("crl_reasons", &|f| f.entries[1].reason = Some(Reason::CaCompromise));
+    check("crl_reasons", &|f| f.entries[1].reason = Some(Reason::AaCompromise));
     check("crl_authority_key_id", &|f| f.authority_key_id = None);
     check("crl_authority_key_id", &|f| f.authority_key_id = Some(vec![1; 20]));
     check("crl_number", &|f| f.number = None);

@@ -1,0 +1,55 @@
+//! A site's maintenance windows: who runs the devices says when their certificates may be replaced (R44).
+
+use lanyard_domain::event::Event;
+use lanyard_domain::maintenance::{MOST_WINDOWS, Window};
+use lanyard_domain::operator::Role;
+use lanyard_domain::text::check_slug;
+use lanyard_domain::time::Timestamp;
+
+use super::{Accepted, Done, require};
+use crate::journal::Journal;
+use crate::plane::{Control, ControlError};
+
+/// Campuses, clinics and ambulances of the largest group that we know of, tenfold.
+const MOST_SITES: usize = 10_000;
+
+impl<J: Journal> Control<J> {
+    pub(super) async fn set_maintenance(
+        &self,
+        accepted: Accepted,
+        site: String,
+        windows: Vec<Window>,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &[Role::Biomedical, Role::Admin], "set a site's maintenance windows")?;
+        check_slug("site", &site).map_err(|e| ControlError::malformed("site", e))?;
+        if windows.len() > MOST_WINDOWS {
+            return Err(ControlError::malformed(
+                "windows",
+                format!("must list at most {MOST_WINDOWS} windows; found {}", windows.len()),
+            ));
+        }
+        let count = windows.len();
+        let event = Event::MaintenanceSet { site: site.clone(), windows, statement: accepted.signed.clone() };
+        let appended = self
+            .on_system_by(accepted.by.id, accepted.once(), now, |world| {
+                if world.maintenance.len() >= MOST_SITES && !world.maintenance.contains_key(&site) {
+                    return Err(ControlError::refused(
+                        "too_many_sites",
+                        format!("{MOST_SITES} sites have windows"),
+                    ));
+                }
+                Ok(event.clone())
+            })
+            .await?;
+        Ok(Done::new(
+            appended,
+            match count {
+                0 => format!("site `{site}` has no windows: its devices renew at two thirds of a lifetime"),
+                _ => format!(
+                    "certificates of site `{site}` are renewed inside its windows where one comes before their end"
+                ),
+            },
+        ))
+    }
+}

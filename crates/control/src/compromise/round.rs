@@ -1,0 +1,252 @@
+//! One round: what is due for the holders of a compromised authority's certificates, and its end.
+//!
+//! A round reads the world and records what follows; a second one after it finds nothing to do. So it does not matter where a
+//! stop interrupts it.
+
+use lanyard_domain::application::Application;
+use lanyard_domain::authority::AuthorityState;
+use lanyard_domain::compromise::CompromiseMode;
+use lanyard_domain::credential::Certificate;
+use lanyard_domain::device::{self, Device};
+use lanyard_domain::event::{AlarmCode, Event, RevocationReason};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, StreamId};
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::serial::Serial;
+
+use super::{Compromise, Holder};
+use crate::carry_out::gateway_entry;
+use crate::inventory::IssuerIndex;
+use crate::journal::Journal;
+use crate::plane::{Control, ControlError, Extras, Refused};
+use crate::upkeep::ITSELF;
+use crate::world::{Gateway, World};
+
+/// A gateway serves by its new certificate from the moment it has it; a minute for the handshakes that are under way.
+const SETTLE_SECONDS: i64 = 60;
+
+/// What is to be done for a holder now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// It has no certificate by the compromised authority any more. That does not change again.
+    Nothing,
+    /// It may wait.
+    Later,
+    /// These are to be revoked. `alone`: it has no other certificate, and is off the air then.
+    Revoke {
+        /// Serial numbers.
+        serials: Vec<String>,
+        /// Whether it has nothing else.
+        alone: bool,
+    },
+}
+
+/// What a holder has, by issuer: certificates of the compromised authority, and whether it has others that count.
+pub(super) struct Held {
+    pub(super) by_it: Vec<String>,
+    /// It has another one.
+    pub(super) another: bool,
+    /// And was seen to use it.
+    pub(super) in_use: bool,
+}
+
+impl Held {
+    pub(super) fn of(world: &World, issuer: IssuerIndex, holder: Holder, now: Timestamp) -> Self {
+        let sort = |certificates: &[Certificate]| {
+            let living = || certificates.iter().filter(|c| c.not_after > now);
+            let is_by_it = |c: &&Certificate| origin(world, &c.serial) == Some(issuer);
+            // One that is older is no successor: the holder has gone over from it to what must be replaced.
+            let newest = living().filter(is_by_it).map(|c| c.pos).max();
+            let succeeds = |c: &&Certificate| {
+                newest.is_none_or(|newest| c.pos > newest)
+                    && origin(world, &c.serial).is_some_and(|by| !is_compromised(world, by))
+            };
+            Self {
+                by_it: living().filter(is_by_it).map(|c| c.serial.clone()).collect(),
+                another: living().any(|c| succeeds(&c)),
+                in_use: living().any(|c| succeeds(&c) && c.seen_at.is_some()),
+            }
+        };
+        let nothing = Self { by_it: Vec::new(), another: false, in_use: false };
+        if let Some(device) = device(world, holder.id) {
+            return sort(&device.certificates);
+        }
+        // An application's hosts do not show us which certificate they use: its old ones stand until the deadline.
+        if let Some(application) = application(world, holder.id) {
+            return Self { in_use: false, ..sort(&application.certificates) };
+        }
+        gateway(world, holder.id).map_or(nothing, |gateway| of_gateway(world, issuer, gateway, now))
+    }
+}
+
+fn of_gateway(world: &World, issuer: IssuerIndex, gateway: &Gateway, now: Timestamp) -> Held {
+    let mut held = Held { by_it: Vec::new(), another: false, in_use: false };
+    for certificate in gateway.certificates.iter().filter(|c| c.not_after > now) {
+        let entry = certificate.serial.parse::<Serial>().ok().and_then(|s| world.inventory.entry(&s));
+        match entry {
+            Some(entry) if entry.issuer == issuer => held.by_it.push(certificate.serial.clone()),
+            Some(entry) if !is_compromised(world, entry.issuer) => {
+                held.another = true;
+                held.in_use |= now.seconds_since(entry.not_before) >= SETTLE_SECONDS;
+            }
+            _ => {}
+        }
+    }
+    held
+}
+
+pub(super) fn device(world: &World, id: StreamId) -> Option<&Device> {
+    world.devices.get(&DeviceId::from(id))
+}
+
+pub(super) fn application(world: &World, id: StreamId) -> Option<&Application> {
+    world.applications.get(&ApplicationId::from(id))
+}
+
+pub(super) fn gateway(world: &World, id: StreamId) -> Option<&Gateway> {
+    world.gateways.get(&GatewayId::from(id))
+}
+
+fn origin(world: &World, serial: &str) -> Option<IssuerIndex> {
+    world.inventory.issuer_of(&serial.parse::<Serial>().ok()?)
+}
+
+fn is_compromised(world: &World, issuer: IssuerIndex) -> bool {
+    let confirmed = world.compromises.iter().filter_map(|c| c.confirmed.as_ref());
+    confirmed.filter_map(|c| c.issuer).any(|compromised| compromised == issuer)
+}
+
+pub(super) fn due(world: &World, compromise: &Compromise, holder: Holder, now: Timestamp) -> Due {
+    let issuer = compromise.confirmed.as_ref().and_then(|c| c.issuer);
+    let (Some(issuer), Some((_, deadline))) = (issuer, compromise.times(holder)) else { return Due::Nothing };
+    let held = Held::of(world, issuer, holder, now);
+    if held.by_it.is_empty() {
+        return Due::Nothing;
+    }
+    if compromise.plan.mode == CompromiseMode::DistrustNow || held.in_use || now >= deadline {
+        return Due::Revoke { serials: held.by_it, alone: !held.another };
+    }
+    Due::Later
+}
+
+impl<J: Journal> Control<J> {
+    /// Authorities whose compromise is being carried out.
+    pub fn running_compromises(&self) -> Vec<String> {
+        let world = self.world();
+        world.compromises.iter().filter(|c| c.is_running()).map(|c| c.name.clone()).collect()
+    }
+
+    /// Whether our own listeners show a certificate by a compromised authority.
+    pub fn shows_compromised(&self) -> bool {
+        let world = self.world();
+        let issuers = world.compromised_issuers();
+        issuers.replaced.iter().chain(&issuers.distrusted).any(|name| world.own_names.is_by(name))
+    }
+
+    /// Everyone who had a certificate by it, in the order in which they are told.
+    pub fn affected(&self, name: &str) -> Vec<Holder> {
+        let world = self.world();
+        let confirmed = world.compromise_of(name).and_then(|c| c.confirmed.as_ref());
+        confirmed.map(|c| c.holders.clone()).unwrap_or_default()
+    }
+
+    /// What is due for each of these. Give it some thousand at a time, as [`Control::drifted`].
+    pub fn due_for(&self, name: &str, among: &[Holder], now: Timestamp) -> Vec<(Holder, Due)> {
+        let world = self.world();
+        let Some(compromise) = world.compromise_of(name) else { return Vec::new() };
+        among.iter().map(|holder| (*holder, due(&world, compromise, *holder, now))).collect()
+    }
+
+    /// Revokes what is due for one holder; what it was told before counts no more, it is looked at again.
+    pub async fn revoke_compromised(
+        &self,
+        name: &str,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        let due = self.due_for(name, &[holder], now).pop();
+        let Some((_, Due::Revoke { serials, alone })) = due else { return Ok(()) };
+        let reason = RevocationReason::IssuerCompromised;
+        let id = holder.id;
+        if device(&self.world(), id).is_some() {
+            let id = DeviceId::from(id);
+            self.on_device(id, ITSELF, now, Extras::default(), |_, device| {
+                let current = |s: &&String| device.certificates.iter().any(|c| c.serial == **s);
+                let revoke = |serial: &String| device::Command::RevokeOwn { serial: serial.clone(), reason };
+                Ok(serials.iter().filter(current).map(revoke).collect())
+            })
+            .await?;
+            if alone {
+                self.alarm_off_the_air(id, name, now).await;
+            }
+            return Ok(());
+        }
+        if application(&self.world(), id).is_some() {
+            self.on_application(id.into(), ITSELF, (None, Vec::new()), now, |application| {
+                let current = |s: &&String| application.certificates.iter().any(|c| c.serial == **s);
+                let revoke = |serial: &String| lanyard_domain::application::Command::RevokeOwn {
+                    serial: serial.clone(),
+                    reason,
+                };
+                Ok(serials.iter().filter(current).map(revoke).collect())
+            })
+            .await?;
+            return Ok(());
+        }
+        self.revoke_gateways(id.into(), &serials, now).await
+    }
+
+    async fn revoke_gateways(
+        &self,
+        id: GatewayId,
+        serials: &[String],
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        self.record(now, |world| {
+            let Some(gateway) = world.gateways.get(&id) else { return Ok((Vec::new(), ())) };
+            let current = |s: &&String| gateway.certificates.iter().any(|c| c.serial == **s);
+            let revoked = |serial: &String| Event::CertificateRevoked {
+                serial: serial.clone(),
+                reason: RevocationReason::IssuerCompromised,
+            };
+            let events: Vec<Event> = serials.iter().filter(current).map(revoked).collect();
+            let Some(first) = events.first() else { return Ok((Vec::new(), ())) };
+            let mut entry = gateway_entry(id, ITSELF, gateway.seq, first.clone(), Vec::new());
+            entry.events = events;
+            Ok((vec![entry], ()))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// A device that had no other certificate at its deadline needs a person: its owner hears of it on its chain.
+    async fn alarm_off_the_air(&self, id: DeviceId, name: &str, now: Timestamp) {
+        let owner = self.world().devices.get(&id).map(|d| d.record.owner.clone()).unwrap_or_default();
+        let text = format!(
+            "its certificates by the compromised authority `{name}` were revoked and it has no other; owner: {owner}"
+        );
+        let refused = Refused::new("issuer_compromised", text);
+        self.alarm(id, AlarmCode::RenewalLate, &refused, now).await;
+    }
+
+    /// Ends it: nothing by the authority is in use any more, and its own certificate is revoked. False while our own
+    /// listeners still show a certificate by it.
+    pub async fn end_compromise(&self, name: &str, now: Timestamp) -> Result<bool, ControlError> {
+        let serial = {
+            let world = self.world();
+            let Some(known) = world.authorities.iter().find(|a| a.name == name) else { return Ok(false) };
+            if world.authority_state(known) != AuthorityState::Compromised {
+                return Ok(false);
+            }
+            let certificate = lanyard_pki::certificate::Certificate::parse(&known.certificate)
+                .map_err(|e| ControlError::Bug(format!("the certificate of `{name}`: {e}")))?;
+            if world.own_names.is_by(certificate.subject_der()) {
+                return Ok(false);
+            }
+            certificate.serial().to_string()
+        };
+        let event = Event::AuthorityRevoked { name: name.to_owned(), serial };
+        self.on_system(event, now).await?;
+        self.follow_authorities()?;
+        Ok(true)
+    }
+}
