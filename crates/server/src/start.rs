@@ -32,7 +32,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
-use crate::front::{self, acme::Acme};
+use crate::front;
+use crate::front::acme::Acme;
+use crate::front::acme::look::Places;
+use crate::front::acme::resolve::Resolver;
 use crate::hardware::{Hardware, Pkcs11};
 use crate::http::router;
 use crate::journal::{LedgerJournal, replay};
@@ -87,6 +90,12 @@ pub struct Enroll {
     pub acme_challenges: Vec<String>,
     /// Where http-01 looks.
     pub http01_port: u16,
+    /// Where tls-alpn-01 looks.
+    pub tls_alpn01_port: u16,
+    /// DNS servers that dns-01 asks, in this order.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Zones that an alias at `_acme-challenge` may lead to.
+    pub dns01_delegates: Vec<String>,
     /// What SCEP clients may be so old as to use.
     pub scep_algorithms: Algorithms,
 }
@@ -227,7 +236,12 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         let tls = tls_for(ClientCertificates::OptionalAnyChain)?;
         let port = enroll_address.map_or(0, |a| a.port());
         let name = config.enroll.names.first().map_or("localhost", String::as_str);
-        let acme = Acme::new(name, port, &config.enroll.acme_challenges, config.enroll.http01_port)?;
+        let places = Places {
+            http01_port: config.enroll.http01_port,
+            tls_alpn01_port: config.enroll.tls_alpn01_port,
+            resolver: Resolver::new(config.enroll.dns_servers.clone(), config.enroll.dns01_delegates.clone()),
+        };
+        let acme = Acme::new(name, port, &config.enroll.acme_challenges, places)?;
         let service = TowerToHyperService::new(front::tls_router(state.clone(), acme));
         tasks.spawn(serve(listener, move || Arc::clone(&tls), Limits::default(), shutdown.clone(), service));
     }
