@@ -29,4 +29,5 @@ pub mod scep;
 pub mod stores;
 pub mod token;
 pub mod upkeep;
+pub mod watch;
 pub mod world;

@@ -7,8 +7,8 @@ use lanyard_enroll::acme::client::{
     Wish,
 };
 use lanyard_enroll::acme::{
-    CertId, ChallengeKind, Identifier, MAX_BODY_BYTES, Message, NewOrder, Nonces, dns_wire, http01, requested_names,
-    tls_alpn01,
+    CertId, ChallengeKind, Identifier, MAX_BODY_BYTES, Message, NewOrder, Nonces, dns_wire, http01,
+    requested_names, tls_alpn01,
 };
 
 use crate::Target;

@@ -33,7 +33,7 @@ use crate::key::{KeyBackend, KeyError, KeyLabel};
 use crate::path::generic::LONGEST_CHAIN;
 use crate::path::{Anchors, PathError, Purpose, VerifiedChain};
 use crate::spki::PublicKeyKind;
-pub use look::look_config;
+pub use look::{Described, describe, look_config};
 pub use peer::{PeerError, Shown, peer, shown};
 
 /// The anchors of a running role; replaced when a CA generation comes or goes.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::hardware::Pkcs11;
 use crate::start::{Config, Enroll, KeyPlaces};
+use crate::watch::{Bounds, Network};
 
 /// A configuration is a page or two; more is another file.
 const MAX_FILE: usize = 256 << 10;
@@ -27,7 +28,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 34] = [
+pub const KEYS: [&str; 36] = [
     "listen",
     "names",
     "organization",
@@ -53,6 +54,8 @@ pub const KEYS: [&str; 34] = [
     "keys.pkcs11.pin_file",
     "keys.pkcs11.sessions",
     "keys.pkcs11.timeout_seconds",
+    "watch.networks",
+    "watch.ports",
     "gateway.site",
     "gateway.listen",
     "gateway.names",
@@ -113,6 +116,8 @@ pub struct Settings {
     pub enroll: EnrollSettings,
     /// Where keys of authorities are.
     pub keys: KeySettings,
+    /// Others' servers whose certificates are watched.
+    pub watch: WatchSettings,
     /// The gateway beside it.
     pub gateway: GatewaySettings,
 }
@@ -235,6 +240,25 @@ impl KeySettings {
     }
 }
 
+/// The `[watch]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchSettings {
+    /// Networks into which looks may go.
+    #[serde(deserialize_with = "networks")]
+    pub networks: Vec<Network>,
+    /// Ports that are looked at.
+    #[serde(deserialize_with = "ports")]
+    pub ports: Vec<u16>,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        // HTTPS, LDAPS, RadSec (RFC 6614), DICOM TLS (PS3.15), HTTPS of application servers.
+        Self { networks: Vec::new(), ports: vec![443, 636, 2083, 2762, 8443] }
+    }
+}
+
 /// The `[gateway]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -275,6 +299,7 @@ impl Default for Settings {
             log: "info".to_owned(),
             enroll: EnrollSettings::default(),
             keys: KeySettings::default(),
+            watch: WatchSettings::default(),
             gateway: GatewaySettings::default(),
         }
     }
@@ -342,6 +367,7 @@ impl Settings {
                 dns01_delegates: self.enroll.dns01_delegates.clone(),
                 scep_algorithms: self.enroll.scep_algorithms,
             },
+            watch: Bounds { networks: self.watch.networks.clone(), ports: self.watch.ports.clone() },
             names: self.names.clone(),
             organization: self.organization.clone(),
             domain: self.domain.clone(),
@@ -409,6 +435,30 @@ fn zones<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
         zone.parse::<DnsName>().map_err(D::Error::custom)?;
     }
     Ok(zones)
+}
+
+/// As many networks as a group has sites.
+const MAX_NETWORKS: usize = 64;
+/// More kinds of servers than a hospital has; fewer than a scan needs.
+const MAX_PORTS: usize = 32;
+
+fn networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(d)?;
+    if texts.len() > MAX_NETWORKS {
+        return Err(D::Error::custom(format!(
+            "must list at most {MAX_NETWORKS} networks; found {}",
+            texts.len()
+        )));
+    }
+    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+fn ports<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u16>, D::Error> {
+    let ports = Vec::<u16>::deserialize(d)?;
+    if ports.len() <= MAX_PORTS && !ports.contains(&0) {
+        return Ok(ports);
+    }
+    Err(D::Error::custom(format!("must list at most {MAX_PORTS} ports, 1 to 65535; found {}", ports.len())))
 }
 
 fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
@@ -610,6 +660,8 @@ mod tests {
             ("[keys.pkcs11]\nsessions = 65", "line 2, column 12", "1 to 64"),
             ("[keys.pkcs11]\ntimeout_seconds = 0", "line 2, column 19", "1 to 60"),
             ("[keys.pkcs11]\npin = '1234'", "line 2, column 1", "unknown field `pin`"),
+            ("[watch]\nnetworks = ['10.0.0.1/8']", "line 2, column 12", "is no network"),
+            ("[watch]\nports = [0]", "line 2, column 9", "at most 32 ports"),
             ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
             ("listen = ", "line 1, column 10", ""),
         ] {

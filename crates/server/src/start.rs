@@ -41,6 +41,7 @@ use crate::http::router;
 use crate::journal::{LedgerJournal, replay};
 use crate::keys::Keys;
 use crate::state::State;
+use crate::watch::Bounds;
 use crate::worker;
 
 /// What a control plane is started with.
@@ -54,6 +55,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Enrollment protocols and revocation.
     pub enroll: Enroll,
+    /// Where looks at others' servers may go.
+    pub watch: Bounds,
     /// DNS names and addresses that clients dial.
     pub names: Vec<String>,
     /// Organisation in certificates.
@@ -196,6 +199,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
         cmp: Arc::default(),
         files: Arc::default(),
+        watch: Arc::default(),
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;
@@ -260,6 +264,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         (troubles, hardware),
         worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names, due_in },
     );
+    worker::watch_others(&tasks, &shutdown, &state, config.watch.clone());
     tracing::info!(%address, origin = %config.origin, "control plane is serving");
     Ok(Running {
         address,

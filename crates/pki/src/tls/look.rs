@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use der::{Decode, Encode};
+use lanyard_domain::time::Timestamp;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -104,3 +105,46 @@ impl ServerCertVerifier for Any {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+/// What a certificate that was shown says; believed by nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Subject, RFC 4514, cut to 200 characters, without control characters.
+    pub subject: String,
+    /// Issuer, the same.
+    pub issuer: String,
+    /// Serial number, hex.
+    pub serial: String,
+    /// From.
+    pub not_before: Timestamp,
+    /// To.
+    pub not_after: Timestamp,
+}
+
+/// Reads a certificate of anybody, without asking whether it keeps any rule. `None` when it is none. Fuzz entry point.
+pub fn describe(der: &[u8]) -> Option<Described> {
+    if der.len() > MAX_CERTIFICATE_BYTES {
+        return None;
+    }
+    let parsed = Certificate::from_der(der).ok()?;
+    let tbs = parsed.tbs_certificate();
+    let time = |t: x509_cert::time::Time| {
+        i64::try_from(t.to_unix_duration().as_secs()).ok().map(Timestamp::from_seconds)
+    };
+    let text = |name: &x509_cert::name::Name| {
+        let plain = name.to_string();
+        plain.chars().map(|c| if c.is_control() { '?' } else { c }).take(MAX_SHOWN).collect()
+    };
+    // RFC 5280 4.1.2.2: at most 20 octets; what is longer is somebody's joke.
+    let serial = tbs.serial_number().as_bytes().iter().take(20).map(|b| format!("{b:02x}")).collect();
+    Some(Described {
+        subject: text(tbs.subject()),
+        issuer: text(tbs.issuer()),
+        serial,
+        not_before: time(tbs.validity().not_before)?,
+        not_after: time(tbs.validity().not_after)?,
+    })
+}
+
+/// Characters of a foreign name that are kept: enough to recognise it.
+const MAX_SHOWN: usize = 200;

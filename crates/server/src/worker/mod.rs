@@ -1,5 +1,6 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
-//! replaced certificates and of those that CMP clients never confirmed, our own certificate, keys that are away. One file each;
+//! replaced certificates and of those that CMP clients never confirmed, our own certificate, others', keys that are away. One file
+//! each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
@@ -14,6 +15,7 @@ mod retirement;
 mod rotation;
 mod scep;
 mod seal;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ pub(crate) use seal::seal_once;
 
 use crate::hardware::Hardware;
 use crate::state::State;
+use crate::watch::Bounds;
 
 /// Starts all workers.
 pub(crate) fn spawn(
@@ -54,6 +57,11 @@ pub(crate) fn spawn(
     tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
+}
+
+/// Starts looking at others' servers.
+pub(crate) fn watch_others(tasks: &TaskTracker, shutdown: &CancellationToken, state: &State, bounds: Bounds) {
+    tasks.spawn(watch::run(state.clone(), bounds, shutdown.clone()));
 }
 
 /// Waits for the next round; false when it is time to stop.

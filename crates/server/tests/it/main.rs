@@ -13,3 +13,4 @@ mod keys_away;
 mod offline;
 mod operators;
 mod restart;
+mod watch;
