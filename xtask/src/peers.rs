@@ -96,7 +96,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let version = installed(package).unwrap_or_default();
         println!("{name:<14} {version:<26} {purpose}");
     }
-    for name in ["sekmet-fhir", "cryptography", "requests", "pkilint"] {
+    for name in ["sekmet-fhir", "cryptography", "requests", "pkilint", "pyhanko-certvalidator"] {
         let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
         println!("{name:<14} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
     }
