@@ -23,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "faketime",
     "fiu-utils",
     "gnutls-bin",
+    "knot",
     "lego",
     "libbcpkix-java",
     "libfiu-dev",
@@ -68,6 +69,7 @@ const VERSIONS: &[(&str, &str, &str)] = &[
     ("lego", "lego", "ACME client (Go)"),
     ("pebble", "pebble", "ACME server (Go), for our client"),
     ("certbot", "certbot", "ACME client (Python)"),
+    ("Knot DNS", "knot", "DNS server, for dns-01"),
     ("acme-tiny", "acme-tiny", "ACME client (Python, RSA accounts)"),
     ("dehydrated", "dehydrated", "ACME client (shell)"),
     ("strongSwan pki", "strongswan-pki", "SCEP and EST client"),
@@ -95,7 +97,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         println!("{name:<14} {version:<26} {purpose}");
     }
     println!("{:<14} {:<26} ACME client (Rust), {}", "instant-acme", "0.8.5", instant_acme().display());
-    for name in ["sekmet-fhir", "cryptography", "requests", "pkilint"] {
+    for name in ["sekmet-fhir", "cryptography", "requests", "pkilint", "pyhanko-certvalidator"] {
         let pinned = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("=="));
         println!("{name:<14} {:<26} Python, {}", pinned.unwrap_or("not pinned"), python().display());
     }

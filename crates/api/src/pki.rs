@@ -7,6 +7,7 @@ use lanyard_domain::id::{ApplicationId, DeviceId, OperatorId};
 use lanyard_domain::maintenance::Window;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
+use lanyard_domain::watched::{SeenCertificate, WatchAlarm, WatchRecord};
 use serde::{Deserialize, Serialize};
 
 /// A certificate in the inventory: everything that has not ended.
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct InventoryLine {
     /// Serial number, hex.
     pub serial: String,
-    /// `device`, `gateway`, `application` or `server`.
+    /// `device`, `gateway`, `application`, `server`, or `watched` for what others issued or run.
     pub kind: String,
     /// Id of that device, gateway or application.
     pub subject: String,
@@ -107,6 +108,23 @@ pub struct LateLine {
     pub not_after: Timestamp,
     /// Whether it has ended.
     pub ended: bool,
+}
+
+/// `GET /v1/watched`: a server whose certificate is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedLine {
+    /// What is written down about it.
+    pub record: WatchRecord,
+    /// `in order`, `changed`, `ends soon`, `ended` or `not seen yet`.
+    pub standing: String,
+    /// What it showed last.
+    pub certificate: Option<SeenCertificate>,
+    /// What its owner was told about that certificate.
+    pub alarms: Vec<WatchAlarm>,
+    /// When it was looked at, since the server's start.
+    pub looked_at: Option<Timestamp>,
+    /// Why there was no certificate then.
+    pub fault: Option<String>,
 }
 
 /// One of our authorities.

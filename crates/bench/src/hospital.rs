@@ -124,6 +124,7 @@ async fn open(folder: &TempDir, devices: usize) -> Result<Parts> {
         anchor_dir: Some(folder.path().join("anchor")),
         listen: "127.0.0.1:0".parse()?,
         enroll: front_ends()?,
+        watch: lanyard_server::watch::Bounds::default(),
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         organization: "Bench Hospital".to_owned(),
         domain: "bench.example".to_owned(),

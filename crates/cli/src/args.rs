@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     agent, application, ca, cert, completions, device, endorsement, enroll, evidence, fleet, gateway, ledger,
-    login, operator, profile, release, site, up, verify,
+    login, operator, profile, release, site, up, verify, watch,
 };
 use crate::demo::DemoArgs;
 use crate::output::Format;
@@ -89,6 +89,9 @@ pub enum Command {
     Evidence(evidence::EvidenceCommand),
     /// Verify an evidence file; no server needed.
     Verify(verify::VerifyArgs),
+    /// Certificates of others' servers (PACS, EHR, RADIUS): watched for changes and for their end.
+    #[command(subcommand)]
+    Watch(watch::WatchCommand),
     /// The ledger itself: check it, erase a payload.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -158,6 +161,9 @@ mod tests {
             ("ledger erase five --basis GDPR-17", false),
             ("completions bash", true),
             ("completions csh", false),
+            ("watch add pacs:2762 --owner imaging --site north --purpose images", true),
+            ("watch add pacs:2762 --site north --purpose images", false),
+            ("watch remove pacs:2762", false),
             ("enroll challenge keys --out c", true),
             ("enroll challenge --device abc --out c", true),
             ("enroll challenge keys --device abc --out c", false),

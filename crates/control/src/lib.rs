@@ -31,4 +31,5 @@ pub mod steering;
 pub mod stores;
 pub mod token;
 pub mod upkeep;
+pub mod watch;
 pub mod world;

@@ -19,6 +19,7 @@ use lanyard_domain::release::{Release, ReleaseState};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::{Verdict, evaluate};
+use lanyard_domain::watched::Watched;
 use lanyard_pki::certificate::Certificate;
 
 use crate::compromise::Compromise;
@@ -212,6 +213,8 @@ pub struct World {
     pub compromises: Vec<Compromise>,
     /// Certificates that have not ended.
     pub inventory: Inventory,
+    /// Servers whose certificates are watched, by address.
+    pub watched: BTreeMap<String, Watched>,
     /// Applications.
     pub applications: HashMap<ApplicationId, Application>,
     application_names: HashMap<String, ApplicationId>,
@@ -581,6 +584,25 @@ impl World {
             }
             Some(Event::MaintenanceSet { site, windows, .. }) => {
                 self.maintenance.insert(site.clone(), windows.clone());
+            }
+            Some(Event::ServerWatched { record, .. }) => {
+                let new = || Watched::new(record.clone());
+                let watched = self.watched.entry(record.address.clone()).or_insert_with(new);
+                watched.record = record.clone();
+            }
+            Some(Event::ServerUnwatched { address, .. }) => {
+                self.watched.remove(address);
+            }
+            Some(Event::ServerSeen { address, certificate }) => {
+                if let Some(watched) = self.watched.get_mut(address) {
+                    watched.seen = Some(certificate.clone());
+                    watched.told.clear();
+                }
+            }
+            Some(Event::WatchAlarmRaised { address, alarm, .. }) => {
+                if let Some(watched) = self.watched.get_mut(address) {
+                    watched.told.push(*alarm);
+                }
             }
             Some(Event::AuthorityPlanned { name, purpose, site, keys, .. }) => {
                 self.authorities.push(KnownAuthority {

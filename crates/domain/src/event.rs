@@ -19,6 +19,7 @@ use crate::statement::SignedStatement;
 use crate::text::{Blob, Digest};
 use crate::time::Timestamp;
 use crate::trust::{Reason, Verdict};
+use crate::watched::{SeenCertificate, WatchAlarm, WatchRecord};
 
 /// What kind of object a stream belongs to; stands in the leaf header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -465,6 +466,14 @@ pub enum Event {
         uses: Vec<EndorsementUse>,
         statement: SignedStatement,
     },
+    /// A person wants this server's certificate watched, or changed what is written down about it.
+    ServerWatched { record: WatchRecord, statement: SignedStatement },
+    /// And no longer.
+    ServerUnwatched { address: String, statement: SignedStatement },
+    /// A watched server shows this certificate from now on.
+    ServerSeen { address: String, certificate: SeenCertificate },
+    /// The owner of a watched server must look at it.
+    WatchAlarmRaised { address: String, alarm: WatchAlarm, certificate_sha256: Digest, detail: String },
     /// A payload was erased; its leaf stays.
     PayloadErased { pos: u64, legal_basis: String, statement: SignedStatement },
     /// Nothing was recorded for a minute; keeps checkpoints recent.
@@ -585,6 +594,10 @@ impl Event {
             Event::ApplicationRegistered { .. } => 90,
             Event::ApplicationApproved { .. } => 91,
             Event::ApplicationRemoved { .. } => 92,
+            Event::ServerWatched { .. } => 94,
+            Event::ServerUnwatched { .. } => 95,
+            Event::ServerSeen { .. } => 96,
+            Event::WatchAlarmRaised { .. } => 97,
             Event::LedgerStarted { .. } => 100,
             Event::AuthorityCreated { .. } => 101,
             Event::EndorsementAdded { .. } => 102,
@@ -638,6 +651,8 @@ impl Event {
             | Event::ProfileProposed { statement, .. }
             | Event::ProfileApproved { statement, .. }
             | Event::GatewayRemoved { statement, .. }
+            | Event::ServerWatched { statement, .. }
+            | Event::ServerUnwatched { statement, .. }
             | Event::PayloadErased { statement, .. } => Some(statement),
             Event::DeviceQuarantined { statement, .. }
             | Event::OperatorAdded { statement, .. }

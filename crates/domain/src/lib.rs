@@ -25,3 +25,4 @@ pub mod text;
 pub mod tier;
 pub mod time;
 pub mod trust;
+pub mod watched;

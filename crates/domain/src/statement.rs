@@ -15,6 +15,7 @@ use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
 use crate::text::{Blob, Digest};
 use crate::time::Timestamp;
+use crate::watched::WatchRecord;
 
 /// What is signed: these bytes, then the statement's JSON text.
 pub const SIGNATURE_CONTEXT: &[u8] = b"lanyard statement v1\n";
@@ -270,6 +271,16 @@ pub enum Action {
         device: DeviceId,
         /// SHA-256 of what the device signed in it.
         request_sha256: Digest,
+    },
+    /// Have a server's certificate watched, or change what is written down about it.
+    WatchServer {
+        /// The record.
+        record: WatchRecord,
+    },
+    /// No longer.
+    UnwatchServer {
+        /// `host:port`.
+        address: String,
     },
     /// Delete the payload of one event.
     ErasePayload {

@@ -7,8 +7,8 @@ use lanyard_enroll::acme::client::{
     Wish,
 };
 use lanyard_enroll::acme::{
-    CertId, ChallengeKind, Identifier, MAX_BODY_BYTES, Message, NewOrder, Nonces, http01, requested_names,
-    tls_alpn01,
+    CertId, ChallengeKind, Identifier, MAX_BODY_BYTES, Message, NewOrder, Nonces, dns_wire, http01,
+    requested_names, tls_alpn01,
 };
 
 use crate::Target;
@@ -22,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "acme_nonce", run: nonce, seeds: nonces },
     Target { name: "acme_look", run: look, seeds: looks },
     Target { name: "acme_answer", run: answer, seeds: answers },
+    Target { name: "acme_dns", run: dns, seeds: dns_answers },
 ];
 
 fn message(data: &[u8]) {
@@ -219,5 +220,33 @@ fn answers() -> Vec<Vec<u8>> {
         whole.join("\n").into_bytes(),
         br#"{"suggestedWindow":{"start":"2026-12-01T00:00:00Z","end":"2026-12-02T00:00:00Z"},"explanationURL":"https://x"}"#.to_vec(),
         br#"{"type":"urn:ietf:params:acme:error:badCSR","detail":"no","status":400}"#.to_vec(),
+    ]
+}
+
+const ASKED: &str = "_acme-challenge.a.example";
+
+fn dns(data: &[u8]) {
+    let id = data.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    if let Ok(found) = dns_wire::read(data, ASKED, id) {
+        assert!(found.aliases.len() <= dns_wire::MAX_CNAMES);
+        assert!(found.texts.iter().map(Vec::len).sum::<usize>() <= dns_wire::MAX_ANSWER);
+    }
+}
+
+/// An answer with a text, and one with an alias by compressed names.
+fn dns_answers() -> Vec<Vec<u8>> {
+    let question = dns_wire::query(ASKED, 7).unwrap_or_default();
+    let answer = |records: &[u8]| {
+        let mut out = question.clone();
+        for (at, to) in [(2, 0x81), (3, 0x80), (7, 1)] {
+            if let Some(byte) = out.get_mut(at) {
+                *byte = to;
+            }
+        }
+        [out, records.to_vec()].concat()
+    };
+    vec![
+        answer(b"\xc0\x0c\x00\x10\x00\x01\x00\x00\x00\x3c\x00\x03\x02ok"),
+        answer(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x04\x01b\xc0\x1c"),
     ]
 }

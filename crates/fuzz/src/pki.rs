@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki_csr", run: request, seeds: requests },
     Target { name: "pki_spki", run: spki, seeds: spkis },
     Target { name: "pki_certificate", run: certificate, seeds: certificates },
+    Target { name: "pki_shown", run: shown, seeds: certificates },
     Target { name: "pki_pem_chain", run: pem_chain, seeds: pem_chains },
     Target { name: "pki_pkcs7", run: bag, seeds: bags },
     Target { name: "pki_serial", run: serial, seeds: serials },
@@ -79,6 +80,16 @@ fn certificate(data: &[u8]) {
     let _identity = certificate.identity();
     let _renewal = certificate.renew_at();
     let _key = certificate.public_key();
+}
+
+/// A certificate of anybody, as a watched server shows it.
+fn shown(data: &[u8]) {
+    if let Some(described) = lanyard_pki::tls::describe(data) {
+        for text in [&described.subject, &described.issuer] {
+            assert!(text.chars().count() <= 200 && !text.chars().any(char::is_control), "{text:?}");
+        }
+        assert!(described.serial.len() <= 40);
+    }
 }
 
 fn certificates() -> Vec<Vec<u8>> {

@@ -8,6 +8,7 @@
 //! Session resumption is off on both sides: a resumed session skips the verifier, and a peer that was distrusted
 //! a second ago would come back in with its ticket (I6).
 
+mod look;
 mod peer;
 
 use std::fmt;
@@ -32,6 +33,7 @@ use crate::key::{KeyBackend, KeyError, KeyLabel};
 use crate::path::generic::LONGEST_CHAIN;
 use crate::path::{Anchors, PathError, Purpose, VerifiedChain};
 use crate::spki::PublicKeyKind;
+pub use look::{Described, describe, look_config};
 pub use peer::{PeerError, Shown, peer, shown};
 
 /// The anchors of a running role; replaced when a CA generation comes or goes.

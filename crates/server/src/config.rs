@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::hardware::Pkcs11;
 use crate::start::{Config, Enroll, KeyPlaces};
+use crate::watch::{Bounds, Network};
 
 /// A configuration is a page or two; more is another file.
 const MAX_FILE: usize = 256 << 10;
@@ -27,7 +28,7 @@ const MAX_FILE: usize = 256 << 10;
 const MAX_NAMES: usize = 16;
 
 /// Every key there is, as it stands in the reference.
-pub const KEYS: [&str; 32] = [
+pub const KEYS: [&str; 37] = [
     "listen",
     "names",
     "organization",
@@ -42,6 +43,9 @@ pub const KEYS: [&str; 32] = [
     "enroll.delta_entries",
     "enroll.acme_challenges",
     "enroll.http01_port",
+    "enroll.tls_alpn01_port",
+    "enroll.dns_servers",
+    "enroll.dns01_delegates",
     "enroll.scep_algorithms",
     "keys.root",
     "keys.issuing",
@@ -51,6 +55,8 @@ pub const KEYS: [&str; 32] = [
     "keys.pkcs11.pin_file",
     "keys.pkcs11.sessions",
     "keys.pkcs11.timeout_seconds",
+    "watch.networks",
+    "watch.ports",
     "gateway.site",
     "gateway.listen",
     "gateway.names",
@@ -111,6 +117,8 @@ pub struct Settings {
     pub enroll: EnrollSettings,
     /// Where keys of authorities are.
     pub keys: KeySettings,
+    /// Others' servers whose certificates are watched.
+    pub watch: WatchSettings,
     /// The gateway beside it.
     pub gateway: GatewaySettings,
 }
@@ -137,6 +145,15 @@ pub struct EnrollSettings {
     /// Where http-01 looks.
     #[serde(deserialize_with = "port")]
     pub http01_port: u16,
+    /// Where tls-alpn-01 looks.
+    #[serde(deserialize_with = "port")]
+    pub tls_alpn01_port: u16,
+    /// DNS servers that dns-01 asks.
+    #[serde(deserialize_with = "dns_servers")]
+    pub dns_servers: Vec<SocketAddr>,
+    /// Zones that an alias at `_acme-challenge` may lead to.
+    #[serde(deserialize_with = "zones")]
+    pub dns01_delegates: Vec<String>,
     /// Whether SCEP reads SHA-1 and DES.
     #[serde(deserialize_with = "scep_algorithms")]
     pub scep_algorithms: Algorithms,
@@ -152,6 +169,9 @@ impl Default for EnrollSettings {
             delta_entries: 1_000,
             acme_challenges: vec!["device-attest-01".to_owned()],
             http01_port: 80,
+            tls_alpn01_port: 443,
+            dns_servers: Vec::new(),
+            dns01_delegates: Vec::new(),
             scep_algorithms: Algorithms::Current,
         }
     }
@@ -224,6 +244,25 @@ impl KeySettings {
     }
 }
 
+/// The `[watch]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchSettings {
+    /// Networks into which looks may go.
+    #[serde(deserialize_with = "networks")]
+    pub networks: Vec<Network>,
+    /// Ports that are looked at.
+    #[serde(deserialize_with = "ports")]
+    pub ports: Vec<u16>,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        // HTTPS, LDAPS, RadSec (RFC 6614), DICOM TLS (PS3.15), HTTPS of application servers.
+        Self { networks: Vec::new(), ports: vec![443, 636, 2083, 2762, 8443] }
+    }
+}
+
 /// The `[gateway]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -264,6 +303,7 @@ impl Default for Settings {
             log: "info".to_owned(),
             enroll: EnrollSettings::default(),
             keys: KeySettings::default(),
+            watch: WatchSettings::default(),
             gateway: GatewaySettings::default(),
         }
     }
@@ -304,6 +344,12 @@ impl Settings {
         }
         let settings: Self = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
         settings.keys.check()?;
+        let enroll = &settings.enroll;
+        if enroll.acme_challenges.iter().any(|c| c == "dns-01") && enroll.dns_servers.is_empty() {
+            return Err(
+                "enroll.acme_challenges has dns-01, so enroll.dns_servers must name a DNS server".to_owned()
+            );
+        }
         Ok(settings)
     }
 
@@ -321,8 +367,12 @@ impl Settings {
                 delta_entries: self.enroll.delta_entries,
                 acme_challenges: self.enroll.acme_challenges.clone(),
                 http01_port: self.enroll.http01_port,
+                tls_alpn01_port: self.enroll.tls_alpn01_port,
+                dns_servers: self.enroll.dns_servers.clone(),
+                dns01_delegates: self.enroll.dns01_delegates.clone(),
                 scep_algorithms: self.enroll.scep_algorithms,
             },
+            watch: Bounds { networks: self.watch.networks.clone(), ports: self.watch.ports.clone() },
             names: self.names.clone(),
             organization: self.organization.clone(),
             domain: self.domain.clone(),
@@ -356,14 +406,64 @@ fn names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     Ok(names)
 }
 
-/// Those that are carried out here. dns-01 would need a resolver, tls-alpn-01 a TLS client that checks no chain.
 fn challenges<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     let named = Vec::<String>::deserialize(d)?;
-    let known = ["device-attest-01", "http-01"];
+    let known = ["device-attest-01", "http-01", "dns-01", "tls-alpn-01"];
     match named.iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(named),
         Some(other) => Err(D::Error::custom(format!("must be of {}; found `{other}`", known.join(", ")))),
     }
+}
+
+/// A hospital has two or three resolvers; more take longer than a look.
+const MAX_DNS_SERVERS: usize = 3;
+/// As many zones as somebody still has an eye on.
+const MAX_ZONES: usize = 16;
+
+fn dns_servers<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let servers = Vec::<SocketAddr>::deserialize(d)?;
+    if servers.len() <= MAX_DNS_SERVERS && servers.iter().all(|s| s.port() != 0) {
+        return Ok(servers);
+    }
+    Err(D::Error::custom(format!(
+        "must list at most {MAX_DNS_SERVERS} addresses with ports, such as 10.0.0.53:53; found {}",
+        servers.len()
+    )))
+}
+
+fn zones<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let zones = Vec::<String>::deserialize(d)?;
+    if zones.len() > MAX_ZONES {
+        return Err(D::Error::custom(format!("must list at most {MAX_ZONES} zones; found {}", zones.len())));
+    }
+    for zone in &zones {
+        zone.parse::<DnsName>().map_err(D::Error::custom)?;
+    }
+    Ok(zones)
+}
+
+/// As many networks as a group has sites.
+const MAX_NETWORKS: usize = 64;
+/// More kinds of servers than a hospital has; fewer than a scan needs.
+const MAX_PORTS: usize = 32;
+
+fn networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(d)?;
+    if texts.len() > MAX_NETWORKS {
+        return Err(D::Error::custom(format!(
+            "must list at most {MAX_NETWORKS} networks; found {}",
+            texts.len()
+        )));
+    }
+    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+fn ports<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u16>, D::Error> {
+    let ports = Vec::<u16>::deserialize(d)?;
+    if ports.len() <= MAX_PORTS && !ports.contains(&0) {
+        return Ok(ports);
+    }
+    Err(D::Error::custom(format!("must list at most {MAX_PORTS} ports, 1 to 65535; found {}", ports.len())))
 }
 
 fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
@@ -548,7 +648,16 @@ mod tests {
             ("[enroll]\nhttp_url = 'https://x'", "line 2, column 12", "http address"),
             ("[enroll]\nscep_algorithms = 'md5'", "line 2, column 19", "`current` or `legacy`"),
             ("[enroll]\nlisten = 5", "line 2, column 10", ""),
-            ("[enroll]\nacme_challenges = ['dns-01']", "line 2, column 19", "device-attest-01, http-01"),
+            (
+                "[enroll]\nacme_challenges = ['dns-02']",
+                "line 2, column 19",
+                "device-attest-01, http-01, dns-01",
+            ),
+            ("[enroll]\nacme_challenges = ['dns-01']", "", "enroll.dns_servers must name"),
+            ("[enroll]\ndns_servers = ['10.0.0.53']", "line 2, column 16", "socket address"),
+            ("[enroll]\ndns_servers = ['10.0.0.53:0']", "line 2, column 15", "with ports"),
+            ("[enroll]\ndns01_delegates = ['*.x']", "line 2, column 19", "is not a DNS name"),
+            ("[enroll]\ntls_alpn01_port = 0", "line 2, column 19", "1 to 65535"),
             ("[enroll]\nhttp01_port = 0", "line 2, column 15", "1 to 65535"),
             ("[keys]\nroot = 'paper'", "line 2, column 8", "`sealed` or `pkcs11`"),
             ("[keys.pkcs11]\nmodule = 'softhsm2.so'", "line 2, column 10", "absolute path"),
@@ -556,6 +665,8 @@ mod tests {
             ("[keys.pkcs11]\nsessions = 65", "line 2, column 12", "1 to 64"),
             ("[keys.pkcs11]\ntimeout_seconds = 0", "line 2, column 19", "1 to 60"),
             ("[keys.pkcs11]\npin = '1234'", "line 2, column 1", "unknown field `pin`"),
+            ("[watch]\nnetworks = ['10.0.0.1/8']", "line 2, column 12", "is no network"),
+            ("[watch]\nports = [0]", "line 2, column 9", "at most 32 ports"),
             ("[gatway]", "line 1, column 2", "unknown field `gatway`"),
             ("listen = ", "line 1, column 10", ""),
         ] {

@@ -14,6 +14,7 @@ pub mod keys;
 mod start;
 pub mod state;
 pub mod token;
+pub mod watch;
 mod worker;
 
 pub use start::{Config, ControlPlane, Enroll, KeyPlaces, Running, StartError};

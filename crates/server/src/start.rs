@@ -32,12 +32,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
-use crate::front::{self, acme::Acme};
+use crate::front;
+use crate::front::acme::Acme;
+use crate::front::acme::look::Places;
+use crate::front::acme::resolve::Resolver;
 use crate::hardware::{Hardware, Pkcs11};
 use crate::http::router;
 use crate::journal::{LedgerJournal, replay};
 use crate::keys::Keys;
 use crate::state::State;
+use crate::watch::Bounds;
 use crate::worker;
 
 /// What a control plane is started with.
@@ -51,6 +55,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Enrollment protocols and revocation.
     pub enroll: Enroll,
+    /// Where looks at others' servers may go.
+    pub watch: Bounds,
     /// DNS names and addresses that clients dial.
     pub names: Vec<String>,
     /// Organisation in certificates.
@@ -89,6 +95,12 @@ pub struct Enroll {
     pub acme_challenges: Vec<String>,
     /// Where http-01 looks.
     pub http01_port: u16,
+    /// Where tls-alpn-01 looks.
+    pub tls_alpn01_port: u16,
+    /// DNS servers that dns-01 asks, in this order.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Zones that an alias at `_acme-challenge` may lead to.
+    pub dns01_delegates: Vec<String>,
     /// What SCEP clients may be so old as to use.
     pub scep_algorithms: Algorithms,
 }
@@ -189,6 +201,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
         cmp: Arc::default(),
         files: Arc::default(),
+        watch: Arc::default(),
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;
@@ -229,7 +242,12 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         let tls = tls_for(ClientCertificates::OptionalAnyChain)?;
         let port = enroll_address.map_or(0, |a| a.port());
         let name = config.enroll.names.first().map_or("localhost", String::as_str);
-        let acme = Acme::new(name, port, &config.enroll.acme_challenges, config.enroll.http01_port)?;
+        let places = Places {
+            http01_port: config.enroll.http01_port,
+            tls_alpn01_port: config.enroll.tls_alpn01_port,
+            resolver: Resolver::new(config.enroll.dns_servers.clone(), config.enroll.dns01_delegates.clone()),
+        };
+        let acme = Acme::new(name, port, &config.enroll.acme_challenges, places)?;
         let service = TowerToHyperService::new(front::tls_router(state.clone(), acme));
         tasks.spawn(serve(listener, move || Arc::clone(&tls), Limits::default(), shutdown.clone(), service));
     }
@@ -248,6 +266,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         (troubles, hardware),
         worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names, due_in },
     );
+    worker::watch_others(&tasks, &shutdown, &state, config.watch.clone());
     tracing::info!(%address, origin = %config.origin, "control plane is serving");
     Ok(Running {
         address,

@@ -44,6 +44,8 @@ pub struct State {
     pub(crate) scep: Arc<crate::front::scep::Desk>,
     /// Signs files for devices without network.
     pub(crate) files: Arc<crate::http::files::FileSigner>,
+    /// What the last looks at others' servers came to.
+    pub(crate) watch: Arc<crate::watch::Desk>,
     /// Clock.
     pub clock: Clock,
 }

@@ -550,6 +550,10 @@ KINDS = {
     90: "application_registered record statement",
     91: "application_approved statement",
     92: "application_removed statement",
+    94: "server_watched record statement",
+    95: "server_unwatched address statement",
+    96: "server_seen address certificate",
+    97: "watch_alarm_raised address alarm certificate_sha256 detail",
     100: "ledger_started origin vkey policy",
     101: "authority_created name certificate certificate_sha256 keys",
     102: "endorsement_added certificate certificate_sha256 grade uses statement",
@@ -616,7 +620,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 28, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (100, 113, SYSTEM), (116, 119, SYSTEM), (120, 121, DEVICE)):
+                                (94, 97, SYSTEM), (100, 113, SYSTEM), (116, 119, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -844,6 +848,8 @@ def decides(line, action, roles):
         "application_removed": ("remove_application", "application", [], ["security", "admin"]),
         "profile_proposed": ("propose_profile", None, ["text"], ["registrar", "security", "admin"]),
         "profile_approved": ("approve_profile", None, ["name", "text_sha256"], ["security"]),
+        "server_watched": ("watch_server", None, ["record"], ["registrar", "security", "admin"]),
+        "server_unwatched": ("unwatch_server", None, ["address"], ["registrar", "security", "admin"]),
         "payload_erased": ("erase_payload", None, ["pos", "legal_basis"], ["admin"]),
     }
     do, object_, members, needed = table[event["event"]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import Hospital, Suite, check, lanyard, refusal, run, same  # noqa: E402
+from harness import PYTHON, Hospital, Suite, check, lanyard, refusal, run, same  # noqa: E402
 
 suite = Suite("revocation")
 ROOT = Path(__file__).resolve().parents[3]
@@ -159,6 +159,22 @@ def a_certificate_is_good_by_ocsp_and_list_until_its_device_is_revoked(s):
     done = s.by_list(certificate, ok=False)
     check("certificate revoked" in done.out + done.err, f"by list: {done.out}{done.err}")
     print(f"   revoked in OCSP (3 forms) and list {time.monotonic() - began:.2f} s after the command began")
+
+
+# R49: a relying party that fetches for itself, by OCSP and by list.
+@suite.step
+def a_relying_party_of_another_make_fetches_and_judges_for_itself(s):
+    device, certificate = s.device("REV-P")
+    issuer = s.issuer(certificate)
+
+    def says(how):
+        script = Path(__file__).resolve().parent / "consumer.py"
+        return run(PYTHON, script, s.hospital.anchors, issuer, certificate, f"http://{s.hospital.pki_http}", how,
+                   timeout=120).out.strip()
+
+    same((says("ocsp"), says("crl")), ("good", "good"), "before the revocation")
+    s.hospital.as_("sara", "device", "revoke", device, "--because", "lost", "--reason", "not found at the inventory")
+    same((says("ocsp"), says("crl")), ("revoked key_compromise", "revoked key_compromise"), "after it")
 
 
 @suite.step

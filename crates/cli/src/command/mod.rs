@@ -25,6 +25,7 @@ pub mod simulate;
 pub mod site;
 pub mod up;
 pub mod verify;
+pub mod watch;
 
 use std::path::PathBuf;
 
@@ -81,6 +82,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Enroll(enroll) => enroll::run(enroll, desk, output).await,
         Command::Evidence(evidence) => evidence::run(evidence, &desk()?).await,
         Command::Verify(args) => verify::run(&args, cli.profile.as_deref(), output),
+        Command::Watch(watch) => watch::run(watch, &desk()?).await,
         Command::Ledger(ledger) => ledger::run(ledger, desk).await,
         Command::Completions(args) => completions::run(&args),
     }

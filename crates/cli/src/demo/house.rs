@@ -82,6 +82,7 @@ fn config(data_dir: &Path) -> Config {
         anchor_dir: Some(data_dir.join("anchor")),
         listen: loopback(),
         enroll: lanyard_server::Enroll::default(),
+        watch: lanyard_server::watch::Bounds::default(),
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         organization: "Demo Hospital".to_owned(),
         domain: "demo.hospital.example".to_owned(),

@@ -15,6 +15,7 @@ mod maintenance;
 mod operators;
 mod profiles;
 mod releases;
+mod watched;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use lanyard_domain::operator::{Operator, Role};
@@ -191,6 +192,8 @@ impl<J: Journal> Control<J> {
             Action::RemoveGateway { gateway, reason } => {
                 self.remove_gateway(accepted, gateway, reason, now).await
             }
+            Action::WatchServer { record } => self.watch_server(accepted, record, now).await,
+            Action::UnwatchServer { address } => self.unwatch_server(accepted, address, now).await,
             Action::ErasePayload { pos, legal_basis } => {
                 self.erase_payload(accepted, pos, legal_basis, now).await
             }

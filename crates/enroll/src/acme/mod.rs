@@ -42,7 +42,8 @@ mod urls;
 
 pub use account::{Account, AccountChange, AccountStatus, Binding, Registration};
 pub use challenge::{
-    ChallengeKind, Failure, FailureKind, Target, Validation, dns01, http01, key_authorization, tls_alpn01,
+    ChallengeKind, Failure, FailureKind, Target, Validation, dns_wire, dns01, http01, key_authorization,
+    tls_alpn01,
 };
 pub use csr::requested_names;
 pub use id::{AccountId, OrderId};

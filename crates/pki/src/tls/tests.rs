@@ -459,3 +459,46 @@ fn only_the_control_plane_passes_the_gate_of_the_control_plane() {
         assert_eq!((gate.0)(&verified).is_ok(), passes, "{}", verified.identity());
     }
 }
+
+#[derive(Debug)]
+struct Fixed(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Fixed {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+/// A server of this version that shows the gateway's certificate and signs with a key of its own.
+fn impostor(a: &Installation, version: &'static rustls::SupportedProtocolVersion) -> Arc<ServerConfig> {
+    let random = ::aws_lc_rs::rand::SystemRandom::new();
+    let kind = &::aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+    let pkcs8 = ::aws_lc_rs::signature::EcdsaKeyPair::generate_pkcs8(kind, &random).unwrap();
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(pkcs8.as_ref().to_vec()).into();
+    let key = aws_lc_rs::sign::any_ecdsa_type(&key).unwrap();
+    let shown = CertifiedKey::new(vec![a.gateway().certificate.der().clone()], key);
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Fixed(Arc::new(shown))));
+    Arc::new(config)
+}
+
+// R36: whoever looks takes any certificate, of whoever holds its key.
+#[test]
+fn a_look_takes_any_certificate_but_not_without_its_key() {
+    let a = Installation::new();
+    let config = server(&a, Gate::any_valid(), ClientCertificates::Optional);
+    let (_, c) = handshake(&config, &look_config(&[]).unwrap(), "any.name.example").unwrap();
+    assert_eq!(c.peer_certificates().unwrap().len(), 2);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let refused = handshake(&impostor(&a, version), &look_config(&[]).unwrap(), "gw1.hospital.example");
+        let refused = refused.map(drop).unwrap_err();
+        assert_eq!(
+            refused,
+            rustls::Error::InvalidCertificate(TlsCertificateError::BadSignature),
+            "{version:?}"
+        );
+    }
+}

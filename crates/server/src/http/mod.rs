@@ -12,6 +12,7 @@ pub mod operator;
 pub mod peer;
 pub mod pki;
 pub mod problem;
+pub mod watched;
 
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/certificates", get(pki::certificates))
         .route("/v1/profiles", get(pki::profiles))
         .route("/v1/applications", get(pki::applications))
+        .route("/v1/watched", get(watched::watched))
         .route("/v1/renewals", get(pki::renewals))
         .route("/v1/authorities", get(pki::authorities))
         .route("/v1/files/challenge", post(files::challenge))

@@ -52,24 +52,34 @@ pub async fn certificates(
     let now = state.clock.now();
     let world = state.control.world();
     let issuers = issuers(&world);
-    let mut found: Vec<(&Serial, &Entry)> =
-        world.inventory.entries().filter(|(_, e)| e.not_after >= now && soon(e, &filter, now)).collect();
+    let mut found: Vec<(&Serial, &Entry)> = world
+        .inventory
+        .entries()
+        .filter(|(_, e)| e.not_after >= now && soon((e.not_before, e.not_after), &filter, now))
+        .collect();
     found.sort_unstable_by_key(|(serial, e)| (e.not_after, **serial));
-    let lines = found
+    let limit = filter.limit.unwrap_or(1_000).min(100_000);
+    let ours = found
         .into_iter()
         .map(|(serial, entry)| line(&world, &issuers, serial, entry))
         .filter(|line| wanted(line, &filter))
-        .take(filter.limit.unwrap_or(1_000).min(100_000));
-    Json(lines.collect())
+        .take(limit);
+    let others = super::watched::inventory(&world)
+        .filter(|line| soon((line.not_before, line.not_after), &filter, now) && wanted(line, &filter));
+    let mut lines: Vec<InventoryLine> = ours.chain(others).collect();
+    // Stable: ours are in order already.
+    lines.sort_by_key(|line| line.not_after);
+    lines.truncate(limit);
+    Json(lines)
 }
 
 /// Whether little enough is left of it.
-fn soon(entry: &Entry, filter: &InventoryFilter, now: Timestamp) -> bool {
+fn soon((not_before, not_after): (Timestamp, Timestamp), filter: &InventoryFilter, now: Timestamp) -> bool {
     let by_share = filter.expiring_percent.is_none_or(|percent| {
-        let whole = entry.not_after.seconds_since(entry.not_before).max(1);
-        entry.not_after.seconds_since(now).saturating_mul(100) <= whole.saturating_mul(i64::from(percent))
+        let whole = not_after.seconds_since(not_before).max(1);
+        not_after.seconds_since(now).saturating_mul(100) <= whole.saturating_mul(i64::from(percent))
     });
-    by_share && filter.before.is_none_or(|before| entry.not_after < before)
+    by_share && filter.before.is_none_or(|before| not_after < before)
 }
 
 fn wanted(line: &InventoryLine, filter: &InventoryFilter) -> bool {

@@ -1,6 +1,6 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
-//! replaced certificates, of those that CMP clients never confirmed and of compromised authorities, our own certificate, keys that
-//! are away. One file each;
+//! replaced certificates, of those that CMP clients never confirmed and of compromised authorities, our own certificate, others',
+//! keys that are away. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
@@ -16,6 +16,7 @@ mod retirement;
 mod rotation;
 mod scep;
 mod seal;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub(crate) use seal::seal_once;
 
 use crate::hardware::Hardware;
 use crate::state::State;
+use crate::watch::Bounds;
 
 /// Starts all workers.
 pub(crate) fn spawn(
@@ -57,6 +59,11 @@ pub(crate) fn spawn(
     tasks.spawn(compromise::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
+}
+
+/// Starts looking at others' servers.
+pub(crate) fn watch_others(tasks: &TaskTracker, shutdown: &CancellationToken, state: &State, bounds: Bounds) {
+    tasks.spawn(watch::run(state.clone(), bounds, shutdown.clone()));
 }
 
 /// Waits for the next round; false when it is time to stop.

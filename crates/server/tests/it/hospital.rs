@@ -27,6 +27,7 @@ use lanyard_pki::certificate::chain_from_pem;
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_pki::path::Anchors;
 use lanyard_pki::tls::{AnchorStore, Gate, IdentityStore, Peers, client_config};
+use lanyard_server::watch::Bounds;
 use lanyard_server::{Config, ControlPlane, Enroll, KeyPlaces, Running};
 
 pub struct Person {
@@ -71,7 +72,15 @@ pub async fn start_with(dir: &Path, clock: &Clock, keys: KeyPlaces) -> Running {
             delta_entries: 1,
             acme_challenges: vec!["device-attest-01".into()],
             http01_port: 80,
+            tls_alpn01_port: 443,
+            dns_servers: vec![],
+            dns01_delegates: vec![],
             scep_algorithms: Algorithms::Current,
+        },
+        watch: Bounds {
+            networks: vec!["127.0.0.0/8".parse().unwrap()],
+            // Free ones of the system's are above; the peers of these tests listen here.
+            ports: (21_000..22_000).collect(),
         },
         names: vec!["127.0.0.1".into(), "localhost".into()],
         organization: "Test Hospital".into(),

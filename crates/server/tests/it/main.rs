@@ -19,3 +19,4 @@ mod operators;
 mod protocols;
 mod restart;
 mod rotation;
+mod watch;

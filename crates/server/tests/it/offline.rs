@@ -151,10 +151,17 @@ async fn a_device_enrolls_and_renews_by_files() {
     let response = bench.hand_in(&request).await.unwrap();
     // Another process of the same device: what waits stands on disk.
     let agent = bench.agent();
+    let waiting = bench.hospital.devices.path().join("P-1/offline.json");
+    let kept = std::fs::read(&waiting).unwrap();
     let installed = agent.accept_file(response.clone()).await.unwrap();
     assert_eq!(installed.device, bench.device);
-    assert!(matches!(agent.accept_file(response).await, Err(AgentError::NotAwaited)));
+    assert!(matches!(agent.accept_file(response.clone()).await, Err(AgentError::NotAwaited)));
     let first = agent.identities().leaf();
+    // Killed after the certificate was on disk, before the wait had ended: the same response ends it.
+    std::fs::write(&waiting, kept).unwrap();
+    let agent = bench.agent();
+    assert_eq!(agent.accept_file(response).await.unwrap(), installed);
+    assert_eq!((agent.identities().leaf(), waiting.exists()), (first.clone(), false));
 
     let renewal = ChallengeRequest::Device { device: bench.device };
     let challenge = bench.challenge(&bench.hospital.biomed, renewal).await.unwrap().file.0;

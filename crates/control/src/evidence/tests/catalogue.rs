@@ -10,6 +10,7 @@ use lanyard_domain::id::{IssuanceId, SecretId};
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::trust::Verdict;
+use lanyard_domain::watched::{SeenCertificate, WatchAlarm, WatchRecord};
 
 use super::super::testkit::*;
 
@@ -44,6 +45,21 @@ fn expected(json: &str) -> Vec<String> {
     let error = serde_json::from_str::<Event>(json).unwrap_err().to_string();
     let (_, list) = error.split_once("expected").unwrap_or(("", ""));
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn watch_record() -> WatchRecord {
+    WatchRecord { address: String::new(), site: String::new(), owner: String::new(), purpose: String::new() }
+}
+
+fn seen_certificate() -> SeenCertificate {
+    SeenCertificate {
+        sha256: Digest::default(),
+        subject: String::new(),
+        issuer: String::new(),
+        serial: String::new(),
+        not_before: START,
+        not_after: START,
+    }
 }
 
 /// One of each, so that codes can be compared.
@@ -167,6 +183,15 @@ fn one_of_each() -> BTreeMap<String, u16> {
             not_after: START,
         },
         Event::GatewayRemoved { reason: None, statement: statement.clone() },
+        Event::ServerWatched { record: watch_record(), statement: statement.clone() },
+        Event::ServerUnwatched { address: String::new(), statement: statement.clone() },
+        Event::ServerSeen { address: String::new(), certificate: seen_certificate() },
+        Event::WatchAlarmRaised {
+            address: String::new(),
+            alarm: WatchAlarm::Ending,
+            certificate_sha256: digest,
+            detail: String::new(),
+        },
         Event::PayloadErased { pos: 1, legal_basis: String::new(), statement },
         Event::LogIdle {},
         Event::ServerCertified {

@@ -171,6 +171,8 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Event::AuthorityPlanned { name, purpose, site, keys, .. },
             Action::CreateAuthority { name: n, purpose: p, site: s, keys: k },
         ) => (name, purpose, site, keys) == (n, p, s, k),
+        (Event::ServerWatched { record, .. }, Action::WatchServer { record: r }) => record == r,
+        (Event::ServerUnwatched { address, .. }, Action::UnwatchServer { address: a }) => address == a,
         (Event::AuthorityActivated { name, .. }, Action::ActivateAuthority { name: n })
         | (Event::AuthorityRetired { name, .. }, Action::RetireAuthority { name: n }) => name == n,
         (
@@ -228,7 +230,9 @@ fn needed(event: &Event) -> &[Role] {
         | Event::ReleaseProposed { .. }
         | Event::EnrollmentSecretIssued { .. }
         | Event::RequestFileHandedIn { .. } => &[Role::Registrar, Role::Security, Role::Biomedical],
-        Event::ApplicationRegistered { .. } => &[Role::Registrar, Role::Security, Role::Admin],
+        Event::ApplicationRegistered { .. } | Event::ServerWatched { .. } | Event::ServerUnwatched { .. } => {
+            &[Role::Registrar, Role::Security, Role::Admin]
+        }
         Event::ProfileProposed { .. } => &[Role::Registrar, Role::Security, Role::Admin],
         Event::ApplicationApproved { .. } | Event::ProfileApproved { .. } => &[Role::Security],
         Event::MaintenanceSet { .. } => &[Role::Biomedical, Role::Admin],

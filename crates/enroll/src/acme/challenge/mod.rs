@@ -6,6 +6,7 @@
 
 mod device_attest01;
 pub mod dns01;
+pub mod dns_wire;
 pub mod http01;
 pub mod tls_alpn01;
 

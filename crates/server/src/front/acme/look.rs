@@ -1,4 +1,4 @@
-//! The looks at names that prove them: http-01 (RFC 8555 8.3).
+//! The looks at names that prove them: http-01 (RFC 8555 8.3), dns-01 (8.4), tls-alpn-01 (RFC 8737).
 //!
 //! Only names that a person registered are looked at (`Records::refusal`), so nobody sends us to a place of their choice. No
 //! redirect is followed. To add a challenge: its arm in [`take`], its name in `config.rs`.
@@ -10,10 +10,13 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use lanyard_api::listen::{BodyError, read_body};
-use lanyard_enroll::acme::{Failure, FailureKind, Identifier, Target, Validation, http01};
+use lanyard_enroll::acme::{Failure, FailureKind, Identifier, Target, Validation, dns01, http01, tls_alpn01};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+use super::alpn;
+use super::resolve::Resolver;
 
 /// Resolve, connect and answer: a web server of the same hospital needs none of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,25 +27,44 @@ const MOST_ADDRESSES: usize = 4;
 /// A connection each; beyond, clients try again by themselves.
 static AT_ONCE: Semaphore = Semaphore::const_new(64);
 
-pub(super) async fn take(look: &Validation, http01_port: u16) -> Result<(), Failure> {
+/// Where looks go.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) http01_port: u16,
+    pub(crate) tls_alpn01_port: u16,
+    pub(crate) resolver: Resolver,
+}
+
+pub(super) async fn take(look: &Validation, places: &Places) -> Result<(), Failure> {
     let Ok(_place) = AT_ONCE.try_acquire() else {
         return Err(failure(FailureKind::Connection, "too many names are being looked at; try again"));
     };
+    let found = timeout(PATIENCE, look_at(look, places)).await;
+    found.unwrap_or_else(|_| {
+        Err(failure(FailureKind::Connection, format!("no answer within {} s", PATIENCE.as_secs())))
+    })
+}
+
+async fn look_at(look: &Validation, places: &Places) -> Result<(), Failure> {
     match look.target() {
         Some(Target::Http { url }) => {
-            let found = timeout(PATIENCE, fetch(&look.identifier, &url, http01_port)).await;
-            let body = found.map_err(|_| {
-                failure(FailureKind::Connection, format!("no answer within {} s", PATIENCE.as_secs()))
-            })??;
+            let body = fetch(&look.identifier, &url, places.http01_port).await?;
             http01::check(&body, &look.key_authorization)
         }
-        Some(Target::Dns { .. } | Target::Tls { .. }) | None => {
-            Err(failure(FailureKind::Connection, "this challenge is not offered here"))
+        Some(Target::Dns { name }) => {
+            let records = places.resolver.texts(&name).await?;
+            dns01::check(&records, &look.key_authorization)
         }
+        Some(Target::Tls { server_name }) => {
+            let stream = connect(&addresses(&look.identifier, places.tls_alpn01_port).await?).await?;
+            let certificate = alpn::shown(stream, &server_name).await?;
+            tls_alpn01::check(&certificate, &look.identifier, &look.key_authorization)
+        }
+        None => Err(failure(FailureKind::Connection, "this challenge is not looked at")),
     }
 }
 
-fn failure(kind: FailureKind, detail: impl Into<String>) -> Failure {
+pub(super) fn failure(kind: FailureKind, detail: impl Into<String>) -> Failure {
     Failure { kind, detail: detail.into() }
 }
 

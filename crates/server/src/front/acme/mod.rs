@@ -5,8 +5,10 @@
 //! In scope: which engine holds now, steps. Out of scope: the protocol (`lanyard_enroll::acme`), who may have what
 //! (`lanyard_control::{accounts, certify}`).
 
-mod look;
+mod alpn;
+pub(crate) mod look;
 mod records;
+pub(crate) mod resolve;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +38,7 @@ use lanyard_enroll::{Outcome, Reply};
 
 use super::{certify, reply, text};
 use crate::state::State;
+use look::Places;
 use records::{Books, Unbound, id_of};
 
 /// Clients use a nonce at once, or within the minute that a person needs to set a name up.
@@ -49,7 +52,7 @@ const ASK_AGAIN_SECONDS: u32 = 15;
 pub(crate) struct Acme {
     urls: Urls,
     challenges: BTreeSet<ChallengeKind>,
-    http01_port: u16,
+    places: Places,
     orders: Mutex<EngineState>,
     unbound: Mutex<Unbound>,
     engine: Mutex<Option<Engine>>,
@@ -68,7 +71,7 @@ impl Acme {
         name: &str,
         port: u16,
         challenges: &[String],
-        http01_port: u16,
+        places: Places,
     ) -> anyhow::Result<Option<Arc<Self>>> {
         if challenges.is_empty() {
             return Ok(None);
@@ -81,7 +84,7 @@ impl Acme {
         Ok(Some(Arc::new(Self {
             urls,
             challenges,
-            http01_port,
+            places,
             orders: Mutex::new(EngineState {
                 nonces: Nonces::new(&random()?, NONCE_SECONDS, USED_NONCES),
                 orders: Orders::new(Limits::default()),
@@ -282,7 +285,7 @@ impl Call {
     fn look(&self, look: Box<Validation>) {
         let (state, acme, server) = (self.state.clone(), Arc::clone(&self.acme), Arc::clone(&self.server));
         tokio::spawn(async move {
-            let outcome = look::take(&look, acme.http01_port).await;
+            let outcome = look::take(&look, &acme.places).await;
             if let Err(failure) = &outcome {
                 tracing::info!(identifier = %look.identifier, why = %failure.detail, "a look at a name failed");
             }

@@ -1,0 +1,66 @@
+//! Servers whose certificates are to be watched: on the list, off the list.
+
+use lanyard_domain::event::Event;
+use lanyard_domain::operator::Role;
+use lanyard_domain::time::Timestamp;
+use lanyard_domain::watched::{MOST_WATCHED, WatchRecord};
+
+use super::{Accepted, Done, require};
+use crate::journal::Journal;
+use crate::plane::{Control, ControlError};
+use crate::watch::system_entry;
+
+const WATCHERS: [Role; 3] = [Role::Registrar, Role::Security, Role::Admin];
+
+impl<J: Journal> Control<J> {
+    /// Puts a server on the list, or gives one that is on it another owner, site or purpose.
+    pub(super) async fn watch_server(
+        &self,
+        accepted: Accepted,
+        record: WatchRecord,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &WATCHERS, "have a server watched")?;
+        record.check().map_err(|e| ControlError::malformed("record", e))?;
+        let (appended, known) = self
+            .record(now, |world| {
+                let known = world.watched.contains_key(&record.address);
+                if !known && world.watched.len() >= MOST_WATCHED {
+                    return Err(ControlError::refused(
+                        "too_many_watched",
+                        format!(
+                            "{MOST_WATCHED} servers are watched already; take those off the list that are gone: `lanyard \
+                             watch list`"
+                        ),
+                    ));
+                }
+                let event =
+                    Event::ServerWatched { record: record.clone(), statement: accepted.signed.clone() };
+                Ok((vec![system_entry(world, accepted.by.id, vec![event], accepted.once())], known))
+            })
+            .await?;
+        let what = if known { "watched as before, for" } else { "watched from now on, for" };
+        Ok(Done::new(appended, format!("{} is {what} {}", record.address, record.owner)))
+    }
+
+    /// Takes a server off the list.
+    pub(super) async fn unwatch_server(
+        &self,
+        accepted: Accepted,
+        address: String,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        require(&accepted.by, &WATCHERS, "take a server off the list of those that are watched")?;
+        let (appended, ()) = self
+            .record(now, |world| {
+                if !world.watched.contains_key(&address) {
+                    return Err(ControlError::NotFound { what: "watched server", id: address.clone() });
+                }
+                let statement = accepted.signed.clone();
+                let event = Event::ServerUnwatched { address: address.clone(), statement };
+                Ok((vec![system_entry(world, accepted.by.id, vec![event], accepted.once())], ()))
+            })
+            .await?;
+        Ok(Done::new(appended, format!("{address} is no longer watched")))
+    }
+}
