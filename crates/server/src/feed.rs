@@ -68,6 +68,11 @@ impl Feeds {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, feed| feed.gateway != gateway);
     }
 
+    /// Ends all feeds: each gateway connects again and begins with a snapshot.
+    pub fn end_all(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Tells the gateways of the device's site.
     pub fn changed(&self, pos: u64, view: DeviceView) {
         let site = view.site.clone();

@@ -557,13 +557,14 @@ KINDS = {
     104: "epoch_sealed size map_root time_source",
     105: "log_idle",
     106: "server_certified issuance serial certificate certificate_sha256 not_after",
-    107: "authority_planned name purpose site keys statement",
+    107: "authority_planned name purpose site keys under statement",
     108: "authority_activated name statement",
     109: "authority_retired name statement",
     110: "profile_proposed name text statement",
     111: "profile_approved name text_sha256 statement",
     112: "responder_certified issuance authority serial certificate certificate_sha256 not_after",
     113: "ra_certified issuance authority serial certificate certificate_sha256 not_after",
+    117: "authority_imported name certificate certificate_sha256 above statement",
     120: "access_decided decision gateway device certificate_sha256 path interaction allowed verdict "
          "reasons policy evidence_pos evidence_sha256 firmware model heard_pos request_sha256 "
          "forwarded_sha256",
@@ -612,7 +613,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 28, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (100, 113, SYSTEM), (120, 121, DEVICE)):
+                                (100, 113, SYSTEM), (117, 117, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -827,8 +828,10 @@ def decides(line, action, roles):
         "revocation_ordered": ("revoke_certificates", "device", ["serials", "reason"], both) if event.get("serials")
         else ("revoke_device", "device", ["reason"], both),
         "late_renewal_allowed": ("allow_late_renewal", "device", ["until"], both),
-        "authority_planned": ("create_authority", None, ["name", "purpose", "site", "keys"], ["security", "admin"]),
         "request_file_handed_in": ("hand_in_request", "device", ["request_sha256"], ["registrar", *both]),
+        "authority_planned": ("request_authority", None, ["name", "purpose", "site", "keys", "under"], ["security", "admin"])
+        if event.get("under") else ("create_authority", None, ["name", "purpose", "site", "keys"], ["security", "admin"]),
+        "authority_imported": ("import_authority", None, ["name", "certificate", "above"], ["security", "admin"]),
         "authority_activated": ("activate_authority", None, ["name"], ["security", "admin"]),
         "authority_retired": ("retire_authority", None, ["name"], ["security", "admin"]),
         "application_registered": ("register_application", "application", ["record"], ["registrar", "security", "admin"]),

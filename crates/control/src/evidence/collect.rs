@@ -194,7 +194,11 @@ impl Keep<'_> {
                 wanted && line.is_of(StreamKind::Gateway, id)
             }),
             k if k == StreamKind::System as u8 => match &line.event {
-                Some(Event::LedgerStarted { .. } | Event::AuthorityCreated { .. }) => true,
+                Some(
+                    Event::LedgerStarted { .. }
+                    | Event::AuthorityCreated { .. }
+                    | Event::AuthorityImported { .. },
+                ) => true,
                 Some(Event::EndorsementAdded { certificate_sha256, .. }) => {
                     self.endorsements.contains(certificate_sha256)
                 }

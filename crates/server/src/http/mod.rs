@@ -54,6 +54,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/files/challenge", post(files::challenge))
         .route("/v1/files/look", post(files::look))
         .route("/v1/files/request", post(files::request))
+        .route("/v1/authorities/{name}/request", get(pki::authority_request))
         .route("/v1/evidence/claim", post(evidence::claim))
         .route("/v1/evidence/bundle", post(evidence::bundle))
         .route("/v1/checkpoint", get(device::checkpoint))

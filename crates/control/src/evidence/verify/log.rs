@@ -41,7 +41,7 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         60..=61 => StreamKind::Operator,
         80..=83 => StreamKind::Gateway,
         90..=92 => StreamKind::Application,
-        100..=113 => StreamKind::System,
+        100..=113 | 117 => StreamKind::System,
         120..=121 => StreamKind::Device,
         _ => return false,
     };

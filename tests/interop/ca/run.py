@@ -1,0 +1,328 @@
+"""Authorities under a root that is not ours: one made with OpenSSL, as a hospital's, and one made in a ceremony. README.md says
+what this proves."""
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness import Hospital, Suite, check, lanyard, refusal, run, same, until  # noqa: E402
+
+suite = Suite("ca")
+
+PROFILE = """name = "listed-pump"
+description = "Pumps whose certificates can be looked up"
+subject = "device"
+classes = ["infusion-pump"]
+
+[key]
+types = ["p256", "p384"]
+
+[names]
+subject = "serial-number"
+alternative = ["uri-id", "machine-dns"]
+
+[usage]
+purposes = ["clientAuth"]
+
+[validity]
+default = "5d"
+longest = "20d"
+
+[revocation]
+mode = "crl-ocsp"
+
+[enrollment]
+label = "listed"
+"""
+CA = "basicConstraints=critical,CA:TRUE,pathlen:{}\nkeyUsage=critical,keyCertSign,cRLSign\n" \
+     "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n"
+
+
+class Scene:
+    """A hospital with its own PKI of two levels, made with OpenSSL."""
+
+    def __init__(self, folder, processes):
+        self.folder = folder
+        self.base = "http://pki.interop.example"
+        self.root, self.policy = folder / "hospital-root.pem", folder / "hospital-policy.pem"
+        self.make_root("hospital-root", "/O=Interop Hospital/CN=Hospital Root")
+        key, csr = folder / "hospital-policy.key", folder / "hospital-policy.csr"
+        run("openssl", "req", "-newkey", "rsa:3072", "-nodes", "-keyout", key, "-out", csr,
+            "-subj", "/O=Interop Hospital/CN=Hospital Policy CA")
+        self.sign(csr, self.policy, "hospital-root", CA.format(2), days=2000)
+        self.hospital = h = Hospital(folder, processes, enroll={"http_url": self.base})
+        # A second person who may decide about authorities.
+        h.as_("eve", "login", "--server", h.server, "--fingerprint", h.started["fingerprint"])
+        me = h.as_("eve", "operator", "key", "Eve")
+        h.as_("anna", "operator", "add", f"lanyard-operator/1 {me['operator']} {me['public_key']} {me['name']}",
+              "--roles", "security")
+        profile = folder / "listed-pump.toml"
+        profile.write_text(PROFILE)
+        h.as_("sara", "profile", "propose", profile)
+        h.as_("eve", "profile", "approve", "listed-pump", profile)
+
+    def make_root(self, name, subject, extra=""):
+        config = self.folder / f"{name}.cnf"
+        config.write_text("[req]\ndistinguished_name=n\nx509_extensions=x\nprompt=no\n[n]\n[x]\n"
+                          "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+                          f"subjectKeyIdentifier=hash\n{extra}")
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes", "-days", "3650",
+            "-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.pem", "-subj", subject,
+            "-config", config)
+
+    def sign(self, csr, out, by, extensions, days=700, digest="-sha256", more=()):
+        """The hospital's CA signs a request."""
+        file = self.folder / "extensions.cnf"
+        file.write_text(extensions)
+        run("openssl", "x509", "-req", "-in", csr, "-CA", self.folder / f"{by}.pem", "-CAkey", self.folder / f"{by}.key",
+            "-out", out, "-days", days, digest, "-extfile", file, *more)
+        return out
+
+    def request(self, name, *arguments, under=None):
+        csr = self.folder / f"{name}.csr"
+        self.hospital.as_("sara", "ca", "request", name, "--under", under or self.root, "-f", csr, *arguments)
+        return csr
+
+    def file(self, name, *parts):
+        path = self.folder / name
+        path.write_text("".join(part.read_text() for part in parts))
+        return path
+
+    def states(self):
+        return {a["name"]: a["state"] for a in self.hospital.as_("anna", "ca", "list")}
+
+    def curl(self, path, out, *arguments, trust=None):
+        """The EST listener, verified; its status."""
+        return int(run("curl", "-sS", "-o", out, "-w", "%{http_code}", "--cacert", trust or self.hospital.anchors,
+                       *arguments, f"https://{self.hospital.enroll}/.well-known/est/{path}").out)
+
+    def enroll(self, device, name, secret=None):
+        """By EST with curl; status and certificate."""
+        secret = secret or self.hospital.secret(device)
+        key, csr, answer = (self.folder / f"{name}{end}" for end in (".key", ".csr", ".p7"))
+        if not key.exists():
+            run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
+            run("openssl", "req", "-new", "-key", key, "-subj", "/CN=any", "-outform", "DER", "-out", csr)
+        base64 = self.folder / f"{name}.b64"
+        base64.write_text(run("openssl", "base64", "-A", "-in", csr).out)
+        head = self.folder / f"{name}.head"
+        status = self.curl("simpleenroll", answer, "-u", f"{device}:{secret}", "-D", head,
+                           "-H", "Content-Type: application/pkcs10", "--data-binary", f"@{base64}", trust=self.everything())
+        if status != 200:
+            return status, head.read_text().lower()
+        der, pem = self.folder / f"{name}.p7b", self.folder / f"{name}.pem"
+        run("openssl", "base64", "-d", "-A", "-in", answer, "-out", der)
+        pem.write_text(run("openssl", "pkcs7", "-inform", "DER", "-in", der, "-print_certs").out)
+        return status, pem
+
+    def everything(self):
+        """All roots that are trusted now."""
+        path = self.folder / "everything.pem"
+        path.write_text(self.hospital.anchors.read_text() + self.root.read_text())
+        return path
+
+    def here(self, address):
+        return f"http://{self.hospital.pki_http}{address[len(self.base):]}"
+
+    def bundle(self):
+        pem = self.folder / "bundle.pem"
+        run("curl", "-sS", "-f", "-o", pem, f"http://{self.hospital.pki_http}/pki/bundle.pem")
+        return pem
+
+
+def subjects(pem):
+    """Subjects of a PEM file, in order."""
+    p7 = run("openssl", "crl2pkcs7", "-nocrl", "-certfile", pem).out
+    out = run("openssl", "pkcs7", "-print_certs", "-noout", stdin=p7.encode()).out
+    return [line.split("CN = ")[-1] for line in out.splitlines() if line.startswith("subject")]
+
+
+# R50
+@suite.step
+def a_request_names_the_root_above_and_is_what_a_ca_expects(s):
+    h = s.hospital
+    leaf = s.sign(s.folder / "hospital-policy.csr", s.folder / "leaf.pem", "hospital-root", "basicConstraints=CA:FALSE\n")
+    refusal(1, "under: .*issuer", lambda: h.as_("sara", "ca", "request", "issuing-h1", "--under", s.policy))
+    refusal(1, "under: ", lambda: h.as_("sara", "ca", "request", "issuing-h1", "--under", leaf))
+    refusal(2, "holds 2 certificates", lambda: h.as_(
+        "sara", "ca", "request", "issuing-h1", "--under", s.file("two.pem", s.root, s.policy)))
+    refusal(1, "role", lambda: h.as_("ben", "ca", "request", "issuing-h1", "--under", s.root))
+    refusal(1, "starts with `root`", lambda: h.as_("sara", "ca", "request", "root-h1", "--under", s.root))
+    refusal(1, "starts with `root`", lambda: h.as_("sara", "ca", "request", "h1", "--purpose", "root", "--under", s.root))
+    refusal(1, r"\[keys.pkcs11\]", lambda: s.request("issuing-h1", "--keys", "pkcs11"))
+    csr = s.request("issuing-h1")
+    text = run("openssl", "req", "-in", csr, "-noout", "-text", "-verify").out
+    for expected in ("CA:TRUE, pathlen:0", "Certificate Sign, CRL Sign", "O = Interop Hospital, CN = Lanyard Issuing CA g2"):
+        check(expected in text, f"`{expected}` is not in the request:\n{text}")
+    same(s.states()["issuing-h1"], "planned", "state")
+    check("Hospital Root" not in "".join(subjects(s.bundle())), "a root is trusted that nobody imported")
+    # The same key again, and nothing that would be overwritten.
+    again = s.folder / "again.csr"
+    h.as_("eve", "ca", "request", "issuing-h1", "--again", "-f", again)
+    keys = [run("openssl", "req", "-in", file, "-noout", "-pubkey").out for file in (csr, again)]
+    check(keys[0] == keys[1], "another key")
+    refusal(2, "exists already", lambda: h.as_("eve", "ca", "request", "issuing-h1", "--again", "-f", csr))
+    refusal(1, "names are used once", lambda: h.as_("sara", "ca", "request", "issuing-h1", "--under", s.root))
+    refusal(1, "our own root", lambda: h.as_("eve", "ca", "import", "issuing-1", s.root))
+
+
+# R50
+@suite.step
+def what_the_hospital_made_wrong_is_refused_with_field_and_rule(s):
+    h, csr = s.hospital, s.folder / "issuing-h1.csr"
+    good = CA.format(0)
+
+    def refused(pattern, extensions=good, by="hospital-policy", days=700, digest="-sha256", parts=None, more=()):
+        out = s.sign(csr, s.folder / "wrong.pem", by, extensions, days, digest, more)
+        file = s.file("wrong-chain.pem", out, *((s.policy,) if parts is None else parts))
+        refusal(1, pattern, lambda: h.as_("eve", "ca", "import", "issuing-h1", file))
+
+    refused("basicConstraints", good.replace("CA:TRUE,pathlen:0", "CA:FALSE"))
+    refused("basicConstraints.*critical", good.replace("critical,CA", "CA"))
+    refused("keyUsage.*cRLSign", good.replace(",cRLSign", ""))
+    refused("keyUsage", good.replace("keyUsage=critical,keyCertSign,cRLSign\n", ""))
+    refused("subjectKeyIdentifier", good.replace("subjectKeyIdentifier=hash", "subjectKeyIdentifier=none"))
+    refused("extendedKeyUsage", good + "extendedKeyUsage=serverAuth\n")
+    refused("nameConstraints.*dNSName must permit", good + "nameConstraints=critical,permitted;DNS:other.example\n")
+    refused("nameConstraints.*must be critical", good + "nameConstraints=permitted;DNS:interop.example\n")
+    refused("nameConstraints.*iPAddress must not exclude", good + "nameConstraints=critical,excluded;IP:0.0.0.0/0.0.0.0\n")
+    refused("nameConstraints.*uniformResourceIdentifier", good + "nameConstraints=critical,permitted;URI:.example\n")
+    refused("extensions: 1.2.3.4", good + "1.2.3.4=critical,DER:0500\n")
+    refused("validity.*30 days", days=20)
+    refused("validity.*later than its issuer", days=2500)
+    refused("signatureAlgorithm", digest="-sha1")
+    refused("issuer of .* is missing.*Hospital Policy CA", parts=())
+    refused("is not between ours and the root", parts=(s.policy, h.anchors))
+    # Another subject: one that an authority has already.
+    own = s.folder / "issuing-1.pem"
+    own.write_text(h.as_("anna", "ca", "get", "issuing-1")["certificate_pem"])
+    subject = run("openssl", "x509", "-in", own, "-noout", "-subject", "-nameopt", "RFC2253").out.strip()
+    organization, name = [p.split("=")[1] for p in subject.removeprefix("subject=").split(",")][::-1]
+    refused("subject: another authority", more=("-set_subject", f"/O={organization}/CN={name}")
+            if "set_subject" in run("openssl", "x509", "-help", ok=None).err else ("-subj", f"/O={organization}/CN={name}"))
+    # Another root of the same name; another key; another request.
+    s.make_root("false-root", "/O=Interop Hospital/CN=Hospital Root")
+    out = s.sign(csr, s.folder / "wrong.pem", "false-root", good)
+    refusal(1, "authorityKeyIdentifier|signature", lambda: h.as_("eve", "ca", "import", "issuing-h1", out))
+    refusal(1, "is not between|must end in the root|authorityKeyIdentifier|above", lambda: h.as_(
+        "eve", "ca", "import", "issuing-h1", s.file("f.pem", out, s.folder / "false-root.pem")))
+    refusal(1, "key of the request", lambda: h.as_("eve", "ca", "import", "issuing-h1", s.policy))
+    refusal(2, "no certificate|PEM", lambda: h.as_("eve", "ca", "import", "issuing-h1", csr))
+    same(s.states()["issuing-h1"], "planned", "state after all that")
+
+
+# R50, R44, I7
+@suite.step
+def what_is_right_is_trusted_first_and_issues_when_another_person_says_so(s):
+    h = s.hospital
+    out = s.sign(s.folder / "issuing-h1.csr", s.folder / "issuing-h1.pem", "hospital-policy", CA.format(0))
+    file = s.file("issuing-h1-chain.pem", out, s.policy)
+    refusal(1, "another person", lambda: h.as_("sara", "ca", "import", "issuing-h1", file))
+    h.as_("eve", "ca", "import", "issuing-h1", file)
+    refusal(1, "is created and cannot be imported", lambda: h.as_("eve", "ca", "import", "issuing-h1", file))
+    same(s.states()["issuing-h1"], "created", "state")
+    found = subjects(s.bundle())
+    for name in ("Hospital Root", "Hospital Policy CA"):
+        check(name in found, f"{name} is not in the bundle: {found}")
+    # EST tells it too, before its first use.
+    answer, der, pem = (s.folder / f"cacerts{end}" for end in ("", ".der", ".pem"))
+    same(s.curl("cacerts", answer), 200, "cacerts")
+    run("openssl", "base64", "-d", "-A", "-in", answer, "-out", der)
+    pem.write_text(run("openssl", "pkcs7", "-inform", "DER", "-in", der, "-print_certs").out)
+    check({"Hospital Root", "Hospital Policy CA"} <= set(subjects(pem)), f"cacerts: {subjects(pem)}")
+    refusal(1, "another person must", lambda: h.as_("sara", "ca", "activate", "issuing-h1"))
+    h.as_("eve", "ca", "activate", "issuing-h1")
+    same((s.states()["issuing-h1"], s.states()["issuing-1"]), ("active", "draining"), "states")
+
+
+# R50, R49, R34
+@suite.step
+def a_device_gets_its_certificate_under_the_hospitals_root_and_renews_with_it(s):
+    h = s.hospital
+    device = h.register("Acme Medical", "Infusion X", "UNDER-1")
+    status, chain = s.enroll(device, "UNDER-1")
+    same(status, 200, "enrollment")
+    leaf = s.folder / "leaf-1.pem"
+    run("openssl", "x509", "-in", chain, "-out", leaf)
+    run("openssl", "verify", "-CAfile", s.root, "-untrusted", s.file("u.pem", s.folder / "issuing-h1.pem", s.policy), leaf)
+    run("openssl", "verify", "-CAfile", h.anchors, "-untrusted", s.folder / "issuing-h1.pem", leaf, ok=False)
+    # Renewal shows the certificate in TLS: the server builds the path through the hospital's CA.
+    csr, base64, answer = s.folder / "renew.csr", s.folder / "renew.b64", s.folder / "renew.p7"
+    run("openssl", "req", "-new", "-key", s.folder / "UNDER-1.key", "-subj", "/CN=any", "-outform", "DER", "-out", csr)
+    base64.write_text(run("openssl", "base64", "-A", "-in", csr).out)
+    status = s.curl("simplereenroll", answer, "--cert", s.file("show.pem", leaf, s.folder / "issuing-h1.pem", s.policy),
+                    "--key", s.folder / "UNDER-1.key", "-H", "Content-Type: application/pkcs10", "--data-binary",
+                    f"@{base64}", trust=s.everything())
+    same(status, 200, f"renewal: {answer.read_text()}")
+    # OCSP and list, verified from the hospital's root.
+    issuer, above = s.folder / "issuing-h1.pem", s.file("above.pem", s.folder / "issuing-h1.pem", s.policy)
+    url = s.here(run("openssl", "x509", "-in", leaf, "-noout", "-ocsp_uri").out.strip())
+
+    def ocsp():
+        done = run("openssl", "ocsp", "-issuer", issuer, "-cert", leaf, "-url", url, "-CAfile", s.root,
+                   "-verify_other", above, ok=None)
+        return "Response verify OK" in done.out + done.err and done.out
+
+    check(": good" in until("the responder under the hospital's root answers", ocsp), "OCSP")
+    text = run("openssl", "x509", "-in", leaf, "-noout", "-ext", "crlDistributionPoints").out
+    crl, pem = s.folder / "list.crl", s.folder / "list.pem"
+    run("curl", "-sS", "-f", "-o", crl, s.here(text.split("URI:")[1].split()[0]))
+    done = run("openssl", "crl", "-inform", "DER", "-in", crl, "-CAfile", issuer, "-out", pem)
+    check("verify OK" in done.err, done.err)
+    h.as_("sara", "device", "revoke", device, "--because", "stolen", "--reason", "gone from ward 3")
+    check(": revoked" in ocsp(), "OCSP after the revocation")
+
+
+# R51
+@suite.step
+def a_restart_keeps_it_and_our_own_listener_is_certified_under_the_hospitals_root(s):
+    h = s.hospital
+    anchors = h.anchors.read_text()
+    h.processes.stop("up")
+    h.up()
+    check(h.anchors.read_text().count("BEGIN CERTIFICATE") == anchors.count("BEGIN CERTIFICATE") + 1, "anchors.pem")
+    h.login()
+    h.as_("eve", "login", "--server", h.server, "--fingerprint", h.started["fingerprint"])
+    same(s.states()["issuing-h1"], "active", "state")
+    out = s.folder / "any"
+    same(s.curl("cacerts", out, trust=s.root), 200, "the hospital's root alone is enough for a client")
+
+
+# R50
+@suite.step
+def a_root_of_ours_below_theirs_signs_the_next_authorities(s):
+    h = s.hospital
+    csr = s.request("root-h1", "--purpose", "root")
+    wrong = s.sign(csr, s.folder / "flat.pem", "hospital-policy", CA.format(0))
+    refusal(1, "pathLenConstraint.*at least 1", lambda: h.as_(
+        "eve", "ca", "import", "root-h1", s.file("flat-chain.pem", wrong, s.policy)))
+    out = s.sign(csr, s.folder / "root-h1.pem", "hospital-policy", CA.format(1))
+    h.as_("eve", "ca", "import", "root-h1", s.file("root-h1-chain.pem", out, s.policy))
+    same(s.states()["root-h1"], "created", "state")
+    h.as_("eve", "ca", "activate", "root-h1")
+    h.as_("sara", "ca", "create", "issuing-h2")
+    h.as_("eve", "ca", "activate", "issuing-h2")
+    made = s.folder / "issuing-h2.pem"
+    made.write_text(h.as_("anna", "ca", "get", "issuing-h2")["certificate_pem"])
+    run("openssl", "verify", "-CAfile", s.root, "-untrusted", s.file("u2.pem", out, s.policy), made)
+    status, chain = s.enroll(h.register("Acme Medical", "Infusion X", "UNDER-2"), "UNDER-2")
+    same(status, 200, "enrollment three levels below")
+    leaf = s.folder / "leaf-2.pem"
+    run("openssl", "x509", "-in", chain, "-out", leaf)
+    run("openssl", "verify", "-CAfile", s.root, "-untrusted", s.file("u3.pem", made, out, s.policy), leaf)
+    refusal(1, "stands below", lambda: h.as_("eve", "ca", "retire", "root-1"))
+
+
+# R50
+@suite.step
+def a_request_that_nobody_answers_is_given_up(s):
+    h = s.hospital
+    s.request("issuing-never")
+    h.as_("eve", "ca", "retire", "issuing-never")
+    refusal(1, "is retired", lambda: h.as_("eve", "ca", "import", "issuing-never", s.folder / "issuing-h1-chain.pem"))
+    h.check_ledger()
+
+
+if __name__ == "__main__":
+    suite.run(Scene, peers=("openssl", "curl"))
