@@ -1,12 +1,19 @@
 """Authorities under a root that is not ours: one made with OpenSSL, as a hospital's, and one made in a ceremony. README.md says
 what this proves."""
 
+import os
+import pty
+import re
+import select
+import signal
 import sys
+import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness import Hospital, Suite, check, lanyard, refusal, run, same, until  # noqa: E402
+import blocks  # noqa: E402
+from harness import PATIENCE, ROOT, Hospital, Suite, binary, check, lanyard, refusal, run, same, until  # noqa: E402
 
 suite = Suite("ca")
 
@@ -322,6 +329,195 @@ def a_request_that_nobody_answers_is_given_up(s):
     h.as_("eve", "ca", "retire", "issuing-never")
     refusal(1, "is retired", lambda: h.as_("eve", "ca", "import", "issuing-never", s.folder / "issuing-h1-chain.pem"))
     h.check_ledger()
+
+
+# The ceremony, as its page has it: the blocks run as they stand there.
+
+
+def page():
+    return [b for b in blocks.blocks(ROOT / "docs/pki-ceremony.md") if b.heading == "The commands"]
+
+
+def share(s, number, folder="shares"):
+    return s.laptop / folder / f"share-{number}.txt"
+
+
+# R50, I10
+@suite.step
+def the_ceremony_of_the_page_makes_a_root_that_the_server_works_under(s):
+    h = s.hospital
+    s.laptop = s.folder / "laptop"
+    tools = s.folder / "tools"
+    tools.mkdir()
+    (tools / "lanyard").symlink_to(binary())
+    shell = blocks.Shell("page", s.laptop, h.processes, path=[tools], replace={
+        "sara.toml": str(h.folder / "sara.toml"), "eve.toml": str(h.folder / "eve.toml")})
+    found = page()
+    same(len(found), 7, "blocks of the page")
+    for block in found:
+        shell.run(block)
+    h.processes.stop("page")
+    same(s.states()["issuing-c1"], "active", "state")
+    status, chain = s.enroll(h.register("Acme Medical", "Infusion X", "CEREMONY-1"), "CEREMONY-1")
+    same(status, 200, "enrollment")
+    leaf = s.folder / "leaf-c.pem"
+    run("openssl", "x509", "-in", chain, "-out", leaf)
+    run("openssl", "verify", "-x509_strict", "-CAfile", s.laptop / "root.pem", "-untrusted", s.laptop / "issuing-c1.pem", leaf)
+    for file, mode in ((s.laptop / "root", 0o700), (s.laptop / "root/root.key", 0o600), (s.laptop / "shares", 0o700),
+                       (share(s, 1), 0o600)):
+        same(file.stat().st_mode & 0o777, mode, f"mode of {file.name}")
+
+
+# I10: each wrong thing by name, and nothing made or overwritten.
+@suite.step
+def what_is_wrong_in_a_ceremony_is_said_by_name(s):
+    root, certificate, csr = s.laptop / "root", s.laptop / "root.pem", s.laptop / "issuing-c1.csr"
+    key = (s.laptop / "key-of-the-minutes").read_text().strip()
+    out = s.folder / "never.pem"
+
+    def sign(*numbers, folder="shares", directory=root, digest=key, request=csr, by=certificate):
+        given = [part for n in numbers for part in ("--share", share(s, n, folder))]
+        return lambda: lanyard("ca", "ceremony", "sign", directory, "--certificate", by, "--request", request,
+                               "--key-sha256", digest, "--out", out, *given)
+
+    refusal(2, "2 of 3 shares given", sign(1, 2))
+    refusal(2, "share 2 was given twice", sign(1, 2, 2))
+    refusal(2, "share 1 is of set", sign(1, 2, 3, folder="shares-new"))
+    refusal(2, "share 1 is of set", sign(1, 2, 3, directory=s.laptop / "root-new"))
+    refusal(1, "changed on its way", sign(1, 2, 3, digest="00" * 32))
+    refusal(2, "holds no key: is the medium mounted", sign(1, 2, 3, directory=s.laptop / "shares"))
+    refusal(2, "No such file", sign(1, 2, 3, directory=s.laptop / "absent"))
+    # A share that was made up, one that is mistyped, one that others can read.
+    made_up = s.laptop / "shares" / "share-9.txt"
+    made_up.write_text(share(s, 3).read_text().replace("q", "p", 1))
+    made_up.chmod(0o600)
+    refusal(2, "mistyped|no share", sign(1, 2, 9))
+    share(s, 1).chmod(0o644)
+    refusal(2, "chmod 600", sign(1, 2, 3))
+    share(s, 1).chmod(0o600)
+    # Requests: of somebody else, for something else, cut.
+    other = s.folder / "other.csr"
+    run("openssl", "req", "-new", "-key", s.folder / "UNDER-1.key", "-subj", "/O=Interop Hospital/CN=me", "-out", other)
+    digest = run("sha256sum", stdin=run("openssl", "pkey", "-in", s.folder / "UNDER-1.key", "-pubout", "-outform",
+                                        "DER").stdout).out.split()[0]
+    refusal(1, "not one of `lanyard ca request`", sign(1, 2, 3, request=other, digest=digest))
+    run("openssl", "req", "-new", "-key", s.folder / "UNDER-1.key", "-subj", "/O=Elsewhere/CN=me", "-out", other)
+    refusal(1, "of organisation `Elsewhere`", sign(1, 2, 3, request=other, digest=digest))
+    other.write_text(csr.read_text()[:300])
+    refusal(2, "other.csr", sign(1, 2, 3, request=other))
+    check(not out.exists(), "something was signed")
+    # Nothing is overwritten.
+    again = ("ca", "ceremony", "make", root, "--threshold", "2", "--count", "3", "--organization", "X", "--certificate",
+             s.folder / "x.pem", "--shares-to", s.folder / "x")
+    refusal(2, "exists already", lambda: lanyard(*again))
+    for threshold, count in ((1, 3), (4, 3), (2, 17)):
+        refusal(2, "use at least 2", lambda t=threshold, c=count: lanyard(
+            "ca", "ceremony", "make", s.folder / "y", "--threshold", t, "--count", c, "--organization", "X",
+            "--certificate", s.folder / "y.pem", "--shares-to", s.folder / "ys"))
+    check(not (s.folder / "y").exists() and not (s.folder / "ys").exists(), "something was made")
+    # Nobody to ask.
+    refusal(2, "nobody sits here", lambda: lanyard("ca", "ceremony", "verify", root))
+
+
+# I10
+@suite.step
+def after_a_new_dealing_the_new_shares_open_the_new_directory_only(s):
+    certificate = s.laptop / "root.pem"
+
+    def verify(directory, folder, *numbers):
+        given = [part for n in numbers for part in ("--share", share(s, n, folder))]
+        return lanyard("ca", "ceremony", "verify", s.laptop / directory, "--certificate", certificate, *given)
+
+    looked = verify("root-new", "shares-new", 1, 3)
+    same((looked["threshold"], looked["opened"]), (2, True), "the new dealing")
+    same(verify("root", "shares", 1, 2, 3)["key_sha256"], looked["key_sha256"], "the same key")
+    refusal(2, "is of set", lambda: verify("root", "shares-new", 1, 2))
+    refusal(2, "is of set", lambda: verify("root-new", "shares", 1, 2, 3))
+    false = s.folder / "false-root-2"
+    lanyard("ca", "ceremony", "make", false, "--threshold", "2", "--count", "2", "--organization", "Interop Hospital",
+            "--certificate", s.folder / "false-root-2.pem", "--shares-to", s.folder / "false-shares")
+    certificate = s.folder / "false-root-2.pem"
+    refusal(4, "not the key of its CA certificate", lambda: verify("root-new", "shares-new", 1, 3))
+
+
+# I10
+@suite.step
+def at_a_terminal_shares_are_shown_once_typed_back_unseen_and_a_mistake_is_asked_again(s):
+    directory, certificate = s.folder / "typed", s.folder / "typed.pem"
+    with Terminal("ca", "ceremony", "make", directory, "--threshold", "2", "--count", "2", "--organization", "Typed Hospital",
+                  "--certificate", certificate) as terminal:
+        shares = []
+        for number in (1, 2):
+            terminal.expect(f"custodian {number} of 2 alone")
+            terminal.type("")
+            shown = re.search(r"lys1[ a-z0-9]+", terminal.expect("write it down"))[0].strip()
+            shares.append(shown)
+            terminal.type("")
+            terminal.expect("type it back")
+            if number == 1:
+                terminal.type(shown[:-1] + ("q" if shown[-1] != "q" else "p"))
+                terminal.expect("try again")
+            else:
+                terminal.type(shares[0])
+                terminal.expect("another share than the one that was shown")
+            terminal.type(shown.upper())
+        terminal.expect("for the minutes")
+        same(terminal.end(), 0, "exit code")
+    check(certificate.exists() and (directory / "root.key").exists(), "the root")
+    with Terminal("ca", "ceremony", "verify", directory, "--certificate", certificate) as terminal:
+        for number in (0, 1):
+            terminal.expect("next share")
+            terminal.type(shares[number])
+        terminal.expect("next share")
+        terminal.type("")
+        seen = terminal.expect("open the root")
+        check(shares[0] not in seen and shares[1] not in seen, "what was typed is seen")
+        same(terminal.end(), 0, "exit code")
+
+
+class Terminal:
+    """`lanyard` at a terminal of its own."""
+
+    def __init__(self, *arguments):
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.execv(binary(), [binary(), *map(str, arguments)])
+        self.pid, self.seen, self.code = pid, "", None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+    def expect(self, words):
+        """Reads until these words; all that was seen since the last time."""
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.seen:
+            check(time.monotonic() < deadline, f"`{words}` was not printed, but:\n{self.seen}")
+            if select.select([self.fd], [], [], 1)[0]:
+                try:
+                    self.seen += os.read(self.fd, 4096).decode("utf-8", "replace")
+                except OSError:
+                    raise AssertionError(f"it ended before `{words}`:\n{self.seen}") from None
+        seen, _, self.seen = self.seen.partition(words)
+        return seen + words
+
+    def type(self, line):
+        os.write(self.fd, f"{line}\n".encode())
+
+    def end(self):
+        while True:
+            try:
+                if not os.read(self.fd, 4096):
+                    break
+            except OSError:
+                break
+        self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.code
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ use lanyard_domain::text::Blob;
 use lanyard_pki::certificate::{Certificate, chain_from_pem};
 
 use super::Desk;
+use super::ceremony::CeremonyCommand;
 use crate::exit::Failure;
 use crate::files;
 use crate::output::Column;
@@ -86,6 +87,9 @@ pub enum CaCommand {
         #[arg(long, default_value = "drained")]
         reason: String,
     },
+    /// A root under shares of several people, on a machine without network: make it, look at it, sign with it, deal anew.
+    #[command(subcommand)]
+    Ceremony(CeremonyCommand),
     /// All authorities, with what still drains.
     List,
     /// The certificate of one, PEM, and what stands above it up to a root that is not ours.
@@ -180,6 +184,7 @@ pub async fn run(command: CaCommand, desk: &Desk) -> anyhow::Result<()> {
         }
         CaCommand::Activate { name, reason } => (Action::ActivateAuthority { name }, reason),
         CaCommand::Retire { name, reason } => (Action::RetireAuthority { name }, reason),
+        CaCommand::Ceremony(ceremony) => return super::ceremony::run(ceremony, desk.output),
         CaCommand::List => {
             let lines: Vec<AuthorityLine> = session.read("/v1/authorities").await?;
             return desk.output.list(&lines, &COLUMNS, "there is no authority");
