@@ -475,6 +475,56 @@ def at_a_terminal_shares_are_shown_once_typed_back_unseen_and_a_mistake_is_asked
         same(terminal.end(), 0, "exit code")
 
 
+# I10, I3, I7
+@suite.step
+def a_request_while_the_hardware_module_is_away_is_asked_again_later_and_loses_nothing(s):
+    h = s.hospital
+    tokens, away = s.folder / "tokens", s.folder / "tokens-away"
+    tokens.mkdir()
+    conf = s.folder / "softhsm2.conf"
+    conf.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    env = {"SOFTHSM2_CONF": str(conf), "LANYARD_HSM_PIN": "739153"}
+    run("softhsm2-util", "--init-token", "--free", "--label", "lanyard", "--so-pin", "12345678", "--pin", "739153", env=env)
+    h.toml.write_text(h.toml.read_text() + "[keys.pkcs11]\nmodule = '/usr/lib/softhsm/libsofthsm2.so'\ntoken = 'lanyard'\n")
+    h.processes.stop("up")
+    h.env = env
+    h.up()
+    h.login()
+    h.as_("eve", "login", "--server", h.server, "--fingerprint", h.started["fingerprint"])
+    # Under the hospital's root too.
+    csr = s.request("issuing-hsm", "--keys", "pkcs11")
+    out = s.sign(csr, s.folder / "issuing-hsm.pem", "hospital-policy", CA.format(0))
+    h.as_("eve", "ca", "import", "issuing-hsm", s.file("issuing-hsm-chain.pem", out, s.policy))
+    h.as_("eve", "ca", "activate", "issuing-hsm")
+    check(not (h.data / "keys/issuing-hsm.key").exists(), "its key is a file")
+    same(s.enroll(h.register("Acme Medical", "Infusion X", "HSM-1"), "HSM-1")[0], 200, "enrollment with a key in the module")
+    device = h.register("Acme Medical", "Infusion X", "HSM-2")
+    secret = h.secret(device)
+    tokens.rename(away)
+    for _ in range(3):
+        status, head = s.enroll(device, "HSM-2", secret=secret)
+        same(status, 503, "while it is away")
+        check("retry-after: " in head, head)
+    line = next(a for a in h.as_("anna", "ca", "list") if a["name"] == "issuing-hsm")
+    check(line["keys"] == "pkcs11" and "goes on by itself" in line["trouble"], line)
+    # What was begun at the moment of the loss was given up; nothing is begun after it.
+    kinds = [event["event"] for event in h.events(device)]
+    check(kinds.count("issuance_intended") == kinds.count("issuance_abandoned") <= 1, kinds)
+    away.rename(tokens)
+
+    def again():
+        status, chain = s.enroll(device, "HSM-2", secret=secret)
+        return status == 200 and chain
+
+    leaf = s.folder / "leaf-hsm.pem"
+    run("openssl", "x509", "-in", until("the same request with the same secret is answered", again), "-out", leaf)
+    run("openssl", "verify", "-CAfile", s.root, "-untrusted", s.file("u4.pem", out, s.policy), leaf)
+    kinds = [event["event"] for event in h.events(device)]
+    same(kinds.count("certificate_issued"), 1, "certificates")
+    check(kinds.count("issuance_intended") == 1 + kinds.count("issuance_abandoned"), kinds)
+    h.check_ledger()
+
+
 class Terminal:
     """`lanyard` at a terminal of its own."""
 
@@ -521,4 +571,4 @@ class Terminal:
 
 
 if __name__ == "__main__":
-    suite.run(Scene, peers=("openssl", "curl"))
+    suite.run(Scene, peers=("openssl", "curl", "softhsm2-util"))
