@@ -13,7 +13,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import blocks  # noqa: E402
-from harness import PATIENCE, ROOT, Hospital, Suite, binary, check, lanyard, refusal, run, same, until  # noqa: E402
+from harness import PATIENCE, PYTHON, ROOT, Hospital, Suite, binary, check, lanyard, refusal, run, same, until  # noqa: E402
 
 suite = Suite("ca")
 
@@ -319,6 +319,20 @@ def a_root_of_ours_below_theirs_signs_the_next_authorities(s):
     run("openssl", "x509", "-in", chain, "-out", leaf)
     run("openssl", "verify", "-CAfile", s.root, "-untrusted", s.file("u3.pem", made, out, s.policy), leaf)
     refusal(1, "stands below", lambda: h.as_("eve", "ca", "retire", "root-1"))
+
+
+# R53
+@suite.step
+def evidence_about_devices_under_the_hospitals_root_is_proved_by_both_verifiers(s):
+    h = s.hospital
+    for name in ("UNDER-1", "UNDER-2"):
+        device = next(d["device"] for d in h.as_("anna", "device", "list") if d["serial"] == name)
+        file = s.folder / f"{name}.evidence"
+        h.as_("anna", "evidence", "at", device, "now", "-f", file)
+        report = lanyard("verify", file, "--log-key", h.started["log_vkey"])
+        check("proved" in report["outcome"], report)
+        done = run(PYTHON, ROOT / "tests/interop/bundle/verify.py", "--log-vkey", h.started["log_vkey"], file, ok=None)
+        check('"outcome": "proved' in done.out, done.out + done.err)
 
 
 # R50
