@@ -127,6 +127,13 @@ pub struct WatchedLine {
     pub fault: Option<String>,
 }
 
+/// A request for somebody else's CA to sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityRequest {
+    /// PKCS#10, PEM.
+    pub pem: String,
+}
+
 /// One of our authorities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorityLine {
@@ -153,6 +160,12 @@ pub struct AuthorityLine {
     /// Where its key is.
     #[serde(default)]
     pub keys: KeyStore,
+    /// The root of somebody else that its certificate must end in, PEM; absent below a root of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_pem: Option<String>,
+    /// What stands above its certificate, PEM, its issuer first and the root last; empty below a root of ours.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub above_pem: String,
     /// Why it cannot sign now, and what to do; absent when it can, and for what does not sign here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -15,6 +15,7 @@ use lanyard_domain::text::FieldError;
 use lanyard_domain::time::BadTime;
 use lanyard_enroll::offline::FileError;
 use lanyard_pki::key::passphrase::PassphraseError;
+use lanyard_pki::key::shares::SharesError;
 use lanyard_server::config::ConfigError;
 use lanyard_store::CheckError;
 
@@ -115,7 +116,8 @@ fn judge(cause: &(dyn Error + 'static)) -> Option<Exit> {
         || cause.is::<BadTime>()
         || cause.is::<ConfigError>()
         || cause.is::<KeyFileError>()
-        || cause.is::<PassphraseError>();
+        || cause.is::<PassphraseError>()
+        || cause.is::<SharesError>();
     usage.then_some(Exit::Usage)
 }
 

@@ -39,6 +39,8 @@ pub struct Issuers {
     /// Events of the system stream that it was made from.
     as_of: u64,
     roots: Vec<Certificate>,
+    /// Roots of ours below somebody else's, and what stands above them.
+    between: Vec<Certificate>,
     issuing: Vec<IssuingCa>,
     profiles: Arc<Profiles>,
 }
@@ -59,6 +61,8 @@ pub struct IssuingCa {
     /// Where its key is.
     pub keys: KeyStore,
     certificate: Certificate,
+    /// The CAs between it and the root, its issuer first.
+    above: Vec<Certificate>,
     signer: Result<Issuer, KeyTrouble>,
     stores: Arc<KeyStores>,
 }
@@ -67,6 +71,11 @@ impl IssuingCa {
     /// Its certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// The CAs between it and the root, its issuer first: none below a root of ours.
+    pub fn above(&self) -> &[Certificate] {
+        &self.above
     }
 
     /// Its certificate with its key, to sign with; unavailable while the key cannot be used. Strangers are not told why.
@@ -137,6 +146,19 @@ impl Issuers {
         &self.roots
     }
 
+    /// Everything that is trusted, each once: issuing authorities, what stands between them and the roots, the roots.
+    pub fn trusted(&self) -> Vec<&Certificate> {
+        let mut all: Vec<&Certificate> = Vec::new();
+        let counts = || self.issuing.iter().filter(|i| !i.distrusted);
+        let between = self.between.iter().chain(counts().flat_map(IssuingCa::above));
+        for certificate in counts().map(IssuingCa::certificate).chain(between).chain(&self.roots) {
+            if !all.iter().any(|known| known.der() == certificate.der()) {
+                all.push(certificate);
+            }
+        }
+        all
+    }
+
     /// The certificate profiles in force.
     pub fn profiles(&self) -> &Profiles {
         &self.profiles
@@ -177,6 +199,27 @@ impl Issuers {
         };
         let other = || self.issuing.iter().rev().find(able);
         Ok(usual.trouble().and_then(|_| other()).unwrap_or(usual))
+    }
+
+    fn anchor(&mut self, root: &Certificate) {
+        if !self.roots.iter().any(|known| known.der() == root.der()) {
+            self.roots.push(root.clone());
+        }
+    }
+
+    /// Gives the authorities below an imported root of ours what stands above that root.
+    fn join(&mut self) {
+        for ca in self.issuing.iter_mut().filter(|ca| ca.above.is_empty()) {
+            let mut last = &ca.certificate;
+            let mut above = Vec::new();
+            while let Some(next) = self.between.iter().find(|c| c.subject_der() == last.issuer_der())
+                && !above.contains(next)
+            {
+                above.push(next.clone());
+                last = next;
+            }
+            ca.above = above;
+        }
     }
 
     /// The one that signed `leaf`, by name.
@@ -271,10 +314,12 @@ impl Authority {
         self.issuers().roots().iter().map(Certificate::to_pem).collect()
     }
 
-    /// `leaf` and its issuer; the root is with those who verify.
+    /// `leaf`, its issuer and what stands above; the root is with those who verify.
     pub fn chain(&self, leaf: &Certificate) -> Vec<Certificate> {
         let issuers = self.issuers();
-        std::iter::once(leaf.clone()).chain(issuers.of(leaf).map(|i| i.certificate.clone())).collect()
+        let above =
+            issuers.of(leaf).into_iter().flat_map(|i| std::iter::once(&i.certificate).chain(&i.above));
+        std::iter::once(leaf).chain(above).cloned().collect()
     }
 
     /// The same, PEM.
@@ -444,20 +489,37 @@ fn issuers(
     before: Option<&Issuers>,
 ) -> Result<Issuers, FollowError> {
     let profiles = Profiles::new(known.profiles.iter().map(String::as_str), installation)?;
-    let mut set =
-        Issuers { as_of: known.as_of, roots: Vec::new(), issuing: Vec::new(), profiles: Arc::new(profiles) };
+    let mut set = Issuers {
+        as_of: known.as_of,
+        roots: Vec::new(),
+        between: Vec::new(),
+        issuing: Vec::new(),
+        profiles: Arc::new(profiles),
+    };
     let distrusted = &known.distrusted;
     for (known, state) in &known.authorities {
         if matches!(state, AuthorityState::Retired | AuthorityState::Planned) {
             continue;
         }
         let unreadable = |why: String| FollowError::Unreadable { name: known.name.clone(), why };
-        let certificate = Certificate::parse(&known.certificate).map_err(|e| unreadable(e.to_string()))?;
+        let read = |der: &Vec<u8>| Certificate::parse(der).map_err(|e| unreadable(e.to_string()));
+        let certificate = read(&known.certificate)?;
+        let above = known.above.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         if known.purpose == AuthorityPurpose::Root {
             let label: KeyLabel = known.name.parse().map_err(|e| unreadable(format!("{e}")))?;
             keys.place(&label, known.keys);
-            set.roots.push(certificate);
+            match above.split_last() {
+                None => set.anchor(&certificate),
+                Some((root, between)) => {
+                    set.anchor(root);
+                    set.between.push(certificate);
+                    set.between.extend_from_slice(between);
+                }
+            }
             continue;
+        }
+        if let Some((root, _)) = above.split_last() {
+            set.anchor(root);
         }
         // A pair that fits is not looked at again: each signature compares them once more.
         let same = |ca: &&IssuingCa| ca.name == known.name && ca.certificate.der() == certificate.der();
@@ -481,10 +543,13 @@ fn issuers(
             distrusted: distrusted.contains(&known.name),
             keys: known.keys,
             certificate,
+            // The root is with those who verify; what our own root below another's adds is found when all are read.
+            above: above.split_last().map(|(_, between)| between.to_vec()).unwrap_or_default(),
             signer,
             stores: Arc::clone(keys),
         });
     }
+    set.join();
     Ok(set)
 }
 

@@ -9,7 +9,7 @@ use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::event::Event;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::authority::{
-    AuthorityError, Generation, Issuer, IssuerError, prepare_issuing, prepare_root,
+    AuthorityError, Generation, Issuer, IssuerError, prepare_issuing, prepare_root, request,
 };
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::issue::Prepared;
@@ -18,6 +18,7 @@ use lanyard_pki::profile::ProfileName;
 use lanyard_pki::serial::Serial;
 
 use crate::carry_out::authorities::find;
+use crate::carry_out::external::ordered;
 use crate::digest::random;
 use crate::journal::Journal;
 use crate::plane::{Control, ControlError};
@@ -78,7 +79,7 @@ impl<J: Journal> Control<J> {
         let (number, purpose, place) = {
             let world = self.world();
             let known = find(&world, name)?;
-            if world.authority_state(known) != AuthorityState::Planned {
+            if world.authority_state(known) != AuthorityState::Planned || known.under.is_some() {
                 return Ok(());
             }
             (generation_number(&world, known), known.purpose, known.keys)
@@ -96,10 +97,34 @@ impl<J: Journal> Control<J> {
         self.follow_authorities()
     }
 
-    /// Authorities that were ordered and have no certificate yet.
+    /// The request (PKCS#10) of an authority that somebody else's CA is to certify; its key is made when there is none. Each
+    /// answer is signed anew over the same.
+    pub async fn authority_request(&self, name: &str) -> Result<Vec<u8>, ControlError> {
+        let _one_at_a_time = self.making.lock().await;
+        let (number, purpose, place) = {
+            let world = self.world();
+            let known = ordered(&world, name)?;
+            (generation_number(&world, known), known.purpose, known.keys)
+        };
+        let label = label(name)?;
+        let keys = self.authority.keys.as_ref();
+        keys.ready(place).map_err(unavailable)?;
+        keys.place(&label, place);
+        key(keys, &label, key_kind(purpose))?;
+        let profile = match purpose {
+            AuthorityPurpose::Root => ProfileName::RootCa,
+            AuthorityPurpose::Devices | AuthorityPurpose::Legacy => ProfileName::IssuingCa,
+        };
+        // A request has no serial number.
+        let generation = Generation { number, label, serial: Serial::from_random([0; 16]) };
+        request(profile, &self.authority.installation.naming, &generation, keys).map_err(not_prepared)
+    }
+
+    /// Authorities that were ordered and have no certificate yet. Those that somebody else certifies are not ours to make.
     pub fn planned_authorities(&self) -> Vec<String> {
         let world = self.world();
-        let planned = |a: &&KnownAuthority| world.authority_state(a) == AuthorityState::Planned;
+        let planned =
+            |a: &&KnownAuthority| a.under.is_none() && world.authority_state(a) == AuthorityState::Planned;
         world.authorities.iter().filter(planned).map(|a| a.name.clone()).collect()
     }
 
@@ -145,9 +170,14 @@ fn newest_root(world: &World) -> Result<(String, Certificate, KeyStore), Control
     let known = world
         .authorities
         .iter()
-        .rev()
-        .find(|a| a.purpose == AuthorityPurpose::Root && !a.retired)
-        .ok_or_else(|| ControlError::Bug("the log has no root".to_owned()))?;
+        .filter(|a| a.purpose == AuthorityPurpose::Root && world.authority_state(a) == AuthorityState::Active)
+        .max_by_key(|a| a.activated)
+        .ok_or_else(|| {
+            ControlError::refused(
+                "no_root",
+                "there is no root of ours any more; `lanyard ca request` orders an authority for another CA to sign",
+            )
+        })?;
     let certificate = Certificate::parse(&known.certificate)
         .map_err(|e| ControlError::Bug(format!("the recorded root cannot be read: {e}")))?;
     Ok((known.name.clone(), certificate, known.keys))

@@ -29,6 +29,8 @@ pub struct Ra {
     pub certificate: Certificate,
     /// The authority's.
     pub issuer: Certificate,
+    /// What stands above that, its issuer first, the root left out.
+    pub above: Vec<Certificate>,
     /// The authority that was made to follow it, and is not active yet.
     pub next: Option<Certificate>,
     /// Certificates of this key before, DER: clients still encrypt to them.
@@ -76,6 +78,7 @@ impl<J: Journal> Control<J> {
         Ok(Some(Ra {
             certificate,
             issuer: ca.certificate().clone(),
+            above: ca.above().to_vec(),
             next: next.map(|ca| ca.certificate().clone()),
             former: recorded,
             label: label(authority)?,

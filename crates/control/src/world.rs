@@ -113,6 +113,10 @@ pub struct KnownAuthority {
     pub planner: Option<OperatorId>,
     /// Where its key is.
     pub keys: KeyStore,
+    /// The root (DER) of somebody else that its certificate must end in.
+    pub under: Option<Vec<u8>>,
+    /// What stands above a certificate that somebody else made (DER): its issuer first, the root last.
+    pub above: Vec<Vec<u8>>,
 }
 
 /// An intent to sign for one of our own services or authorities, or for a gateway.
@@ -604,7 +608,7 @@ impl World {
                     watched.told.push(*alarm);
                 }
             }
-            Some(Event::AuthorityPlanned { name, purpose, site, keys, .. }) => {
+            Some(Event::AuthorityPlanned { name, purpose, site, keys, under, .. }) => {
                 self.authorities.push(KnownAuthority {
                     name: name.clone(),
                     certificate: Vec::new(),
@@ -614,7 +618,15 @@ impl World {
                     retired: false,
                     planner: Some(origin.actor),
                     keys: *keys,
+                    under: under.as_ref().map(|root| root.0.clone()),
+                    above: Vec::new(),
                 });
+            }
+            Some(Event::AuthorityImported { name, certificate, above, .. }) => {
+                if let Some(known) = self.authorities.iter_mut().find(|a| a.name == *name) {
+                    known.certificate = certificate.0.clone();
+                    known.above = above.iter().map(|c| c.0.clone()).collect();
+                }
             }
             Some(Event::AuthorityCreated { name, certificate, keys, .. }) => {
                 self.authority_created(name, &certificate.0, *keys, origin.pos);
@@ -669,6 +681,8 @@ impl World {
             retired: false,
             planner: None,
             keys,
+            under: None,
+            above: Vec::new(),
         });
     }
 
@@ -687,7 +701,11 @@ impl World {
             return AuthorityState::Planned;
         }
         if of.purpose == AuthorityPurpose::Root {
-            return AuthorityState::Active;
+            // Those of the first start were never ordered, and sign from the beginning.
+            return match (of.planner, of.activated) {
+                (Some(_), None) => AuthorityState::Created,
+                _ => AuthorityState::Active,
+            };
         }
         let Some(activated) = of.activated else { return AuthorityState::Created };
         let overtaken = self.authorities.iter().any(|other| {

@@ -428,6 +428,17 @@ pub enum Event {
         /// Where its key is made.
         #[serde(default, skip_serializing_if = "KeyStore::is_sealed")]
         keys: KeyStore,
+        /// The root (DER) of somebody else that will stand above it; ours signs without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Blob>,
+        statement: SignedStatement,
+    },
+    /// A certificate by somebody else for an authority that was ordered so; `above` is its issuer first, the root last.
+    AuthorityImported {
+        name: String,
+        certificate: Blob,
+        certificate_sha256: Digest,
+        above: Vec<Blob>,
         statement: SignedStatement,
     },
     /// From here on it issues, in the place of the one before it.
@@ -612,6 +623,7 @@ impl Event {
             Event::ProfileApproved { .. } => 111,
             Event::ResponderCertified { .. } => 112,
             Event::RaCertified { .. } => 113,
+            Event::AuthorityImported { .. } => 114,
             Event::AuthorityCompromiseDeclared { .. } => 116,
             Event::AuthorityCompromiseConfirmed { .. } => 117,
             Event::AuthorityRevoked { .. } => 118,
@@ -643,6 +655,7 @@ impl Event {
             | Event::OperatorRemoved { statement }
             | Event::EndorsementAdded { statement, .. }
             | Event::AuthorityPlanned { statement, .. }
+            | Event::AuthorityImported { statement, .. }
             | Event::AuthorityActivated { statement, .. }
             | Event::AuthorityRetired { statement, .. }
             | Event::AuthorityCompromiseDeclared { statement, .. }

@@ -197,6 +197,29 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "KeyStore::is_sealed")]
         keys: KeyStore,
     },
+    /// Make the key of an authority that somebody else's CA is to certify, and the request for it.
+    RequestAuthority {
+        /// Its name, never used before.
+        name: String,
+        /// What it is for; a root of ours can stand below another too.
+        purpose: AuthorityPurpose,
+        /// The site that it issues for; all without.
+        site: Option<String>,
+        /// Where its key is made.
+        #[serde(default, skip_serializing_if = "KeyStore::is_sealed")]
+        keys: KeyStore,
+        /// The root (DER) that its certificate must end in, and that will be trusted.
+        under: Blob,
+    },
+    /// Take the certificate that somebody else's CA made for that request.
+    ImportAuthority {
+        /// Which.
+        name: String,
+        /// Its certificate, DER.
+        certificate: Blob,
+        /// Those above, DER: its issuer first, the root last.
+        above: Vec<Blob>,
+    },
     /// Let an authority issue, in the place of the one of the same purpose and site before it.
     ActivateAuthority {
         /// Which.

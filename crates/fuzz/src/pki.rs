@@ -14,6 +14,7 @@ use lanyard_pki::key::seal::{self, Sealer};
 use lanyard_pki::key::shares::{self, Share};
 use lanyard_pki::name::Naming;
 use lanyard_pki::path::generic::{self, Policy, Strictness, Usage};
+use lanyard_pki::path::import::{self, Wanted};
 use lanyard_pki::path::revocation::Revocation;
 use lanyard_pki::path::{Anchors, Purpose};
 use lanyard_pki::pkcs7;
@@ -80,6 +81,31 @@ fn certificate(data: &[u8]) {
     let _identity = certificate.identity();
     let _renewal = certificate.renew_at();
     let _key = certificate.public_key();
+    import(&certificate);
+}
+
+/// As an authority's that somebody else certified: below a root of ours, and as the root itself.
+fn import(certificate: &Certificate) {
+    let now = certificate.not_before();
+    let _root = import::check_root(certificate, now);
+    let Ok(naming) = Naming::new("Fuzz Hospital", "hospital.example") else { return };
+    let Ok(key) = certificate.public_key() else { return };
+    let addresses = [std::net::IpAddr::from([127, 0, 0, 1])];
+    let roots = authority();
+    for root in roots.iter().chain([certificate]) {
+        let wanted = Wanted {
+            spki: key.der(),
+            below: 1,
+            root,
+            naming: &naming,
+            addresses: &addresses,
+            taken: &[],
+            now,
+        };
+        if let Ok(imported) = import::check(std::slice::from_ref(certificate), &wanted) {
+            assert_eq!(imported.above().last(), Some(root), "it ends in the root that was named");
+        }
+    }
 }
 
 /// A certificate of anybody, as a watched server shows it.

@@ -9,6 +9,7 @@
 use lanyard_domain::time::Timestamp;
 
 use crate::certificate::Certificate;
+use crate::csr::{self, BuildCsrError, VerifiedCsr};
 use crate::issue::{self, IssuerSide, Lifetime, PrepareError, Prepared};
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel, KeyUse};
 use crate::lint::IssuerView;
@@ -49,6 +50,11 @@ pub enum AuthorityError {
     /// The signed certificate does not make an issuer.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// Not made by [`request`] for an issuing authority.
+    #[error(
+        "the request is not one of `lanyard ca request` for an issuing authority: its subject has another form"
+    )]
+    NotARequest,
     /// The backend made a key that we refuse.
     #[error("the key backend made an unusable key: {0}")]
     PublicKey(#[from] KeyRefused),
@@ -183,7 +189,62 @@ pub fn prepare_issuing(
     let key = PublicKey::parse(&backend.public_spki(&generation.label)?)?;
     let profile = Profile::new(ProfileName::IssuingCa, naming.clone());
     let facts = SubjectFacts::Authority { generation: generation.number };
-    Ok(issue::assemble(&profile, &key, &facts, &root.side(), Lifetime::Default, generation.serial, now)?)
+    let lifetime = within(root, &profile, now);
+    Ok(issue::assemble(&profile, &key, &facts, &root.side(), lifetime, generation.serial, now)?)
+}
+
+/// What the profile says, or as long as the root has left: one that somebody else certified may end sooner.
+fn within(root: &Issuer, profile: &Profile, now: Timestamp) -> Lifetime {
+    let left = root.certificate().not_after().seconds_since(now);
+    match left < profile.lifetime_seconds() {
+        true => Lifetime::Seconds(left),
+        false => Lifetime::Default,
+    }
+}
+
+/// A request (PKCS#10) for a certificate of an authority of ours that another CA is to sign: the name, key and constraints that a
+/// generation of this profile has. The key is under `generation.label`; `generation.serial` is not used.
+pub fn request(
+    profile: ProfileName,
+    naming: &Naming,
+    generation: &Generation,
+    backend: &dyn KeyBackend,
+) -> Result<Vec<u8>, AuthorityError> {
+    let key = PublicKey::parse(&backend.public_spki(&generation.label)?)?;
+    let profile = Profile::new(profile, naming.clone());
+    let facts = SubjectFacts::Authority { generation: generation.number };
+    let names = profile.names(&facts, &key).map_err(PrepareError::from)?;
+    let key_type = profile.checked_key(&key).map_err(PrepareError::from)?;
+    let [key_usage, constant] = profile.extensions(key_type);
+    let extensions = [key_usage, constant, tbs::subject_key_id(&key.key_id())].concat();
+    let sign = |info: &[u8]| backend.sign(&generation.label, info);
+    csr::build_with(key.der(), &names.subject, &extensions, sign).map_err(|error| match error {
+        BuildCsrError::Signer(error) => AuthorityError::Key(error),
+        BuildCsrError::Key(refused) => AuthorityError::PublicKey(refused),
+        BuildCsrError::WrongSigner(_) | BuildCsrError::CommonName(_) => {
+            AuthorityError::Key(KeyError::NotTheCertifiedKey(generation.label.clone()))
+        }
+    })
+}
+
+/// What a request of [`request`] for an issuing CA asks for, ready to be signed by `root`: for a root that is elsewhere than the
+/// authority, in a ceremony. The name is made anew from what the request says; one of another form is refused.
+pub fn prepare_requested(
+    naming: &Naming,
+    request: &VerifiedCsr,
+    root: &Issuer,
+    serial: Serial,
+    now: Timestamp,
+) -> Result<Prepared, AuthorityError> {
+    let number = |text: &String| {
+        let (number, _) = text.strip_prefix("Lanyard Issuing CA g")?.split_once(' ')?;
+        number.parse::<u32>().ok()
+    };
+    let generation = request.subject().iter().find_map(number).ok_or(AuthorityError::NotARequest)?;
+    let profile = Profile::new(ProfileName::IssuingCa, naming.clone());
+    let facts = SubjectFacts::Authority { generation };
+    let lifetime = within(root, &profile, now);
+    Ok(issue::assemble(&profile, request.key(), &facts, &root.side(), lifetime, serial, now)?)
 }
 
 /// Makes the certificate of a SCEP RA below `issuer` ready to be signed; its key is under `label`.

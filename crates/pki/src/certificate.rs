@@ -132,6 +132,16 @@ impl Certificate {
     pub fn subject_text(&self) -> String {
         x509_cert::name::Name::from_der(&self.facts.subject).map(|n| n.to_string()).unwrap_or_default()
     }
+    /// Its issuer's name in words (RFC 4514).
+    pub fn issuer_text(&self) -> String {
+        x509_cert::name::Name::from_der(&self.facts.issuer).map(|n| n.to_string()).unwrap_or_default()
+    }
+    /// The organisation of its subject, where it names one.
+    pub fn organization(&self) -> Option<String> {
+        let name = x509_cert::name::Name::from_der(&self.facts.subject).ok()?;
+        let found = name.iter().find(|attribute| attribute.oid == crate::oid::ORGANIZATION)?;
+        std::str::from_utf8(found.value.value()).ok().map(str::to_owned)
+    }
     /// DER of its issuer's name.
     pub fn issuer_der(&self) -> &[u8] {
         &self.facts.issuer

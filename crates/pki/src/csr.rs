@@ -178,19 +178,40 @@ pub fn build<E: std::error::Error>(
     common_name: &str,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Vec<u8>, BuildCsrError<E>> {
-    let key = PublicKey::parse(spki_der)?;
     if !(1..=64).contains(&common_name.chars().count()) || common_name.chars().any(char::is_control) {
         return Err(BuildCsrError::CommonName(common_name.chars().take(80).collect()));
     }
+    let mut subject = Vec::new();
+    write::tlv(&mut subject, write::SEQUENCE, |o| {
+        write::rdn(o, &oid::COMMON_NAME, write::UTF8_STRING, common_name);
+    });
+    build_with(spki_der, &subject, &[], sign)
+}
+
+/// The same for a subject (DER of a Name) and extensions (DER, one after the other) that are asked for.
+pub(crate) fn build_with<E: std::error::Error>(
+    spki_der: &[u8],
+    subject: &[u8],
+    extensions: &[u8],
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<Vec<u8>, BuildCsrError<E>> {
+    let key = PublicKey::parse(spki_der)?;
     let mut info = Vec::with_capacity(256);
     write::tlv(&mut info, write::SEQUENCE, |o| {
         write::bytes(o, write::INTEGER, &[0]);
-        write::tlv(o, write::SEQUENCE, |o| {
-            write::rdn(o, &oid::COMMON_NAME, write::UTF8_STRING, common_name);
-        });
+        o.extend_from_slice(subject);
         o.extend_from_slice(spki_der);
         // RFC 2986 4.1: the attributes are not optional; none is an empty set.
-        write::bytes(o, write::context_constructed(0), &[]);
+        write::tlv(o, write::context_constructed(0), |o| {
+            if extensions.is_empty() {
+                return;
+            }
+            // RFC 2985 5.4.2: extensionRequest.
+            write::tlv(o, write::SEQUENCE, |o| {
+                write::oid(o, &oid::EXTENSION_REQUEST);
+                write::tlv(o, write::SET, |o| write::bytes(o, write::SEQUENCE, extensions));
+            });
+        });
     });
     let signature = sign(&info).map_err(BuildCsrError::Signer)?;
     let mut der = Vec::with_capacity(info.len() + signature.len() + 32);

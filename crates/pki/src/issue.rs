@@ -114,8 +114,11 @@ pub(crate) fn assemble(
     let key_type = profile.checked_key(key)?;
     let names = profile.names(subject, key)?;
     // X.509 has whole seconds: what the certificate says and what we record is the same value.
-    let not_before =
-        Timestamp::from_seconds(now.as_seconds()).plus_seconds(-profile.terms().backdate_seconds);
+    let backdated = Timestamp::from_seconds(now.as_seconds()).plus_seconds(-profile.terms().backdate_seconds);
+    // An authority that somebody else certified a minute ago begins then, and nothing by it begins before. One that has not begun
+    // yet issues nothing: a lint says so.
+    let begun = issuer.view.validity.map(|(begins, _)| begins).filter(|begins| *begins <= now);
+    let not_before = begun.map_or(backdated, |begins| backdated.max(begins));
     let not_after = not_before.plus_seconds(seconds);
     let pointers = match &profile.terms().revocation {
         Revocation::Lists(uris) => Some(uris.pointers(issuer.view.key_id, &serial)?),

@@ -561,13 +561,14 @@ KINDS = {
     104: "epoch_sealed size map_root time_source",
     105: "log_idle",
     106: "server_certified issuance serial certificate certificate_sha256 not_after",
-    107: "authority_planned name purpose site keys statement",
+    107: "authority_planned name purpose site keys under statement",
     108: "authority_activated name statement",
     109: "authority_retired name statement",
     110: "profile_proposed name text statement",
     111: "profile_approved name text_sha256 statement",
     112: "responder_certified issuance authority serial certificate certificate_sha256 not_after",
     113: "ra_certified issuance authority serial certificate certificate_sha256 not_after",
+    114: "authority_imported name certificate certificate_sha256 above statement",
     116: "authority_compromise_declared name successor plan statement",
     117: "authority_compromise_confirmed name successor plan statement",
     118: "authority_revoked name serial",
@@ -620,7 +621,7 @@ class Line:
 
 def home(kind):
     for first, last, stream in ((1, 28, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (94, 97, SYSTEM), (100, 113, SYSTEM), (116, 119, SYSTEM), (120, 121, DEVICE)):
+                                (94, 97, SYSTEM), (100, 114, SYSTEM), (116, 119, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -836,8 +837,10 @@ def decides(line, action, roles):
         "revocation_ordered": ("revoke_certificates", "device", ["serials", "reason"], both) if event.get("serials")
         else ("revoke_device", "device", ["reason"], both),
         "late_renewal_allowed": ("allow_late_renewal", "device", ["until"], both),
-        "authority_planned": ("create_authority", None, ["name", "purpose", "site", "keys"], ["security", "admin"]),
         "request_file_handed_in": ("hand_in_request", "device", ["request_sha256"], ["registrar", *both]),
+        "authority_planned": ("request_authority", None, ["name", "purpose", "site", "keys", "under"], ["security", "admin"])
+        if event.get("under") else ("create_authority", None, ["name", "purpose", "site", "keys"], ["security", "admin"]),
+        "authority_imported": ("import_authority", None, ["name", "certificate", "above"], ["security", "admin"]),
         "authority_activated": ("activate_authority", None, ["name"], ["security", "admin"]),
         "authority_retired": ("retire_authority", None, ["name"], ["security", "admin"]),
         "authority_compromise_declared": ("declare_compromise", None, ["name", "successor", "plan"], ["security", "admin"]),

@@ -109,6 +109,7 @@ async fn start(dir: &Path, clock: &Clock) -> anyhow::Result<(Running, String)> {
             acme_challenges: vec!["device-attest-01".to_owned()],
             ..Enroll::default()
         },
+        watch: lanyard_server::watch::Bounds::default(),
         names,
         organization: "Simulated Hospital".to_owned(),
         domain: "simulated.example".to_owned(),

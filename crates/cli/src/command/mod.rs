@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod application;
 pub mod ca;
+pub mod ceremony;
 pub mod cert;
 pub mod completions;
 pub mod compromise;
@@ -75,6 +76,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Cert(cert) => cert::run(cert, &desk()?).await,
         Command::Profile(profile) => profile::run(profile, desk, output).await,
         Command::Application(application) => application::run(application, &desk()?).await,
+        // Offline: no profile, no server.
+        Command::Ca(ca::CaCommand::Ceremony(ceremony)) => ceremony::run(ceremony, output),
         Command::Ca(ca) => ca::run(ca, &desk()?).await,
         Command::Site(site) => site::run(site, &desk()?).await,
         Command::Release(release) => release::run(release, &desk()?).await,

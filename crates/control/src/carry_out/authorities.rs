@@ -28,10 +28,7 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Done, ControlError> {
         require(&accepted.by, &[Role::Admin, Role::Security], "create an authority")?;
-        check_name(&name).map_err(|e| ControlError::malformed("name", e))?;
-        if let Some(site) = &site {
-            check_slug("site", site).map_err(|e| ControlError::malformed("site", e))?;
-        }
+        self.check_order(&name, site.as_deref(), keys)?;
         // Verifiers of evidence tell anchors from issuers by this word.
         if name.starts_with("root") {
             return Err(ControlError::malformed(
@@ -39,38 +36,18 @@ impl<J: Journal> Control<J> {
                 "must not start with `root`: that word is the roots'",
             ));
         }
-        // Labels of our other keys: an authority of that name would sign with one of them.
-        if let Some(taken) = ["ocsp-", "scep-", "control-"].iter().find(|taken| name.starts_with(**taken)) {
-            return Err(ControlError::malformed("name", format!("must not start with `{taken}`")));
-        }
         if purpose == AuthorityPurpose::Root {
             return Err(ControlError::refused(
                 "root_not_created_here",
                 "a root is made in a ceremony, not by the running server; see docs/pki.md",
             ));
         }
-        if !self.authority.keys.has(keys) {
-            return Err(ControlError::refused(
-                "key_store_not_configured",
-                format!("there is no [keys.{keys}] in the control plane's configuration"),
-            ));
-        }
         let statement = accepted.signed.clone();
-        let planned = Event::AuthorityPlanned { name: name.clone(), purpose, site, keys, statement };
+        let planned =
+            Event::AuthorityPlanned { name: name.clone(), purpose, site, keys, under: None, statement };
         let appended = self
             .on_system_by(accepted.by.id, accepted.once(), now, |world| {
-                if world.authorities.iter().any(|a| a.name == name) {
-                    return Err(ControlError::refused(
-                        "authority_exists",
-                        format!("an authority `{name}` exists or existed; names are used once"),
-                    ));
-                }
-                if world.authorities.len() >= MOST_AUTHORITIES {
-                    return Err(ControlError::refused(
-                        "too_many_authorities",
-                        format!("there are {MOST_AUTHORITIES} authorities"),
-                    ));
-                }
+                is_free(world, &name)?;
                 Ok(planned.clone())
             })
             .await?;
@@ -90,6 +67,30 @@ impl<J: Journal> Control<J> {
                 "authority `{name}` is trusted and issues nothing yet; give its certificate to who pins issuers, then another person activates it"
             ),
         ))
+    }
+
+    /// What holds for each order, whoever certifies.
+    pub(super) fn check_order(
+        &self,
+        name: &str,
+        site: Option<&str>,
+        keys: KeyStore,
+    ) -> Result<(), ControlError> {
+        check_name(name).map_err(|e| ControlError::malformed("name", e))?;
+        if let Some(site) = site {
+            check_slug("site", site).map_err(|e| ControlError::malformed("site", e))?;
+        }
+        // Labels of our other keys: an authority of that name would sign with one of them.
+        if let Some(taken) = ["ocsp-", "scep-", "control-"].iter().find(|taken| name.starts_with(**taken)) {
+            return Err(ControlError::malformed("name", format!("must not start with `{taken}`")));
+        }
+        if !self.authority.keys.has(keys) {
+            return Err(ControlError::refused(
+                "key_store_not_configured",
+                format!("there is no [keys.{keys}] in the control plane's configuration"),
+            ));
+        }
+        Ok(())
     }
 
     pub(super) async fn activate_authority(
@@ -138,8 +139,9 @@ impl<J: Journal> Control<J> {
                 let may = matches!(
                     state,
                     AuthorityState::Planned | AuthorityState::Created | AuthorityState::Draining
-                );
-                if !may && (known.purpose != AuthorityPurpose::Legacy || state != AuthorityState::Active)
+                ) || (known.purpose == AuthorityPurpose::Legacy && state == AuthorityState::Active)
+                    || (known.purpose == AuthorityPurpose::Root && may_go(world, known)?);
+                if !may
                 {
                     return Err(wrong_state(&name, state, "retired"));
                 }
@@ -204,6 +206,51 @@ impl<J: Journal> Control<J> {
     }
 }
 
+/// That no authority has or had this name.
+pub(super) fn is_free(world: &World, name: &str) -> Result<(), ControlError> {
+    if world.authorities.iter().any(|a| a.name == name) {
+        return Err(ControlError::refused(
+            "authority_exists",
+            format!("an authority `{name}` exists or existed; names are used once"),
+        ));
+    }
+    if world.authorities.len() >= MOST_AUTHORITIES {
+        return Err(ControlError::refused(
+            "too_many_authorities",
+            format!("there are {MOST_AUTHORITIES} authorities"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a root that signs can be retired: nothing that is trusted stands below it, and somebody else issues.
+fn may_go(world: &World, root: &KnownAuthority) -> Result<bool, ControlError> {
+    let Ok(certificate) = Certificate::parse(&root.certificate) else { return Ok(false) };
+    let others = || {
+        world.authorities.iter().filter(|a| {
+            let state = world.authority_state(a);
+            a.name != root.name
+                && !matches!(
+                    state,
+                    AuthorityState::Planned | AuthorityState::Retired | AuthorityState::Revoked
+                )
+        })
+    };
+    let below = |a: &&KnownAuthority| {
+        let signed = |c: Certificate| c.issuer_der() == certificate.subject_der();
+        Certificate::parse(&a.certificate).is_ok_and(signed)
+    };
+    if let Some(below) = others().find(below) {
+        return Err(ControlError::refused(
+            "authority_in_use",
+            format!("authority `{}` stands below `{}`; retire it first", below.name, root.name),
+        ));
+    }
+    Ok(others().any(|a| {
+        a.purpose == AuthorityPurpose::Devices && world.authority_state(a) == AuthorityState::Active
+    }))
+}
+
 pub(crate) fn find<'a>(world: &'a World, name: &str) -> Result<&'a KnownAuthority, ControlError> {
     world
         .authorities
@@ -218,6 +265,6 @@ pub(crate) fn live(world: &World, known: &KnownAuthority, now: Timestamp) -> usi
     world.inventory.issuer(certificate.subject_der()).map_or(0, |issuer| world.inventory.live(issuer, now))
 }
 
-fn wrong_state(name: &str, state: AuthorityState, what: &str) -> ControlError {
+pub(super) fn wrong_state(name: &str, state: AuthorityState, what: &str) -> ControlError {
     ControlError::refused("wrong_stage", format!("authority `{name}` is {state} and cannot be {what}"))
 }

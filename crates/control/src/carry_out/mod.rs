@@ -10,6 +10,7 @@ mod devices;
 mod endorsements;
 mod erasure;
 mod exports;
+pub(crate) mod external;
 mod gateways;
 mod maintenance;
 mod operators;
@@ -161,6 +162,13 @@ impl<J: Journal> Control<J> {
             }
             Action::CreateAuthority { name, purpose, site, keys } => {
                 self.create_authority(accepted, name, purpose, site, keys, now).await
+            }
+            Action::RequestAuthority { name, purpose, site, keys, under } => {
+                let order = external::Order { name, purpose, site, keys, under };
+                self.request_authority(accepted, order, now).await
+            }
+            Action::ImportAuthority { name, certificate, above } => {
+                self.import_authority(accepted, name, (certificate, above), now).await
             }
             Action::ActivateAuthority { name } => self.activate_authority(accepted, name, now).await,
             Action::DeclareCompromise { name, successor, plan } => {

@@ -110,7 +110,7 @@ impl<J: Journal> Control<J> {
             .first()
             .ok_or_else(|| ControlError::refused("certificate_needed", "the request shows no certificate"))?;
         let leaf = Certificate::parse(leaf).map_err(|e| ControlError::malformed("certificate", e))?;
-        let (anchors, issuer) = {
+        let (anchors, path) = {
             let issuers = self.authority.issuers();
             if issuers.of(&leaf).is_some_and(|ca| ca.distrusted) {
                 return Err(issuer_compromised());
@@ -118,10 +118,13 @@ impl<J: Journal> Control<J> {
             let anchors = Anchors::new(issuers.roots().to_vec())
                 .map_err(|e| ControlError::Bug(format!("our own roots are no anchors: {e}")))?;
             // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
-            (anchors, issuers.of(&leaf).map(|i| i.certificate().clone()))
+            let path = issuers.of(&leaf).map(|i| {
+                let above = std::iter::once(i.certificate()).chain(i.above());
+                std::iter::once(&leaf).chain(above).map(|c| c.der().clone()).collect::<Vec<_>>()
+            });
+            (anchors, path)
         };
-        let Some(issuer) = issuer else { return self.by_makers_certificate(chain, now).await };
-        let path = [leaf.der().clone(), issuer.der().clone()];
+        let Some(path) = path else { return self.by_makers_certificate(chain, now).await };
         let invalid = |e: PathError| ControlError::refused("certificate_invalid", e.to_string());
         // One that has ended proves nothing today; whether it is enough to renew is weighed by the device's own rules.
         let (identity, ended) = match validate(&path, &anchors, Purpose::Client, now) {

@@ -73,6 +73,7 @@ impl Fleet {
                 name: name.to_owned(),
                 purpose: AuthorityPurpose::Devices,
                 site: None,
+                under: None,
                 keys: KeyStore::Sealed,
                 statement: statement(),
             });

@@ -22,7 +22,7 @@ use super::verify::{signed_by, verify};
 use crate::digest::sha256;
 
 /// Kinds of the system stream that a bundle can need; the stream's others (idle marks) need not be loaded.
-pub const SYSTEM_KINDS: [u16; 4] = [100, 101, 102, 103];
+pub const SYSTEM_KINDS: [u16; 5] = [100, 101, 102, 103, 114];
 
 /// A leaf as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,7 +194,11 @@ impl Keep<'_> {
                 wanted && line.is_of(StreamKind::Gateway, id)
             }),
             k if k == StreamKind::System as u8 => match &line.event {
-                Some(Event::LedgerStarted { .. } | Event::AuthorityCreated { .. }) => true,
+                Some(
+                    Event::LedgerStarted { .. }
+                    | Event::AuthorityCreated { .. }
+                    | Event::AuthorityImported { .. },
+                ) => true,
                 Some(Event::EndorsementAdded { certificate_sha256, .. }) => {
                     self.endorsements.contains(certificate_sha256)
                 }

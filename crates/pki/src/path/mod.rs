@@ -11,6 +11,7 @@ mod anchors;
 mod expired;
 mod explain;
 pub mod generic;
+pub mod import;
 pub mod revocation;
 pub mod rule;
 

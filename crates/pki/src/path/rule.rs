@@ -92,7 +92,7 @@ impl fmt::Display for Rule {
 }
 
 /// What webpki and we process. A critical extension outside of this list is one whose meaning would be lost.
-const PROCESSED: &[ObjectIdentifier] = &[
+pub(super) const PROCESSED: &[ObjectIdentifier] = &[
     oid::BASIC_CONSTRAINTS,
     oid::KEY_USAGE,
     oid::EXTENDED_KEY_USAGE,

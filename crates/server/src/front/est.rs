@@ -132,13 +132,8 @@ fn authentication(state: &State, credential: &Credential) -> Result<Authenticati
 
 /// Issuers and roots of every generation that is trusted, so that a device knows the next one before it is used.
 fn ca_certificates(issuers: &Issuers, style: Base64Style) -> lanyard_enroll::Reply {
-    let certificates: Vec<&[u8]> = issuers
-        .issuing()
-        .iter()
-        .map(|i| i.certificate())
-        .chain(issuers.roots())
-        .map(|c: &Certificate| c.der().as_ref())
-        .collect();
+    let certificates: Vec<&[u8]> =
+        issuers.trusted().into_iter().map(|c: &Certificate| c.der().as_ref()).collect();
     render::ca_certificates(&certificates, style)
 }
 

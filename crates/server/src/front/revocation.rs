@@ -334,8 +334,7 @@ async fn authority(Shared(state): Shared<State>, Path(file): Path<String>) -> Re
 
 /// Issuers and roots of every generation that is trusted.
 fn trusted(issuers: &lanyard_control::authority::Issuers) -> impl Iterator<Item = &Certificate> {
-    let counts = issuers.issuing().iter().filter(|i| !i.distrusted);
-    counts.map(|i| i.certificate()).chain(issuers.roots())
+    issuers.trusted().into_iter()
 }
 
 async fn bundle_pem(Shared(state): Shared<State>) -> Response {

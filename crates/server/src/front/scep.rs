@@ -125,7 +125,8 @@ impl Station {
         let der = |certificate: &lanyard_pki::certificate::Certificate| certificate.der().to_vec();
         // With the roots: certmonger trusts an answer only if it gets a whole chain (RFC 8894 4.2.1.2).
         let issuers = state.control.authority.issuers();
-        let above: Vec<Vec<u8>> = std::iter::once(&ra.issuer).chain(issuers.roots()).map(der).collect();
+        let above: Vec<Vec<u8>> =
+            std::iter::once(&ra.issuer).chain(&ra.above).chain(issuers.roots()).map(der).collect();
         let responder = Responder::new(&der(&ra.certificate), &above, state.scep.algorithms);
         let responder = responder.and_then(|r| r.with_former(&ra.former)).and_then(|r| match &ra.next {
             Some(next) => r.with_next(vec![der(next)]),

@@ -59,6 +59,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/files/request", post(files::request))
         .route("/v1/sites", get(pki::sites))
         .route("/v1/compromises", get(compromise::compromises))
+        .route("/v1/authorities/{name}/request", get(pki::authority_request))
         .route("/v1/evidence/claim", post(evidence::claim))
         .route("/v1/evidence/bundle", post(evidence::bundle))
         .route("/v1/checkpoint", get(device::checkpoint))

@@ -17,6 +17,7 @@ use lanyard_domain::id::{DeviceId, OperatorId, ReleaseId, StreamId};
 use lanyard_domain::release::Release;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::evaluate;
+use lanyard_pki::path::Anchors;
 use serde::Deserialize;
 
 use super::peer::OperatorPeer;
@@ -67,6 +68,7 @@ pub async fn statements(
 ) -> Result<Json<Recorded>, Answer> {
     let now = state.clock.now();
     let done = state.control.carry_out(&request.statement, now).await?;
+    follow_anchors(&state);
     // The gateways have heard already; here the chains learn of it, many in one transaction. What fails, the drift
     // worker makes up for.
     let (control, devices) = (&state.control, done.reassess.clone());
@@ -78,6 +80,23 @@ pub async fn statements(
         })
         .await;
     Ok(Json(recorded(&state, done)))
+}
+
+/// When a root has come or gone: the next handshakes here know it, and the gateways begin again with a snapshot that has it.
+fn follow_anchors(state: &State) {
+    let issuers = state.control.authority.issuers();
+    let known = state.peers.anchors.current();
+    if known.certificates() == issuers.roots() {
+        return;
+    }
+    match Anchors::new(issuers.roots().to_vec()) {
+        Ok(anchors) => state.peers.anchors.replace(anchors),
+        Err(error) => {
+            tracing::error!(%error, "the roots in force cannot be used for connections; keeping those known");
+            return;
+        }
+    }
+    state.feeds.end_all();
 }
 
 /// Verdicts that are recorded at once after a release was withdrawn.

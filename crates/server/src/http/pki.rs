@@ -1,10 +1,10 @@
 //! Operators' view of certificates and authorities.
 
 use axum::Json;
-use axum::extract::{Query, State as Shared};
+use axum::extract::{Path, Query, State as Shared};
 use lanyard_api::pki::{
-    ApplicationLine, AuthorityLine, InventoryLine, LateLine, ProfileLine, RenewalReport, RevokedLine,
-    SiteLine,
+    ApplicationLine, AuthorityLine, AuthorityRequest, InventoryLine, LateLine, ProfileLine, RenewalReport,
+    RevokedLine, SiteLine,
 };
 use lanyard_control::authority::{KeyTrouble, thumbprint};
 use lanyard_control::digest::sha256;
@@ -21,6 +21,7 @@ use lanyard_pki::serial::Serial;
 use serde::Deserialize;
 
 use super::peer::OperatorPeer;
+use super::problem::Answer;
 use crate::state::State;
 
 /// Filters of the inventory; each narrows.
@@ -234,6 +235,34 @@ pub async fn sites(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec
     Json(world.maintenance.iter().map(line).collect())
 }
 
+fn pem_of(der: &[u8]) -> Option<String> {
+    Certificate::parse(der).ok().map(|c| c.to_pem())
+}
+
+/// `GET /v1/authorities/{name}/request`.
+pub async fn authority_request(
+    Shared(state): Shared<State>,
+    _who: OperatorPeer,
+    Path(name): Path<String>,
+) -> Result<Json<AuthorityRequest>, Answer> {
+    let der = state.control.authority_request(&name).await?;
+    Ok(Json(AuthorityRequest { pem: request_pem(&der) }))
+}
+
+/// RFC 7468 7, 2: 64 characters a line.
+fn request_pem(der: &[u8]) -> String {
+    let text = data_encoding::BASE64.encode(der);
+    let mut pem = String::from("-----BEGIN CERTIFICATE REQUEST-----\n");
+    for (at, c) in text.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(c);
+    }
+    pem.push_str("\n-----END CERTIFICATE REQUEST-----\n");
+    pem
+}
+
 /// `GET /v1/authorities`.
 pub async fn authorities(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<AuthorityLine>> {
     let now = state.clock.now();
@@ -267,6 +296,8 @@ fn authority(
         },
         certificate_pem: of.map(Certificate::to_pem).unwrap_or_default(),
         keys: known.keys,
+        under_pem: known.under.as_deref().and_then(pem_of),
+        above_pem: known.above.iter().filter_map(|der| pem_of(der)).collect(),
         trouble: troubles
             .iter()
             .find(|t| t.authority == known.name)

@@ -140,6 +140,14 @@ fn one_of_each() -> BTreeMap<String, u16> {
             purpose: AuthorityPurpose::Devices,
             site: None,
             keys: KeyStore::Pkcs11,
+            under: Some(Blob::default()),
+            statement: statement.clone(),
+        },
+        Event::AuthorityImported {
+            name: String::new(),
+            certificate: Blob::default(),
+            certificate_sha256: Digest::default(),
+            above: Vec::new(),
             statement: statement.clone(),
         },
         Event::ResponderCertified {

@@ -105,26 +105,45 @@ impl<'a> Intents<'a> {
     }
 }
 
-/// The path to the root that the log had at that time, at that time.
+/// The path to a root that the log had at that time, at that time.
 fn chains(case: &Case<'_>, line: &Line, leaf: Certificate) -> Result<(), String> {
-    let (mut roots, mut issuers) = (Vec::new(), Vec::new());
+    let (mut roots, mut others) = (Vec::new(), Vec::new());
     for earlier in case.main.lines().iter().filter(|l| l.pos() < line.pos()) {
-        let Some(Event::AuthorityCreated { name, certificate, certificate_sha256, .. }) = &earlier.event
-        else {
-            continue;
+        let (name, certificate, sha, above) = match &earlier.event {
+            Some(Event::AuthorityCreated { name, certificate, certificate_sha256, .. }) => {
+                (name, certificate, certificate_sha256, None)
+            }
+            Some(Event::AuthorityImported { name, certificate, certificate_sha256, above, .. }) => {
+                (name, certificate, certificate_sha256, Some(above))
+            }
+            _ => continue,
         };
-        let parsed = Certificate::parse(&certificate.0).map_err(|e| format!("authority `{name}`: {e}"))?;
-        if sha256(&certificate.0) != *certificate_sha256 {
+        let read = |der: &[u8]| Certificate::parse(der).map_err(|e| format!("authority `{name}`: {e}"));
+        if sha256(&certificate.0) != *sha {
             return Err(format!("authority `{name}` has another digest than recorded"));
         }
-        match name.starts_with("root") {
-            true => roots.push(parsed),
-            false if parsed.subject_der() == leaf.issuer_der() => issuers.push(parsed),
-            false => {}
+        match above.map(|above| above.split_last()) {
+            None if name.starts_with("root") => roots.push(read(&certificate.0)?),
+            None => others.push(read(&certificate.0)?),
+            Some(None) => return Err(format!("authority `{name}` was imported without its root")),
+            Some(Some((root, between))) => {
+                roots.push(read(&root.0)?);
+                others.push(read(&certificate.0)?);
+                for der in between {
+                    others.push(read(&der.0)?);
+                }
+            }
         }
     }
     let anchors = Anchors::new(roots).map_err(|e| e.to_string())?;
-    let chain: Vec<_> = std::iter::once(&leaf).chain(&issuers).map(|c| c.der().clone()).collect();
+    let mut chain = vec![leaf];
+    while let Some(last) = chain.last()
+        && let Some(issuer) = others.iter().find(|c| c.subject_der() == last.issuer_der())
+        && !chain.contains(issuer)
+    {
+        chain.push(issuer.clone());
+    }
+    let chain: Vec<_> = chain.iter().map(|c| c.der().clone()).collect();
     let verified = validate(&chain, &anchors, Purpose::Client, line.time()).map_err(|e| e.to_string())?;
     match verified.identity() {
         PeerIdentity::Device(id) if id == case.claim.device => Ok(()),

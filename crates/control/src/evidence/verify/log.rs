@@ -43,7 +43,7 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         60..=61 => StreamKind::Operator,
         80..=83 => StreamKind::Gateway,
         90..=92 => StreamKind::Application,
-        94..=97 | 100..=113 | 116..=119 => StreamKind::System,
+        94..=97 | 100..=114 | 116..=119 => StreamKind::System,
         120..=121 => StreamKind::Device,
         _ => return false,
     };

@@ -168,11 +168,19 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             device(id) && until == u
         }
         (
-            Event::AuthorityPlanned { name, purpose, site, keys, .. },
+            Event::AuthorityPlanned { name, purpose, site, keys, under: None, .. },
             Action::CreateAuthority { name: n, purpose: p, site: s, keys: k },
         ) => (name, purpose, site, keys) == (n, p, s, k),
         (Event::ServerWatched { record, .. }, Action::WatchServer { record: r }) => record == r,
         (Event::ServerUnwatched { address, .. }, Action::UnwatchServer { address: a }) => address == a,
+        (
+            Event::AuthorityPlanned { name, purpose, site, keys, under: Some(under), .. },
+            Action::RequestAuthority { name: n, purpose: p, site: s, keys: k, under: u },
+        ) => (name, purpose, site, keys, under) == (n, p, s, k, u),
+        (
+            Event::AuthorityImported { name, certificate, above, .. },
+            Action::ImportAuthority { name: n, certificate: c, above: a },
+        ) => (name, certificate, above) == (n, c, a),
         (Event::AuthorityActivated { name, .. }, Action::ActivateAuthority { name: n })
         | (Event::AuthorityRetired { name, .. }, Action::RetireAuthority { name: n }) => name == n,
         (
@@ -245,6 +253,7 @@ fn needed(event: &Event) -> &[Role] {
         Event::EndorsementAdded { .. }
         | Event::GatewayRemoved { .. }
         | Event::AuthorityPlanned { .. }
+        | Event::AuthorityImported { .. }
         | Event::AuthorityActivated { .. }
         | Event::AuthorityCompromiseDeclared { .. }
         | Event::AuthorityCompromiseConfirmed { .. }

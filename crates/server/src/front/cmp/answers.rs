@@ -59,7 +59,7 @@ pub(super) async fn inform(state: &State, inform: &Inform, now: Timestamp) -> Re
             .transpose()?;
         profile.map(|p| p.csr_expectation().key_types).unwrap_or_default()
     };
-    let authorities = issuers.issuing().iter().map(|i| i.certificate()).chain(issuers.roots());
+    let authorities = issuers.trusted().into_iter();
     Ok(Answers {
         ca_certificates: authorities.map(|c| c.der().to_vec()).collect(),
         root_update: inform.questions.iter().find_map(|question| match question {
