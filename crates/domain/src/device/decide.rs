@@ -426,6 +426,12 @@ impl Device {
 
     fn record_appraisal(&self, facts: AppraisalFacts) -> Result<Vec<Event>, Refusal> {
         self.may_hold_identity()?;
+        if self.identity.as_ref().and_then(Identity::tpm).is_none() {
+            return Err(Refusal::new(
+                "no_attestation_key",
+                "no TPM is bound to this device, so nothing can prove what it runs; enroll it with its TPM first",
+            ));
+        }
         if let Some(last) = &self.evidence {
             fresh(last.boot, facts.boot)?;
             // The signed part, not the bytes: the log beside a quote can be spelled in more than one way.

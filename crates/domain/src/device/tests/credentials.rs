@@ -70,6 +70,16 @@ fn a_secret_is_good_once_for_one_key_and_ends() {
     assert_eq!(life.try_(use_secret(2, 3)), Err("secret_expired"));
 }
 
+// R57, I5: what has no TPM proves no state, however good the evidence is that is shown in its name.
+#[test]
+fn evidence_of_a_device_without_a_tpm_is_refused() {
+    for mut life in [by_secret(Tier::Low), approved(Tier::Low)] {
+        let evidence = facts(1, Appraisal::Affirming);
+        assert_eq!(life.try_(Command::RecordAppraisal(evidence)), Err("no_attestation_key"));
+        assert_eq!(life.verdict(), Verdict::Untrusted);
+    }
+}
+
 // R36, R49: what was revoked does not come back by the secret that gave it.
 #[test]
 fn a_secret_gives_no_second_certificate() {
