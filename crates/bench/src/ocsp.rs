@@ -104,13 +104,13 @@ fn asks(hospital: &Hospital) -> Result<Vec<Vec<u8>>> {
         .collect()
 }
 
-fn by_get(ask: &Vec<u8>) -> Sent {
+fn by_get(ask: &[u8]) -> Sent {
     let path = get_path(ask).map(|path| format!("/ocsp{path}"));
     path.map_or_else(|| by_post(ask), Sent::get)
 }
 
-fn by_post(ask: &Vec<u8>) -> Sent {
-    Sent { method: "POST", path: "/ocsp".to_owned(), content_type: Some(REQUEST_TYPE), body: ask.clone() }
+fn by_post(ask: &[u8]) -> Sent {
+    Sent { method: "POST", path: "/ocsp".to_owned(), content_type: Some(REQUEST_TYPE), body: ask.to_owned() }
 }
 
 /// How many bytes an answer has.

@@ -3,12 +3,16 @@
 //!
 //! In scope: serial numbers and their state. Out of scope: the certificates' bytes (they are in the log, at `pos`).
 
+use serde::{Deserialize, Serialize};
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use lanyard_domain::event::{RevocationReason, StreamKind};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::serial::Serial;
+
+use crate::snapshot::sorted;
 
 /// RFC 5280 3.3: a revoked certificate stays on the list until one list after its end has been issued; a day is longer
 /// than any list of ours lives.
@@ -18,11 +22,11 @@ const KEEP_AFTER_END_SECONDS: i64 = 86_400;
 const MOST_RECENT: usize = 4_096;
 
 /// An authority, by the digest of its subject name: what a certificate says of its issuer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IssuerIndex(u16);
 
 /// A certificate that has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Whose.
     pub subject: StreamId,
@@ -39,7 +43,7 @@ pub struct Entry {
 }
 
 /// That a certificate was revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// When.
     pub at: Timestamp,
@@ -61,9 +65,10 @@ pub enum Status {
 }
 
 /// All certificates that have not ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Inventory {
     issuers: Vec<Vec<u8>>,
+    #[serde(serialize_with = "sorted")]
     entries: HashMap<Serial, Entry>,
     revoked: BTreeMap<(IssuerIndex, Serial), Revoked>,
     /// Grows whenever something is revoked: whoever keeps lists knows when theirs is old.

@@ -23,6 +23,7 @@ pub mod renewals;
 pub mod revocation;
 pub mod rotation;
 pub mod scep;
+pub mod snapshot;
 pub mod token;
 pub mod upkeep;
 pub mod world;

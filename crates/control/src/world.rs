@@ -1,6 +1,8 @@
 //! The world: what all events of the log fold to, in memory. Rebuilt from the log at start, moved on in log order by
 //! the journal, never written by anything else.
 
+use serde::{Deserialize, Serialize};
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -19,9 +21,10 @@ use lanyard_domain::trust::{Verdict, evaluate};
 
 use crate::digest::{label_key, sha256};
 use crate::inventory::Inventory;
+use crate::snapshot::{shared, sorted};
 
 /// A maker's endorsement authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endorsement {
     /// DER certificate.
     pub certificate: Vec<u8>,
@@ -41,7 +44,7 @@ impl Endorsement {
 }
 
 /// A gateway as the log knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gateway {
     /// Which.
     pub id: GatewayId,
@@ -66,7 +69,7 @@ pub struct Gateway {
 }
 
 /// A checkpoint of a gateway's log that lies under the main log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchored {
     /// Tree size of the gateway's log.
     pub size: u64,
@@ -77,7 +80,7 @@ pub struct Anchored {
 }
 
 /// One of our authorities as the log knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownAuthority {
     /// Its name, and the label of its key.
     pub name: String,
@@ -96,7 +99,7 @@ pub struct KnownAuthority {
 }
 
 /// A certificate profile as the log knows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownProfile {
     /// The text in force.
     pub active: Option<String>,
@@ -105,7 +108,7 @@ pub struct KnownProfile {
 }
 
 /// Who may have a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
     /// A device.
     Device(DeviceId),
@@ -123,7 +126,7 @@ impl From<Subject> for StreamId {
 }
 
 /// An ACME account that speaks for a device or an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// For whom.
     pub subject: Subject,
@@ -139,7 +142,7 @@ pub struct Account {
 pub const MOST_RAS: usize = 7;
 
 /// Everything that events fold to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct World {
     /// Origin of the log, once it has started.
     pub origin: Option<String>,
@@ -150,35 +153,50 @@ pub struct World {
     /// Events so far in the system stream.
     pub system_seq: u64,
     /// Devices.
+    #[serde(serialize_with = "sorted")]
     pub devices: HashMap<DeviceId, Device>,
+    #[serde(serialize_with = "sorted")]
     labels: HashMap<Digest, DeviceId>,
+    #[serde(serialize_with = "sorted")]
     endorsement_keys: HashMap<Digest, DeviceId>,
     retiring: BTreeSet<DeviceId>,
     /// Releases.
+    #[serde(serialize_with = "sorted")]
     pub releases: HashMap<ReleaseId, Release>,
     /// Operators.
+    #[serde(serialize_with = "sorted")]
     pub operators: HashMap<OperatorId, Operator>,
     /// Events so far in each operator's stream.
+    #[serde(serialize_with = "sorted")]
     pub operator_seq: HashMap<OperatorId, u64>,
     /// Position of each operator's first event.
+    #[serde(serialize_with = "sorted")]
     pub operator_pos: HashMap<OperatorId, u64>,
     /// Endorsement authorities.
+    #[serde(with = "shared")]
     pub endorsements: Vec<Arc<Endorsement>>,
     /// Gateways.
+    #[serde(serialize_with = "sorted")]
     pub gateways: HashMap<GatewayId, Gateway>,
     /// Our authorities, newest last.
     pub authorities: Vec<KnownAuthority>,
     /// Certificates of the RAs that answer SCEP, by authority, newest last; at most [`MOST_RAS`] of each.
+    #[serde(serialize_with = "sorted")]
     pub ras: HashMap<String, Vec<Vec<u8>>>,
     /// Certificate profiles by name.
     pub profiles: BTreeMap<String, KnownProfile>,
     /// Certificates that have not ended.
     pub inventory: Inventory,
     /// Applications.
+    #[serde(serialize_with = "sorted")]
     pub applications: HashMap<ApplicationId, Application>,
+    #[serde(serialize_with = "sorted")]
     application_names: HashMap<String, ApplicationId>,
+    #[serde(serialize_with = "sorted")]
     accounts: HashMap<Digest, Account>,
+    #[serde(serialize_with = "sorted")]
     account_ids: HashMap<AccountKey, Digest>,
+    #[serde(serialize_with = "sorted")]
     secrets: HashMap<SecretId, Subject>,
     serial_numbers: BTreeSet<(SerialKey, DeviceId)>,
 }

@@ -10,6 +10,7 @@ mod front;
 pub mod http;
 pub mod journal;
 pub mod keys;
+mod snapshot;
 mod start;
 pub mod state;
 pub mod token;

@@ -36,8 +36,9 @@ use crate::bootstrap::BootstrapSecret;
 use crate::feed::Feeds;
 use crate::front::{self, acme::Acme};
 use crate::http::router;
-use crate::journal::{LedgerJournal, replay};
+use crate::journal::LedgerJournal;
 use crate::keys::{self, Keys};
+use crate::snapshot::{Cache, Restored};
 use crate::state::State;
 use crate::worker;
 
@@ -105,6 +106,8 @@ pub struct Running {
     pub anchors_pem: String,
     /// The first operator's secret; only right after the first start.
     pub bootstrap_secret: Option<String>,
+    /// From which position on the log was folded at this start: what lies before came from the snapshot.
+    pub resumed_at: u64,
     /// Shared state, for those who run in the same process.
     pub state: State,
     shutdown: CancellationToken,
@@ -122,6 +125,11 @@ impl Running {
     /// Cancelled when the log cannot go on: the process must exit and be started again.
     pub fn broken(&self) -> CancellationToken {
         self.state.control.journal.broken()
+    }
+
+    /// Writes a snapshot of the folded log now; a worker does it by itself when enough was recorded. Says up to where.
+    pub async fn keep_snapshot(&self) -> anyhow::Result<u64> {
+        Ok(worker::keep_snapshot(&self.state).await?)
     }
 
     /// Ends listening, lets answers finish, seals what is left, closes the log.
@@ -147,9 +155,13 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let store =
         Store::open(&data.join("log"), Options::new(keys.log, anchor)).context("cannot open the log")?;
 
-    let world = Arc::new(RwLock::new(replay(&store).await.context("cannot fold the log")?));
+    let snapshot = Arc::new(Cache::new(data, &keys.snapshot));
+    let Restored { world, resumed_at } = snapshot.restore(&store).await.context("cannot fold the log")?;
+    let world = Arc::new(RwLock::new(world));
     let feeds = Arc::new(Feeds::default());
     let journal = LedgerJournal::new(store, Arc::clone(&world), tell(&world, &feeds, &clock));
+    let kept = Arc::clone(&snapshot);
+    journal.on_erasure(move || kept.forget());
     let bootstrap = first_start(&config, &naming, &keys.backend, &journal, &world, &log_vkey, &clock).await?;
     let installation = Installation { naming: naming.clone(), revocation: revocation_uris(&config.enroll)? };
     let authority = authority(&world, installation, &keys.backend)?;
@@ -169,6 +181,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         scep: Arc::new(front::scep::Desk::new(config.enroll.scep_algorithms)),
         bootstrap: Arc::new(Mutex::new(BootstrapSecret::load(data)?)),
         cmp: Arc::default(),
+        snapshot,
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;
@@ -227,6 +240,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         &shutdown,
         &state,
         worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names },
+        resumed_at,
     );
     tracing::info!(%address, origin = %config.origin, "control plane is serving");
     Ok(Running {
@@ -237,6 +251,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         log_vkey,
         anchors_pem,
         bootstrap_secret: bootstrap,
+        resumed_at,
         state,
         shutdown,
         tasks,

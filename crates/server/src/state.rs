@@ -12,6 +12,7 @@ use crate::front::CmpDesk;
 use crate::front::revocation::Desk;
 use crate::http::nonces::Nonces;
 use crate::journal::LedgerJournal;
+use crate::snapshot::Cache;
 use crate::token::TokenKey;
 
 /// The running control plane.
@@ -42,6 +43,8 @@ pub struct State {
     pub(crate) cmp: Arc<CmpDesk>,
     /// What lasts between SCEP messages.
     pub(crate) scep: Arc<crate::front::scep::Desk>,
+    /// The folded world on disk.
+    pub(crate) snapshot: Arc<Cache>,
     /// Clock.
     pub clock: Clock,
 }

@@ -1,5 +1,5 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
-//! replaced certificates and of those that CMP clients never confirmed, our own certificate. One file each;
+//! replaced certificates and of those that CMP clients never confirmed, our own certificate, the snapshot. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
@@ -12,6 +12,7 @@ mod retirement;
 mod rotation;
 mod scep;
 mod seal;
+mod snapshot;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +23,18 @@ use tokio_util::task::TaskTracker;
 pub(crate) use certificate::{OwnCertificate, certify_self};
 pub(crate) use responder::certify_responders;
 pub(crate) use seal::seal_once;
+pub(crate) use snapshot::keep as keep_snapshot;
 
 use crate::state::State;
 
 /// Starts all workers.
-pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &State, own: OwnCertificate) {
+pub(crate) fn spawn(
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+    state: &State,
+    own: OwnCertificate,
+    kept: u64,
+) {
     tasks.spawn(seal::run(state.clone(), shutdown.clone()));
     tasks.spawn(heartbeat::run(state.clone(), shutdown.clone()));
     tasks.spawn(drift::run(state.clone(), shutdown.clone()));
@@ -38,6 +46,7 @@ pub(crate) fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, state: &S
     tasks.spawn(rotation::run(state.clone(), shutdown.clone()));
     tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
+    tasks.spawn(snapshot::run(state.clone(), shutdown.clone(), kept));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
 }
 

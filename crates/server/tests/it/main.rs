@@ -10,3 +10,4 @@ mod gateways;
 mod hospital;
 mod operators;
 mod restart;
+mod snapshot;
