@@ -28,7 +28,7 @@ pub enum BadSnapshot {
 impl World {
     /// As bytes.
     pub fn to_snapshot(&self) -> Result<Vec<u8>, BadSnapshot> {
-        Ok(postcard::to_stdvec(self)?)
+        Ok(postcard::to_allocvec(self)?)
     }
 
     /// The world that [`World::to_snapshot`] wrote. Not for foreign bytes: they are authenticated before.

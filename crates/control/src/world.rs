@@ -9,7 +9,7 @@ use std::sync::Arc;
 use lanyard_domain::access::{DeviceView, ReleaseName};
 use lanyard_domain::application::Application;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState};
-use lanyard_domain::device::{Device, OpenSecret, Recorded, Stage};
+use lanyard_domain::device::{Certificate, Device, OpenSecret, Recorded, Stage};
 use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, OperatorId, ReleaseId, SecretId, StreamId};
@@ -275,6 +275,7 @@ impl World {
             (None, None) => None,
         };
         if let Some(device) = next {
+            self.note_profile(&device.certificates, event);
             if device.seq == 1 {
                 let key = label_key(&device.record.vendor, &device.record.model, &device.record.serial);
                 self.labels.insert(key, id);
@@ -294,6 +295,14 @@ impl World {
             self.devices.insert(id, device);
         }
         Touched::Device(id)
+    }
+
+    /// Which profile a certificate was made by says the intent before it, which only its holder remembers.
+    fn note_profile(&mut self, held: &[Certificate], event: Option<&Event>) {
+        let Some(Event::CertificateIssued { serial, .. }) = event else { return };
+        if let Some(made) = held.iter().rfind(|c| c.serial == *serial) {
+            self.inventory.made_by(serial, &made.profile);
+        }
     }
 
     fn bind_account(&mut self, key: Digest, subject: Subject, jwk: &str) {
@@ -370,6 +379,7 @@ impl World {
             (None, None) => None,
         };
         if let Some(application) = next {
+            self.note_profile(&application.certificates, event);
             if application.seq == 1 {
                 for name in &application.record.dns {
                     self.application_names.insert(name.clone(), id);

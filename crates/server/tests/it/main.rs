@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod authorities;
+mod certificates;
 mod crash;
 mod enrollment;
 mod gateways;
