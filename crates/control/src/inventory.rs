@@ -3,12 +3,16 @@
 //!
 //! In scope: serial numbers and their state. Out of scope: the certificates' bytes (they are in the log, at `pos`).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use serde::{Deserialize, Serialize};
+
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
 use lanyard_domain::event::{RevocationReason, StreamKind};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::serial::Serial;
+
+use crate::snapshot::sorted;
 
 /// RFC 5280 3.3: a revoked certificate stays on the list until one list after its end has been issued; a day is longer
 /// than any list of ours lives.
@@ -18,11 +22,15 @@ const KEEP_AFTER_END_SECONDS: i64 = 86_400;
 const MOST_RECENT: usize = 4_096;
 
 /// An authority, by the digest of its subject name: what a certificate says of its issuer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IssuerIndex(u16);
 
+/// A certificate profile, by its name; see [`Inventory::profile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProfileIndex(u16);
+
 /// A certificate that has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Whose.
     pub subject: StreamId,
@@ -30,6 +38,8 @@ pub struct Entry {
     pub subject_kind: u8,
     /// By which authority.
     pub issuer: IssuerIndex,
+    /// By which profile, where the event's stream says it.
+    pub profile: Option<ProfileIndex>,
     /// Position of the event that has its bytes.
     pub pos: u64,
     /// Its beginning.
@@ -39,7 +49,7 @@ pub struct Entry {
 }
 
 /// That a certificate was revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// When.
     pub at: Timestamp,
@@ -61,9 +71,11 @@ pub enum Status {
 }
 
 /// All certificates that have not ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Inventory {
     issuers: Vec<Vec<u8>>,
+    profiles: Vec<Box<str>>,
+    #[serde(serialize_with = "sorted")]
     entries: HashMap<Serial, Entry>,
     revoked: BTreeMap<(IssuerIndex, Serial), Revoked>,
     /// Grows whenever something is revoked: whoever keeps lists knows when theirs is old.
@@ -93,9 +105,35 @@ impl Inventory {
         let (pos, now) = at;
         let (subject, subject_kind) = subject;
         let (not_before, not_after) = validity;
-        let entry = Entry { subject, subject_kind, issuer, pos, not_before, not_after };
+        let entry = Entry { subject, subject_kind, issuer, profile: None, pos, not_before, not_after };
         self.entries.insert(serial, entry);
         self.sweep(now);
+    }
+
+    /// By which profile the certificate was made; known once its stream has folded the event.
+    pub(crate) fn made_by(&mut self, serial: &str, profile: &str) {
+        let Ok(serial) = serial.parse::<Serial>() else { return };
+        let Some(index) = self.profile(profile).or_else(|| self.new_profile(profile)) else { return };
+        if let Some(entry) = self.entries.get_mut(&serial) {
+            entry.profile = Some(index);
+        }
+    }
+
+    /// The index of a profile that certificates were made by.
+    pub fn profile(&self, name: &str) -> Option<ProfileIndex> {
+        let at = self.profiles.iter().position(|known| **known == *name)?;
+        u16::try_from(at).ok().map(ProfileIndex)
+    }
+
+    /// The profile's name.
+    pub fn profile_name(&self, index: ProfileIndex) -> &str {
+        self.profiles.get(usize::from(index.0)).map_or("", |name| name)
+    }
+
+    fn new_profile(&mut self, name: &str) -> Option<ProfileIndex> {
+        let index = u16::try_from(self.profiles.len()).ok()?;
+        self.profiles.push(name.into());
+        Some(ProfileIndex(index))
     }
 
     fn new_issuer(&mut self, name: &[u8]) -> Option<IssuerIndex> {
@@ -114,12 +152,14 @@ impl Inventory {
     /// Revokes all that is left of an authority's, because that is compromised. Once in an authority's life; of a million some
     /// seconds in which nothing else is folded.
     pub(crate) fn distrust(&mut self, issuer: IssuerIndex, at: Timestamp) {
-        let of_it: Vec<(Serial, Timestamp)> = self
+        let mut of_it: Vec<(Serial, Timestamp)> = self
             .entries
             .iter()
             .filter(|(serial, e)| e.issuer == issuer && !self.revoked.contains_key(&(issuer, **serial)))
             .map(|(serial, e)| (*serial, e.not_after))
             .collect();
+        // In one order: the log folds to one world.
+        of_it.sort_unstable();
         for (serial, not_after) in of_it {
             self.note(
                 (issuer, serial),
@@ -150,7 +190,7 @@ impl Inventory {
 
     /// Whether it was revoked.
     pub fn is_revoked(&self, serial: &Serial) -> bool {
-        self.issuer_of(serial).is_some_and(|issuer| self.revoked.contains_key(&(issuer, *serial)))
+        self.issuer_of(serial).is_some_and(|issuer| self.is_revoked_by(issuer, serial))
     }
 
     /// Certificates of an authority that have not ended and are not revoked, our own (responders, listeners) left out.
@@ -200,6 +240,33 @@ impl Inventory {
     /// Certificates that have not ended, in no order.
     pub fn entries(&self) -> impl Iterator<Item = (&Serial, &Entry)> + '_ {
         self.entries.iter()
+    }
+
+    /// Those that are wanted, the first `most` in the order of their ends: one walk over all of them, however many fit.
+    pub fn first_to_end(
+        &self,
+        most: usize,
+        wanted: impl Fn(&Serial, &Entry) -> bool,
+    ) -> Vec<(Serial, Entry)> {
+        let mut first = BinaryHeap::new();
+        for (serial, entry) in &self.entries {
+            let place = (entry.not_after, *serial);
+            // The order first: it leaves out most of them once the heap is full.
+            let fits = first.len() < most || first.peek().is_some_and(|last| place < *last);
+            if fits && wanted(serial, entry) {
+                first.push(place);
+                if first.len() > most {
+                    first.pop();
+                }
+            }
+        }
+        let sorted = first.into_sorted_vec();
+        sorted.into_iter().filter_map(|(_, serial)| Some((serial, *self.entries.get(&serial)?))).collect()
+    }
+
+    /// Whether it was revoked, where its issuer is known.
+    pub fn is_revoked_by(&self, issuer: IssuerIndex, serial: &Serial) -> bool {
+        self.revoked.contains_key(&(issuer, *serial))
     }
 
     /// The end of the certificate that the event at this position has, if one of these.
@@ -259,5 +326,58 @@ fn head(der: &[u8]) -> Option<(usize, usize)> {
         [_, 0x81, n, ..] => Some((3, usize::from(*n))),
         [_, 0x82, h, l, ..] => Some((4, usize::from(u16::from_be_bytes([*h, *l])))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(1_795_000_000 + seconds)
+    }
+
+    /// Only as much of a certificate as the inventory looks at: an issuer's name of one byte.
+    fn certificate(issuer: u8) -> Vec<u8> {
+        vec![0x30, 13, 0x30, 11, 0xa0, 0, 0x02, 1, 1, 0x30, 0, 0x30, 2, 0x31, issuer]
+    }
+
+    fn filled(count: u32) -> Inventory {
+        let mut inventory = Inventory::default();
+        for n in 0..count {
+            let serial = format!("4{n:031x}");
+            // No order of ends in the order of their making.
+            let end = at(DAY + i64::from(n.wrapping_mul(2_654_435_761) % 100_000));
+            let subject = (StreamId::from_bytes([(n % 7) as u8; 16]), 1);
+            inventory.issued(
+                &certificate((n % 2) as u8),
+                &serial,
+                subject,
+                (u64::from(n), at(0)),
+                (at(0), end),
+            );
+            inventory.made_by(&serial, if n % 3 == 0 { "a" } else { "b" });
+        }
+        inventory
+    }
+
+    // R48
+    #[test]
+    fn the_first_to_end_are_those_that_a_whole_sort_has_first() {
+        let inventory = filled(3_000);
+        let profile = inventory.profile("a");
+        let issuer = inventory.issuer(&[0x30, 2, 0x31, 1]);
+        assert!(profile.is_some() && issuer.is_some());
+        let wanted = |_: &Serial, e: &Entry| e.profile == profile && Some(e.issuer) == issuer;
+        let mut all: Vec<(Serial, Entry)> =
+            inventory.entries().filter(|(s, e)| wanted(s, e)).map(|(s, e)| (*s, *e)).collect();
+        all.sort_unstable_by_key(|(serial, e)| (e.not_after, *serial));
+        assert_eq!(all.len(), 500);
+        for most in [0, 1, 17, 499, 500, 5_000] {
+            let expected: Vec<_> = all.iter().take(most).copied().collect();
+            assert_eq!(inventory.first_to_end(most, wanted), expected, "{most}");
+        }
     }
 }

@@ -27,6 +27,7 @@ pub mod renewals;
 pub mod revocation;
 pub mod rotation;
 pub mod scep;
+pub mod snapshot;
 pub mod steering;
 pub mod stores;
 pub mod token;

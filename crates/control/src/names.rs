@@ -5,6 +5,7 @@
 //! host may share its address, never a DNS name.
 //! In scope: names of records that are in use. Out of scope: control over a name (ACME's challenges).
 
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 use lanyard_domain::application::{ApplicationRecord, Stage};
@@ -15,7 +16,7 @@ use crate::plane::ControlError;
 use crate::world::World;
 
 /// Names and addresses of the control plane's listeners, as its newest certificate has them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnNames {
     dns: Vec<String>,
     ips: Vec<IpAddr>,

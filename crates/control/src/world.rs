@@ -1,6 +1,8 @@
 //! The world: what all events of the log fold to, in memory. Rebuilt from the log at start, moved on in log order by
 //! the journal, never written by anything else.
 
+use serde::{Deserialize, Serialize};
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -26,9 +28,10 @@ use crate::compromise::Compromise;
 use crate::digest::{label_key, sha256};
 use crate::inventory::Inventory;
 use crate::names::OwnNames;
+use crate::snapshot::{shared, sorted};
 
 /// A maker's endorsement authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endorsement {
     /// DER certificate.
     pub certificate: Vec<u8>,
@@ -48,7 +51,7 @@ impl Endorsement {
 }
 
 /// A gateway as the log knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gateway {
     /// Which.
     pub id: GatewayId,
@@ -73,7 +76,7 @@ pub struct Gateway {
 }
 
 /// A certificate of a gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayCertificate {
     /// Serial number, hex.
     pub serial: String,
@@ -84,7 +87,7 @@ pub struct GatewayCertificate {
 }
 
 /// A checkpoint of a gateway's log that lies under the main log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchored {
     /// Tree size of the gateway's log.
     pub size: u64,
@@ -95,7 +98,7 @@ pub struct Anchored {
 }
 
 /// One of our authorities as the log knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownAuthority {
     /// Its name, and the label of its key.
     pub name: String,
@@ -120,7 +123,7 @@ pub struct KnownAuthority {
 }
 
 /// An intent to sign for one of our own services or authorities, or for a gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenIntent {
     /// The serial number that the certificate would have.
     pub serial: String,
@@ -129,7 +132,7 @@ pub struct OpenIntent {
 }
 
 /// A certificate profile as the log knows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownProfile {
     /// The text in force.
     pub active: Option<String>,
@@ -138,7 +141,7 @@ pub struct KnownProfile {
 }
 
 /// Who may have a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
     /// A device.
     Device(DeviceId),
@@ -156,7 +159,7 @@ impl From<Subject> for StreamId {
 }
 
 /// An ACME account that speaks for a device or an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// For whom.
     pub subject: Subject,
@@ -172,7 +175,7 @@ pub struct Account {
 pub const MOST_RAS: usize = 7;
 
 /// Everything that events fold to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct World {
     /// Origin of the log, once it has started.
     pub origin: Option<String>,
@@ -183,21 +186,30 @@ pub struct World {
     /// Events so far in the system stream.
     pub system_seq: u64,
     /// Devices.
+    #[serde(serialize_with = "sorted")]
     pub devices: HashMap<DeviceId, Device>,
+    #[serde(serialize_with = "sorted")]
     labels: HashMap<Digest, DeviceId>,
+    #[serde(serialize_with = "sorted")]
     endorsement_keys: HashMap<Digest, DeviceId>,
     retiring: BTreeSet<DeviceId>,
     /// Releases.
+    #[serde(serialize_with = "sorted")]
     pub releases: HashMap<ReleaseId, Release>,
     /// Operators.
+    #[serde(serialize_with = "sorted")]
     pub operators: HashMap<OperatorId, Operator>,
     /// Events so far in each operator's stream.
+    #[serde(serialize_with = "sorted")]
     pub operator_seq: HashMap<OperatorId, u64>,
     /// Position of each operator's first event.
+    #[serde(serialize_with = "sorted")]
     pub operator_pos: HashMap<OperatorId, u64>,
     /// Endorsement authorities.
+    #[serde(with = "shared")]
     pub endorsements: Vec<Arc<Endorsement>>,
     /// Gateways.
+    #[serde(serialize_with = "sorted")]
     pub gateways: HashMap<GatewayId, Gateway>,
     /// Our authorities, newest last.
     pub authorities: Vec<KnownAuthority>,
@@ -206,8 +218,10 @@ pub struct World {
     /// The newest certificate of the control plane's own listeners.
     pub own_certificate: Option<Vec<u8>>,
     /// Certificates of the RAs that answer SCEP, by authority, newest last; at most [`MOST_RAS`] of each.
+    #[serde(serialize_with = "sorted")]
     pub ras: HashMap<String, Vec<Vec<u8>>>,
     /// The newest certificate of each authority's OCSP responder.
+    #[serde(serialize_with = "sorted")]
     pub responders: HashMap<String, Vec<u8>>,
     /// Certificate profiles by name.
     pub profiles: BTreeMap<String, KnownProfile>,
@@ -220,12 +234,17 @@ pub struct World {
     /// Servers whose certificates are watched, by address.
     pub watched: BTreeMap<String, Watched>,
     /// Applications.
+    #[serde(serialize_with = "sorted")]
     pub applications: HashMap<ApplicationId, Application>,
+    #[serde(serialize_with = "sorted")]
     application_names: HashMap<String, ApplicationId>,
     /// The control plane's own names.
     pub own_names: OwnNames,
+    #[serde(serialize_with = "sorted")]
     accounts: HashMap<Digest, Account>,
+    #[serde(serialize_with = "sorted")]
     account_ids: HashMap<AccountKey, Digest>,
+    #[serde(serialize_with = "sorted")]
     secrets: HashMap<SecretId, Subject>,
     serial_numbers: BTreeSet<(SerialKey, DeviceId)>,
 }
@@ -334,6 +353,7 @@ impl World {
             (None, None) => None,
         };
         if let Some(device) = next {
+            self.note_profile(&device.certificates, event);
             if device.seq == 1 {
                 let key = label_key(&device.record.vendor, &device.record.model, &device.record.serial);
                 self.labels.insert(key, id);
@@ -353,6 +373,14 @@ impl World {
             self.devices.insert(id, device);
         }
         Touched::Device(id)
+    }
+
+    /// Which profile a certificate was made by says the intent before it, which only its holder remembers.
+    fn note_profile(&mut self, held: &[lanyard_domain::device::Certificate], event: Option<&Event>) {
+        let Some(Event::CertificateIssued { serial, .. }) = event else { return };
+        if let Some(made) = held.iter().rfind(|c| c.serial == *serial) {
+            self.inventory.made_by(serial, &made.profile);
+        }
     }
 
     fn bind_account(&mut self, key: Digest, subject: Subject, jwk: &str) {
@@ -429,6 +457,7 @@ impl World {
             (None, None) => None,
         };
         if let Some(application) = next {
+            self.note_profile(&application.certificates, event);
             if application.seq == 1 {
                 for name in &application.record.dns {
                     self.application_names.insert(name.clone(), id);

@@ -85,7 +85,7 @@ impl Deadlines {
 }
 
 /// Holders that are told together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RiskClass {
     /// Devices of a tier.
     Device(Tier),

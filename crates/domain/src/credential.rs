@@ -3,6 +3,8 @@
 //!
 //! In scope: what is held, and its bounds. Out of scope: who may hold it (`device::credentials`, `application::decide`).
 
+use serde::{Deserialize, Serialize};
+
 use crate::device::{Recorded, Refusal};
 use crate::event::Event;
 use crate::id::{IssuanceId, SecretId};
@@ -13,7 +15,7 @@ use crate::time::Timestamp;
 pub const LONGEST_SECRET_SECONDS: i64 = 30 * 86_400;
 
 /// A certificate that may still be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Serial number, hex.
     pub serial: String,
@@ -90,7 +92,7 @@ impl Certificate {
 }
 
 /// An issuance whose certificate is not recorded yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intended {
     /// Which.
     pub issuance: IssuanceId,
@@ -120,7 +122,7 @@ impl Intended {
 }
 
 /// A one-time enrollment secret that was given out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenSecret {
     /// Which.
     pub id: SecretId,

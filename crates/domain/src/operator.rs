@@ -54,7 +54,7 @@ impl std::fmt::Display for Role {
 }
 
 /// An operator as the log knows them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
     /// Pseudonymous id; the only thing of them in a leaf header.
     pub id: OperatorId,

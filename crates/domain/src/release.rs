@@ -130,11 +130,12 @@ pub enum ReleaseState {
 }
 
 /// A release as folded from its events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// Its id.
     pub id: ReleaseId,
     /// Its content.
+    #[serde(with = "crate::text::in_words")]
     pub record: ReleaseRecord,
     /// Where it stands.
     pub state: ReleaseState,

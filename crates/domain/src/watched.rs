@@ -105,7 +105,7 @@ pub enum WatchAlarm {
 }
 
 /// A server that is watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
     /// As people want it.
     pub record: WatchRecord,

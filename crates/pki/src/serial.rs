@@ -6,11 +6,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// RFC 5280 4.1.2.2: at most 20 octets.
 const MAX_OCTETS: usize = 20;
 
-/// A positive certificate serial number of at most 20 DER octets.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A positive certificate serial number of at most 20 DER octets. As serde writes it, it is for state of ours only.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Serial {
     // Right-aligned, so that the derived order is the numeric one.
     octets: [u8; MAX_OCTETS],

@@ -5,7 +5,7 @@
 //! for good and the process must restart: only the log itself can say.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use lanyard_control::journal::{Appended, Entry, Journal, JournalError, SealedAt, Space};
 use lanyard_control::world::{Origin, Touched, World};
@@ -14,7 +14,7 @@ use lanyard_domain::id::{OperatorId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_ledger::hash::Hash;
-use lanyard_store::{Append, AppendError, Level, NewEvent, ReadError, SealedCheckpoint, Store};
+use lanyard_store::{Append, AppendError, Level, NewEvent, ReadError, SealedCheckpoint, Store, StoredEvent};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,8 @@ struct Inner {
     folded: watch::Sender<u64>,
     recent: Mutex<VecDeque<SealedAt>>,
     listener: Box<dyn Fn(u64, Touched) + Send + Sync>,
+    /// Hears that payloads were erased, before whoever asked for it does.
+    erased: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Cancelled when the journal cannot go on.
     broken: CancellationToken,
 }
@@ -62,27 +64,17 @@ pub enum ReplayError {
     },
 }
 
-/// Folds the whole log.
-pub async fn replay(store: &Store) -> Result<World, ReplayError> {
-    let mut world = World::default();
-    loop {
-        let batch = store.range(world.next_pos, 4_096).await?;
-        if batch.is_empty() {
-            return Ok(world);
-        }
-        for stored in batch {
-            let event = stored
-                .payload
-                .as_deref()
-                .map(|payload| Event::from_payload(stored.header.kind, payload))
-                .transpose()
-                .map_err(|source| ReplayError::Event { pos: stored.header.pos, source })?;
-            world.apply(origin(&stored.header), event.as_ref());
-        }
-    }
+/// What a stored event says; `None` once its payload was erased.
+pub(crate) fn decoded(stored: &StoredEvent) -> Result<Option<Event>, ReplayError> {
+    stored
+        .payload
+        .as_deref()
+        .map(|payload| Event::from_payload(stored.header.kind, payload))
+        .transpose()
+        .map_err(|source| ReplayError::Event { pos: stored.header.pos, source })
 }
 
-fn origin(header: &lanyard_ledger::leaf::LeafHeader) -> Origin {
+pub(crate) fn origin(header: &lanyard_ledger::leaf::LeafHeader) -> Origin {
     Origin {
         stream: StreamId::from_bytes(header.stream),
         stream_kind: header.stream_kind,
@@ -109,9 +101,15 @@ impl LedgerJournal {
                 folded: watch::Sender::new(next),
                 recent: Mutex::new(recent),
                 listener: Box::new(listener),
+                erased: OnceLock::new(),
                 broken: CancellationToken::new(),
             }),
         }
+    }
+
+    /// Whom to tell that payloads were erased: whoever keeps copies of what they said.
+    pub fn on_erasure(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let _first = self.inner.erased.set(Box::new(tell));
     }
 
     /// The store beneath.
@@ -161,6 +159,11 @@ impl Inner {
             Ok(done) => done,
             Err(error) => return Err(self.failed(error).await),
         };
+        if entries.iter().any(|entry| !entry.erase.is_empty())
+            && let Some(tell) = self.erased.get()
+        {
+            tell();
+        }
         let first = done.first().map(|d| Appended { pos: d.first_pos, time: d.time });
         let mut last = 0;
         for (entry, done) in entries.into_iter().zip(done) {

@@ -19,6 +19,7 @@ pub const TLS: &str = "control-tls";
 const LOG_SEED: &str = "log-seed";
 const TOKEN: &str = "token-key";
 const ENROLLMENT: &str = "enrollment-secrets";
+const SNAPSHOT: &str = "snapshot-key";
 
 /// Opened secrets.
 pub struct Keys {
@@ -30,6 +31,8 @@ pub struct Keys {
     pub token: TokenKey,
     /// One-time enrollment secrets are derived from it.
     pub enrollment: SecretKey,
+    /// Authenticates the snapshot of the folded world.
+    pub snapshot: Zeroizing<Vec<u8>>,
 }
 
 /// A label that is written in this program.
@@ -52,11 +55,13 @@ impl Keys {
         let seed: Zeroizing<[u8; 32]> = Zeroizing::new(seed.as_slice().try_into()?);
         let token = secret(&backend, TOKEN, || Ok(TokenKey::generate()?))?;
         let enrollment = secret(&backend, ENROLLMENT, || Ok(random::<32>()?.to_vec()))?;
+        let snapshot = secret(&backend, SNAPSHOT, || Ok(random::<32>()?.to_vec()))?;
         ensure(&backend, TLS, KeyKind::P256)?;
         Ok(Self {
             log: NoteSigner::from_seed(origin, &seed)?,
             token: TokenKey::new(&token, &format!("urn:lanyard:log:{origin}"))?,
             enrollment: SecretKey::new(enrollment.as_slice().try_into()?),
+            snapshot,
             backend: Arc::new(backend),
         })
     }

@@ -11,6 +11,7 @@ pub mod hardware;
 pub mod http;
 pub mod journal;
 pub mod keys;
+mod snapshot;
 mod start;
 pub mod state;
 pub mod token;

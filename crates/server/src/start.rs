@@ -38,8 +38,9 @@ use crate::front::acme::look::Places;
 use crate::front::acme::resolve::Resolver;
 use crate::hardware::{Hardware, Pkcs11};
 use crate::http::router;
-use crate::journal::{LedgerJournal, replay};
+use crate::journal::LedgerJournal;
 use crate::keys::Keys;
+use crate::snapshot::{Cache, Restored};
 use crate::state::State;
 use crate::watch::Bounds;
 use crate::worker;
@@ -129,6 +130,8 @@ pub struct Running {
     pub anchors_pem: String,
     /// The first operator's secret; only right after the first start.
     pub bootstrap_secret: Option<String>,
+    /// From which position on the log was folded at this start: what lies before came from the snapshot.
+    pub resumed_at: u64,
     /// Shared state, for those who run in the same process.
     pub state: State,
     shutdown: CancellationToken,
@@ -146,6 +149,11 @@ impl Running {
     /// Cancelled when the log cannot go on: the process must exit and be started again.
     pub fn broken(&self) -> CancellationToken {
         self.state.control.journal.broken()
+    }
+
+    /// Writes a snapshot of the folded log now; a worker does it by itself when enough was recorded. Says up to where.
+    pub async fn keep_snapshot(&self) -> anyhow::Result<u64> {
+        Ok(worker::keep_snapshot(&self.state).await?)
     }
 
     /// Ends listening, lets answers finish, seals what is left, closes the log.
@@ -171,9 +179,13 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let store =
         Store::open(&data.join("log"), Options::new(keys.log, anchor)).context("cannot open the log")?;
 
-    let world = Arc::new(RwLock::new(replay(&store).await.context("cannot fold the log")?));
+    let snapshot = Arc::new(Cache::new(data, &keys.snapshot));
+    let Restored { world, resumed_at } = snapshot.restore(&store).await.context("cannot fold the log")?;
+    let world = Arc::new(RwLock::new(world));
     let feeds = Arc::new(Feeds::default());
     let journal = LedgerJournal::new(store, Arc::clone(&world), tell(&world, &feeds, &clock));
+    let kept = Arc::clone(&snapshot);
+    journal.on_erasure(move || kept.forget());
     let bootstrap = first_start(&config, &journal, &world, &log_vkey, &clock).await?;
     let installation = Installation { naming: naming.clone(), revocation: revocation_uris(&config.enroll)? };
     // The first connection may take as long as the module does; nothing is served yet.
@@ -202,6 +214,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         cmp: Arc::default(),
         files: Arc::default(),
         watch: Arc::default(),
+        snapshot,
         clock: clock.clone(),
     };
     let abandoned = state.control.recover(clock.now()).await?;
@@ -265,6 +278,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         &state,
         (troubles, hardware),
         worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names, due_in },
+        resumed_at,
     );
     worker::watch_others(&tasks, &shutdown, &state, config.watch.clone());
     tracing::info!(%address, origin = %config.origin, "control plane is serving");
@@ -276,6 +290,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         log_vkey,
         anchors_pem,
         bootstrap_secret: bootstrap,
+        resumed_at,
         state,
         shutdown,
         tasks,

@@ -12,6 +12,7 @@ use crate::front::CmpDesk;
 use crate::front::revocation::Desk;
 use crate::http::nonces::Nonces;
 use crate::journal::LedgerJournal;
+use crate::snapshot::Cache;
 use crate::token::TokenKey;
 
 /// The running control plane.
@@ -46,6 +47,8 @@ pub struct State {
     pub(crate) files: Arc<crate::http::files::FileSigner>,
     /// What the last looks at others' servers came to.
     pub(crate) watch: Arc<crate::watch::Desk>,
+    /// The folded world on disk.
+    pub(crate) snapshot: Arc<Cache>,
     /// Clock.
     pub clock: Clock,
 }

@@ -62,6 +62,9 @@ pub struct ListArgs {
     /// At most so many lines.
     #[arg(long, default_value_t = 1_000)]
     limit: usize,
+    /// Only those after this one: the last serial number of the page before.
+    #[arg(long, value_name = "SERIAL")]
+    after: Option<String>,
 }
 
 /// A share in per cent.
@@ -105,6 +108,7 @@ pub async fn run(command: CertCommand, desk: &Desk) -> anyhow::Result<()> {
                 ("subject", args.subject),
                 ("revoked", args.revoked.then(|| "true".to_owned())),
                 ("limit", Some(args.limit.to_string())),
+                ("after", args.after),
             ]);
             let lines: Vec<InventoryLine> = session.read(&format!("/v1/certificates{filter}")).await?;
             desk.output.list(&lines, &COLUMNS, "no certificate fits")
@@ -114,7 +118,11 @@ pub async fn run(command: CertCommand, desk: &Desk) -> anyhow::Result<()> {
             desk.output.one(&report, renewals)
         }
         CertCommand::Revoke { serial, because, reason } => {
-            let lines: Vec<InventoryLine> = session.read("/v1/certificates?limit=100000").await?;
+            let mut lines: Vec<InventoryLine> = Vec::new();
+            for one in &serial {
+                let filter = query(&[("serial", Some(one.clone()))]);
+                lines.extend(session.read::<Vec<InventoryLine>>(&format!("/v1/certificates{filter}")).await?);
+            }
             let device = owner(&lines, &serial)?;
             let action = Action::RevokeCertificates { device, serials: serial, reason: because };
             desk.recorded(&session.decide(action, &reason).await?)

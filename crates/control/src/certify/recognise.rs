@@ -110,21 +110,30 @@ impl<J: Journal> Control<J> {
             .first()
             .ok_or_else(|| ControlError::refused("certificate_needed", "the request shows no certificate"))?;
         let leaf = Certificate::parse(leaf).map_err(|e| ControlError::malformed("certificate", e))?;
-        let (anchors, path) = {
+        // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
+        let (anchor, above) = {
             let issuers = self.authority.issuers();
-            if issuers.of(&leaf).is_some_and(|ca| ca.distrusted) {
+            let issuer = issuers.of(&leaf);
+            if issuer.is_some_and(|ca| ca.distrusted) {
                 return Err(issuer_compromised());
             }
-            let anchors = Anchors::new(issuers.roots().to_vec())
-                .map_err(|e| ControlError::Bug(format!("our own roots are no anchors: {e}")))?;
-            // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
-            let path = issuers.of(&leaf).map(|i| {
-                let above = std::iter::once(i.certificate()).chain(i.above());
-                std::iter::once(&leaf).chain(above).map(|c| c.der().clone()).collect::<Vec<_>>()
-            });
-            (anchors, path)
+            let Some(issuer) = issuer else {
+                drop(issuers);
+                return self.by_makers_certificate(chain, now).await;
+            };
+            match issuer.above() {
+                // Below a root of ours the issuer is the anchor: that it is ours says the ledger, so the root's signature on it, the
+                // dearest of the path, is not checked with each request.
+                [] => (vec![issuer.certificate().clone()], Vec::new()),
+                // A hospital's own CAs above it have ends and constraints of their own.
+                above => {
+                    (issuers.roots().to_vec(), [std::slice::from_ref(issuer.certificate()), above].concat())
+                }
+            }
         };
-        let Some(path) = path else { return self.by_makers_certificate(chain, now).await };
+        let anchors = Anchors::new(anchor)
+            .map_err(|e| ControlError::Bug(format!("authorities of ours are no anchors: {e}")))?;
+        let path: Vec<_> = std::iter::once(&leaf).chain(&above).map(|c| c.der().clone()).collect();
         let invalid = |e: PathError| ControlError::refused("certificate_invalid", e.to_string());
         // One that has ended proves nothing today; whether it is enough to renew is weighed by the device's own rules.
         let (identity, ended) = match validate(&path, &anchors, Purpose::Client, now) {

@@ -18,12 +18,13 @@ use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, OperatorId, StreamI
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::serial::Serial;
+use serde::{Deserialize, Serialize};
 
 use crate::inventory::IssuerIndex;
 use crate::world::{Origin, World};
 
 /// A device, application or gateway that had a certificate when the compromise was confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holder {
     /// When it is told: those of more risk first.
     pub class: RiskClass,
@@ -32,7 +33,7 @@ pub struct Holder {
 }
 
 /// The compromise of one authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compromise {
     /// Of which.
     pub name: String,
@@ -49,7 +50,7 @@ pub struct Compromise {
 }
 
 /// What was found when it was set in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
     /// When.
     pub at: Timestamp,

@@ -4,6 +4,7 @@ mod catalogue;
 mod exporter;
 mod peer;
 mod refusals;
+mod snapshot;
 
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::{Strength, Verdict};

@@ -87,7 +87,7 @@ fn check_dns(name: &str) -> Result<(), FieldError> {
 }
 
 /// Where an application is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// Written down, waiting for security.
     Registered,
@@ -109,13 +109,14 @@ impl Stage {
 }
 
 /// An application as folded from its events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
     /// Which.
     pub id: ApplicationId,
     /// Events so far in its stream.
     pub seq: u64,
     /// What was registered.
+    #[serde(with = "crate::text::in_words")]
     pub record: ApplicationRecord,
     /// Who asked; may not approve.
     pub requester: OperatorId,

@@ -9,9 +9,10 @@ use crate::operator::{Operator, Role};
 use crate::statement::SignedStatement;
 use crate::text::Digest;
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// A file that counts no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsedFile {
     /// SHA-256 of what the device signed in it.
     pub request_sha256: Digest,

@@ -16,6 +16,8 @@ pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
 pub use files::{UsedFile, used_before};
 
 pub use crate::credential::{Certificate, Intended, LONGEST_SECRET_SECONDS, OpenSecret};
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Appraisal, BootState, Event, RevocationReason};
 use crate::id::{DeviceId, OperatorId, ReleaseId};
 use crate::operator::Role;
@@ -28,7 +30,7 @@ use crate::trust::{Reason, Verdict};
 const KEY_COMPROMISE: u8 = 1;
 
 /// Where a device is in its life. Each variant carries what only that stage has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// Written down, waiting for two approvals.
     Registered(Approvals),
@@ -70,7 +72,7 @@ impl Stage {
 }
 
 /// The stages that a quarantine can interrupt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resume {
     /// Back to approved (quarantined before it enrolled).
     Approved,
@@ -83,7 +85,7 @@ pub enum Resume {
 }
 
 /// Who asked, and who approved so far (I1: three different hats on at least two heads, never the requester's).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approvals {
     /// Who registered it; may not approve it.
     pub requester: OperatorId,
@@ -92,7 +94,7 @@ pub struct Approvals {
 }
 
 /// The key that is this device. One in hardware is so for ever (I2); one in a file may be followed by one in hardware.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Identity {
     /// A TPM's endorsement and attestation key.
     Tpm(TpmIdentity),
@@ -122,7 +124,7 @@ impl Identity {
 }
 
 /// A maker's key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MakerIdentity {
     /// SHA-256 of the key's SubjectPublicKeyInfo.
     pub key_sha256: Digest,
@@ -131,7 +133,7 @@ pub struct MakerIdentity {
 }
 
 /// A TPM.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TpmIdentity {
     /// SHA-256 of the endorsement key's SubjectPublicKeyInfo.
     pub ek_sha256: Digest,
@@ -142,7 +144,7 @@ pub struct TpmIdentity {
 }
 
 /// The last appraisal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// When it was recorded.
     pub at: Timestamp,
@@ -167,7 +169,7 @@ pub struct Evidence {
 }
 
 /// A device as folded from its events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// Which.
     pub id: DeviceId,
@@ -176,6 +178,7 @@ pub struct Device {
     /// Position of its last event.
     pub last_pos: u64,
     /// What was registered.
+    #[serde(with = "crate::text::in_words")]
     pub record: DeviceRecord,
     /// Where it is in its life.
     pub stage: Stage,

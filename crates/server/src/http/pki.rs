@@ -1,20 +1,23 @@
 //! Operators' view of certificates and authorities.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
+use axum::http::StatusCode;
 use lanyard_api::pki::{
     ApplicationLine, AuthorityLine, AuthorityRequest, InventoryLine, LateLine, ProfileLine, RenewalReport,
     RevokedLine, SiteLine,
 };
 use lanyard_control::authority::{KeyTrouble, thumbprint};
 use lanyard_control::digest::sha256;
-use lanyard_control::inventory::{Entry, Status};
+use lanyard_control::inventory::{Entry, IssuerIndex, ProfileIndex, Status};
 use lanyard_control::renewals::Late;
 use lanyard_control::world::{KnownAuthority, KnownProfile, World};
 use lanyard_domain::application::Application;
 use lanyard_domain::authority::AuthorityState;
 use lanyard_domain::event::StreamKind;
-use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, StreamId};
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::serial::Serial;
@@ -38,40 +41,151 @@ pub struct InventoryFilter {
     issuer: Option<String>,
     /// Id of a device or gateway.
     subject: Option<String>,
+    /// One certificate.
+    serial: Option<String>,
     /// `true`: only revoked ones; `false`: only others.
     revoked: Option<bool>,
     /// At most so many, those that end first; 1,000 without it.
     limit: Option<usize>,
+    /// Serial number of the last line that was seen: those after it.
+    after: Option<String>,
 }
 
-/// `GET /v1/certificates`.
+/// `GET /v1/certificates`. A line is made only for what is shown: five million certificates cost one walk over them.
 pub async fn certificates(
     Shared(state): Shared<State>,
     _who: OperatorPeer,
     Query(filter): Query<InventoryFilter>,
-) -> Json<Vec<InventoryLine>> {
+) -> Result<Json<Vec<InventoryLine>>, Answer> {
     let now = state.clock.now();
+    let most = filter.limit.unwrap_or(1_000).min(100_000);
     let world = state.control.world();
     let issuers = issuers(&world);
-    let mut found: Vec<(&Serial, &Entry)> = world
-        .inventory
-        .entries()
-        .filter(|(_, e)| e.not_after >= now && soon((e.not_before, e.not_after), &filter, now))
-        .collect();
-    found.sort_unstable_by_key(|(serial, e)| (e.not_after, **serial));
-    let limit = filter.limit.unwrap_or(1_000).min(100_000);
-    let ours = found
-        .into_iter()
-        .map(|(serial, entry)| line(&world, &issuers, serial, entry))
-        .filter(|line| wanted(line, &filter))
-        .take(limit);
-    let others = super::watched::inventory(&world)
-        .filter(|line| soon((line.not_before, line.not_after), &filter, now) && wanted(line, &filter));
+    let (found, after) = match Wanted::new(&world, &issuers, &filter, now)? {
+        Some(wanted) => {
+            let has = |serial: &Serial, entry: &Entry| wanted.has(&world, serial, entry);
+            (world.inventory.first_to_end(most, has), wanted.after.map(|(end, _)| end))
+        }
+        None => (Vec::new(), None),
+    };
+    // Others' certificates stand on the page of ours that end when they do: pages are counted in ours.
+    let last = found.last().filter(|_| found.len() == most).map(|(_, entry)| entry.not_after);
+    let others = super::watched::inventory(&world).filter(|line| {
+        after.is_none_or(|after| line.not_after > after)
+            && last.is_none_or(|last| line.not_after <= last)
+            && soon((line.not_before, line.not_after), &filter, now)
+            && is_wanted(line, &filter)
+    });
+    let ours = found.iter().map(|(serial, entry)| line(&world, &issuers, serial, entry));
     let mut lines: Vec<InventoryLine> = ours.chain(others).collect();
     // Stable: ours are in order already.
     lines.sort_by_key(|line| line.not_after);
-    lines.truncate(limit);
-    Json(lines)
+    Ok(Json(lines))
+}
+
+/// A filter in the inventory's own terms.
+struct Wanted<'a> {
+    filter: &'a InventoryFilter,
+    now: Timestamp,
+    issuer: Option<IssuerIndex>,
+    made_by: Option<MadeBy>,
+    /// Whose, where the filter says anything about that.
+    subjects: Option<HashSet<StreamId>>,
+    serial: Option<Serial>,
+    after: Option<(Timestamp, Serial)>,
+}
+
+/// What is by no profile that can be chosen has a name that stands in its line alone.
+enum MadeBy {
+    Profile(ProfileIndex),
+    Kind(StreamKind),
+}
+
+impl<'a> Wanted<'a> {
+    /// `None`: it names what does not exist, so nothing fits.
+    fn new(
+        world: &World,
+        issuers: &[Named],
+        filter: &'a InventoryFilter,
+        now: Timestamp,
+    ) -> Result<Option<Self>, Answer> {
+        let issuer = match &filter.issuer {
+            None => None,
+            Some(name) => match issuers.iter().find(|i| i.name == *name).and_then(|i| i.index) {
+                Some(index) => Some(index),
+                None => return Ok(None),
+            },
+        };
+        let made_by = match filter.profile.as_deref() {
+            None => None,
+            Some("control_server") => Some(MadeBy::Kind(StreamKind::System)),
+            Some("gateway_server") => Some(MadeBy::Kind(StreamKind::Gateway)),
+            Some(name) => match world.inventory.profile(name) {
+                Some(index) => Some(MadeBy::Profile(index)),
+                None => return Ok(None),
+            },
+        };
+        let unknown = |detail: String| Answer::new(StatusCode::BAD_REQUEST, "malformed", detail);
+        let serial = match &filter.serial {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|e| unknown(format!("serial: {e}")))?),
+        };
+        let after = match &filter.after {
+            None => None,
+            Some(text) => {
+                let serial: Serial = text.parse().map_err(|e| unknown(format!("after: {e}")))?;
+                let entry = world.inventory.entry(&serial).ok_or_else(|| {
+                    unknown(format!(
+                        "after: `{text}` is not in the inventory any more; list from the beginning"
+                    ))
+                })?;
+                Some((entry.not_after, serial))
+            }
+        };
+        let subjects = subjects(world, filter);
+        Ok(Some(Self { filter, now, issuer, made_by, subjects, serial, after }))
+    }
+
+    fn has(&self, world: &World, serial: &Serial, entry: &Entry) -> bool {
+        entry.not_after >= self.now
+            && self.serial.is_none_or(|wanted| wanted == *serial)
+            && self.issuer.is_none_or(|wanted| wanted == entry.issuer)
+            && self.after.is_none_or(|after| (entry.not_after, *serial) > after)
+            && soon((entry.not_before, entry.not_after), self.filter, self.now)
+            && self.made_by.as_ref().is_none_or(|by| match by {
+                MadeBy::Profile(index) => entry.profile == Some(*index),
+                MadeBy::Kind(kind) => entry.subject_kind == *kind as u8,
+            })
+            && self.subjects.as_ref().is_none_or(|wanted| wanted.contains(&entry.subject))
+            && self
+                .filter
+                .revoked
+                .is_none_or(|wanted| wanted == world.inventory.is_revoked_by(entry.issuer, serial))
+    }
+}
+
+/// Holders that fit what the filter says of them: far fewer than certificates, so they are gone through first.
+fn subjects(world: &World, filter: &InventoryFilter) -> Option<HashSet<StreamId>> {
+    if filter.site.is_none() && filter.owner.is_none() && filter.subject.is_none() {
+        return None;
+    }
+    let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|w| w == found);
+    let fits = |id: &dyn std::fmt::Display, site: &str, owner: &str| {
+        is(&filter.site, site)
+            && is(&filter.owner, owner)
+            && filter.subject.as_ref().is_none_or(|wanted| *wanted == id.to_string())
+    };
+    let devices = world.devices.values().filter(|d| fits(&d.id, &d.record.site, &d.record.owner));
+    let applications = world.applications.values().filter(|a| fits(&a.id, &a.record.site, &a.record.owner));
+    let gateways = world.gateways.values().filter(|g| fits(&g.id, &g.site, ""));
+    let devices = devices.map(|d| StreamId::from(d.id));
+    let others = applications.map(|a| StreamId::from(a.id)).chain(gateways.map(|g| g.id.into()));
+    let mut all: HashSet<StreamId> = devices.chain(others).collect();
+    // Ours are nobody's: their lines have neither site nor owner nor id.
+    if is(&filter.site, "") && is(&filter.owner, "") && is(&filter.subject, "") {
+        all.insert(StreamId::SYSTEM);
+    }
+    Some(all)
 }
 
 /// Whether little enough is left of it.
@@ -83,13 +197,15 @@ fn soon((not_before, not_after): (Timestamp, Timestamp), filter: &InventoryFilte
     by_share && filter.before.is_none_or(|before| not_after < before)
 }
 
-fn wanted(line: &InventoryLine, filter: &InventoryFilter) -> bool {
+/// Whether a certificate of somebody else fits: it has its line and nothing else.
+fn is_wanted(line: &InventoryLine, filter: &InventoryFilter) -> bool {
     let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|w| w == found);
     is(&filter.site, &line.site)
         && is(&filter.owner, &line.owner)
         && is(&filter.profile, &line.profile)
         && is(&filter.issuer, &line.issuer)
         && is(&filter.subject, &line.subject)
+        && is(&filter.serial, &line.serial)
         && filter.revoked.is_none_or(|wanted| wanted == line.revoked.is_some())
 }
 
@@ -106,7 +222,7 @@ fn line(world: &World, issuers: &[Named], serial: &Serial, entry: &Entry) -> Inv
         name: "control plane".to_owned(),
         site: String::new(),
         owner: String::new(),
-        profile: "control_server".to_owned(),
+        profile: entry.profile.map_or("control_server", |p| world.inventory.profile_name(p)).to_owned(),
         issuer: issuer.map(|i| i.name.clone()).unwrap_or_default(),
         not_before: entry.not_before,
         not_after: entry.not_after,
@@ -125,8 +241,6 @@ fn line(world: &World, issuers: &[Named], serial: &Serial, entry: &Entry) -> Inv
             line.name = application.record.name.clone();
             line.site = application.record.site.clone();
             line.owner = application.record.owner.clone();
-            let current = application.certificates.iter().find(|c| c.serial == line.serial);
-            line.profile = current.map(|c| c.profile.to_string()).unwrap_or_default();
             line.effect = format!("{}: clients refuse to talk to it", application.record.purpose);
         }
     } else if entry.subject_kind == StreamKind::Gateway as u8 {
@@ -151,9 +265,7 @@ fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
     line.name = format!("{} {} {}", record.vendor, record.model, record.serial);
     line.site = record.site.clone();
     line.owner = record.owner.clone();
-    // Revoked ones too: who looks for what was issued by a profile wants them.
     let current = device.certificates.iter().chain(&device.former).find(|c| c.serial == line.serial);
-    line.profile = current.map(|c| c.profile.to_string()).unwrap_or_default();
     line.seen = current.is_some_and(|c| c.seen_at.is_some());
     let newer = device.certificates.iter().any(|c| c.not_after > line.not_after);
     line.effect = match newer {
@@ -164,7 +276,7 @@ fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
 
 struct Named {
     name: String,
-    index: Option<lanyard_control::inventory::IssuerIndex>,
+    index: Option<IssuerIndex>,
 }
 
 fn issuers(world: &World) -> Vec<Named> {

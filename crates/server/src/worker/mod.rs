@@ -1,6 +1,6 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
 //! replaced certificates, of those that CMP clients never confirmed and of compromised authorities, our own certificate, others',
-//! keys that are away. One file each;
+//! keys that are away, the snapshot. One file each;
 //! to add one: its file, a line in [`spawn`].
 
 mod certificate;
@@ -16,6 +16,7 @@ mod retirement;
 mod rotation;
 mod scep;
 mod seal;
+mod snapshot;
 mod watch;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use certificate::{OwnCertificate, certify_self};
 pub(crate) use keys::{complete_planned, say_troubles};
 pub(crate) use responder::certify_responders;
 pub(crate) use seal::seal_once;
+pub(crate) use snapshot::keep as keep_snapshot;
 
 use crate::hardware::Hardware;
 use crate::state::State;
@@ -41,6 +43,7 @@ pub(crate) fn spawn(
     state: &State,
     (troubles, hardware): (Vec<KeyTrouble>, Option<Arc<Hardware>>),
     own: OwnCertificate,
+    kept: u64,
 ) {
     tasks.spawn(keys::run(state.clone(), shutdown.clone(), troubles));
     if let Some(hardware) = hardware {
@@ -58,6 +61,7 @@ pub(crate) fn spawn(
     tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
     tasks.spawn(compromise::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
+    tasks.spawn(snapshot::run(state.clone(), shutdown.clone(), kept));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
 }
 

@@ -49,6 +49,13 @@ async fn child(dir: &Path) {
     }
     let maker = Arc::new(maker);
     let mut tasks = Vec::new();
+    // Killed while it writes a snapshot, too.
+    let keeping = Arc::clone(&hospital);
+    tasks.push(tokio::spawn(async move {
+        loop {
+            keeping.running.keep_snapshot().await.unwrap();
+        }
+    }));
     for lane in 0..4 {
         let (hospital, maker, firmware) = (Arc::clone(&hospital), Arc::clone(&maker), Arc::clone(&firmware));
         tasks.push(tokio::spawn(async move {

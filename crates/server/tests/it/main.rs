@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod authorities;
+mod certificates;
 mod compromise;
 mod crash;
 mod deltas;
@@ -19,4 +20,5 @@ mod operators;
 mod protocols;
 mod restart;
 mod rotation;
+mod snapshot;
 mod watch;

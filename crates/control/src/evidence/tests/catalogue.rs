@@ -62,8 +62,8 @@ fn seen_certificate() -> SeenCertificate {
     }
 }
 
-/// One of each, so that codes can be compared.
-fn one_of_each() -> BTreeMap<String, u16> {
+/// At least one of each.
+pub(super) fn events() -> Vec<Event> {
     let mut story = Story::good();
     story.withdraw_release();
     let sam = &PEOPLE.sam;
@@ -212,11 +212,16 @@ fn one_of_each() -> BTreeMap<String, u16> {
         Event::EpochSealed { size: 1, map_root: digest, time_source: String::new() },
     ];
     let told = story.main.iter().chain(&story.gateway).map(|draft| draft.event.clone());
+    told.chain(by_hand).collect()
+}
+
+/// One of each, so that codes can be compared.
+fn one_of_each() -> BTreeMap<String, u16> {
     let name = |event: Event| {
         let json: serde_json::Value = serde_json::from_slice(&event.to_payload().unwrap()).unwrap();
         (json["event"].as_str().unwrap().to_owned(), event.kind())
     };
-    told.chain(by_hand).map(name).collect()
+    events().into_iter().map(name).collect()
 }
 
 // R115: nobody can read a log whose events are not written down.
