@@ -61,6 +61,8 @@ pub struct IssuingCa {
     /// Where its key is.
     pub keys: KeyStore,
     certificate: Certificate,
+    /// Somebody else made its certificate.
+    imported: bool,
     /// The CAs between it and the root, its issuer first.
     above: Vec<Certificate>,
     signer: Result<Issuer, KeyTrouble>,
@@ -76,6 +78,12 @@ impl IssuingCa {
     /// The CAs between it and the root, its issuer first: none below a root of ours.
     pub fn above(&self) -> &[Certificate] {
         &self.above
+    }
+
+    /// Whether it stands right below a root that we made, for which the ledger vouches; a hospital's own root and the CAs below
+    /// it have ends and constraints of their own.
+    pub fn is_below_own_root(&self) -> bool {
+        !self.imported && self.above.is_empty()
     }
 
     /// Its certificate with its key, to sign with; unavailable while the key cannot be used. Strangers are not told why.
@@ -543,6 +551,7 @@ fn issuers(
             distrusted: distrusted.contains(&known.name),
             keys: known.keys,
             certificate,
+            imported: !known.above.is_empty(),
             // The root is with those who verify; what our own root below another's adds is found when all are read.
             above: above.split_last().map(|(_, between)| between.to_vec()).unwrap_or_default(),
             signer,

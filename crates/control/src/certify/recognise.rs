@@ -121,13 +121,13 @@ impl<J: Journal> Control<J> {
                 drop(issuers);
                 return self.by_makers_certificate(chain, now).await;
             };
-            match issuer.above() {
-                // Below a root of ours the issuer is the anchor: that it is ours says the ledger, so the root's signature on it, the
-                // dearest of the path, is not checked with each request.
-                [] => (vec![issuer.certificate().clone()], Vec::new()),
-                // A hospital's own CAs above it have ends and constraints of their own.
-                above => {
-                    (issuers.roots().to_vec(), [std::slice::from_ref(issuer.certificate()), above].concat())
+            // Below a root that we made the issuer is the anchor: that it is ours says the ledger, so the root's signature on it,
+            // the dearest of the path, is not checked with each request.
+            match issuer.is_below_own_root() {
+                true => (vec![issuer.certificate().clone()], Vec::new()),
+                false => {
+                    let above = [std::slice::from_ref(issuer.certificate()), issuer.above()].concat();
+                    (issuers.roots().to_vec(), above)
                 }
             }
         };
