@@ -12,6 +12,7 @@ use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::compromise::{CompromiseMode, CompromisePlan, Deadlines};
 use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::{DeviceId, GatewayId};
+use lanyard_domain::record::DeviceRecord;
 use lanyard_domain::statement::Action;
 use lanyard_gateway::{Gateway, GatewayConfig, GatewayKeys, RunningGateway};
 use lanyard_pki::key::passphrase::Passphrase;
@@ -20,22 +21,22 @@ use lanyard_pki::key::{SealedDirectory, SoftwareKeys};
 use lanyard_sim::distrust::cut_after;
 use lanyard_sim::ehr::StandInEhr;
 
-use crate::hospital::{Firmware, Hospital, random};
+use crate::hospital::{Firmware, Hospital, random, record};
 use crate::restart::until;
 
-const OBSERVATION: &str = r#"{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"subject":{"reference":"Patient/p1"},"valueQuantity":{"value":72.50}}"#;
+pub const OBSERVATION: &str = r#"{"resourceType":"Observation","status":"final","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"subject":{"reference":"Patient/p1"},"valueQuantity":{"value":72.50}}"#;
 
-struct Ward {
+pub struct Ward {
     _dir: tempfile::TempDir,
     _ehr: StandInEhr,
-    hospital: Hospital,
+    pub hospital: Hospital,
     gateway: RunningGateway,
     maker: MakerCa,
     firmware: Firmware,
 }
 
 impl Ward {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let hospital = Hospital::open(&dir.path().join("plane")).await;
         let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
@@ -49,7 +50,13 @@ impl Ward {
 
     /// A device in service, its connection to the gateway open.
     async fn sending(&self, serial: &str) -> (DeviceId, Agent, Arc<DataPath>) {
-        let device = self.hospital.admitted(serial).await;
+        self.sending_as(record(serial)).await
+    }
+
+    pub async fn sending_as(&self, record: DeviceRecord) -> (DeviceId, Agent, Arc<DataPath>) {
+        let serial = &record.serial.clone();
+        let device = self.hospital.register(record).await.unwrap();
+        self.hospital.approve(device).await;
         let chip = Arc::new(SoftTpm::in_memory(&self.maker, "Chip 2", serial).unwrap());
         self.firmware.boot(&chip);
         let agent = self.hospital.agent(serial, &chip, &self.firmware);
@@ -59,15 +66,16 @@ impl Ward {
         (device, agent, path)
     }
 
-    fn path(&self, agent: &Agent) -> DataPath {
+    /// Its first request makes a connection of its own.
+    pub fn path(&self, agent: &Agent) -> DataPath {
         agent.data_path(vec![self.gateway.fhir_addr.to_string().parse().unwrap()])
     }
 
-    async fn sends(&self, path: &DataPath) -> bool {
+    pub async fn sends(&self, path: &DataPath) -> bool {
         path.post("/fhir/Observation", OBSERVATION, None).await.is_ok_and(|reply| reply.status == 201)
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.gateway.shutdown().await;
         self.hospital.running.shutdown().await;
     }

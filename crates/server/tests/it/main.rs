@@ -11,6 +11,7 @@ mod deltas;
 mod enrollment;
 mod felt;
 mod gateways;
+mod generations;
 mod hardware;
 mod hospital;
 mod keys_away;
