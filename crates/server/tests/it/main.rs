@@ -22,4 +22,5 @@ mod protocols;
 mod restart;
 mod rotation;
 mod snapshot;
+mod storage;
 mod watch;

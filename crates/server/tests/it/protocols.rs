@@ -25,30 +25,30 @@ use crate::hospital::{Firmware, Hospital, random, record};
 const STANDARD: [Protocol; 3] = [Protocol::Est, Protocol::Acme, Protocol::Cmp];
 
 /// A hospital that serves the protocols, and a maker that certifies attestation keys.
-struct Ward {
-    _dir: tempfile::TempDir,
-    hospital: Hospital,
-    maker: MakerCa,
-    firmware: Firmware,
+pub struct Ward {
+    pub dir: tempfile::TempDir,
+    pub hospital: Hospital,
+    pub maker: MakerCa,
+    pub firmware: Firmware,
 }
 
 /// A device on a chip of its own.
-struct Pump {
-    id: DeviceId,
+pub struct Pump {
+    pub id: DeviceId,
     serial: String,
-    tpm: Arc<SoftTpm>,
-    secret: Option<OneTimeSecret>,
+    pub tpm: Arc<SoftTpm>,
+    pub secret: Option<OneTimeSecret>,
 }
 
-async fn ward() -> Ward {
+pub async fn ward() -> Ward {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
     let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
     let certificate = Blob(maker.root_der().to_vec());
-    let uses = vec![EndorsementUse::Tpm];
+    let uses = vec![EndorsementUse::Ek, EndorsementUse::Tpm];
     let accept = Action::AddEndorsement { certificate, grade: None, uses };
     hospital.decide(&hospital.security, accept).await.unwrap();
-    Ward { _dir: dir, hospital, maker, firmware: Firmware::new("2.1", 2) }
+    Ward { dir, hospital, maker, firmware: Firmware::new("2.1", 2) }
 }
 
 fn standard(serial: &str) -> DeviceRecord {
@@ -56,7 +56,7 @@ fn standard(serial: &str) -> DeviceRecord {
 }
 
 impl Ward {
-    async fn pump(&self, serial: &str, protocol: Protocol) -> Pump {
+    pub async fn pump(&self, serial: &str, protocol: Protocol) -> Pump {
         let id = self.hospital.register(standard(serial)).await.unwrap();
         let tpm = Arc::new(SoftTpm::in_memory(&self.maker, "Chip 2", serial).unwrap());
         let mut pump = Pump { id, serial: serial.to_owned(), tpm, secret: None };
@@ -67,7 +67,7 @@ impl Ward {
         pump
     }
 
-    async fn admitted(&self, serial: &str, protocol: Protocol) -> Pump {
+    pub async fn admitted(&self, serial: &str, protocol: Protocol) -> Pump {
         let pump = self.pump(serial, protocol).await;
         self.hospital.approve(pump.id).await;
         pump
@@ -96,7 +96,7 @@ impl Ward {
     }
 
     /// The pump's agent, as it is after each start.
-    fn agent(&self, pump: &Pump) -> Agent {
+    pub fn agent(&self, pump: &Pump) -> Agent {
         let address = self.hospital.running.enroll_address.unwrap();
         let enrollment = Enrollment {
             servers: vec![address.to_string()],
@@ -106,7 +106,7 @@ impl Ward {
         self.hospital.agent_with(&pump.serial, &pump.tpm, &self.firmware, enrollment)
     }
 
-    async fn events(&self, device: DeviceId) -> Vec<serde_json::Value> {
+    pub async fn events(&self, device: DeviceId) -> Vec<serde_json::Value> {
         let path = format!("/v1/devices/{device}/events?limit=1000");
         let lines: Vec<EventLine> = self.hospital.look(&self.hospital.security, &path).await.unwrap();
         lines.into_iter().map(|line| serde_json::to_value(line.event).unwrap()).collect()
@@ -121,7 +121,7 @@ fn seconds(n: u64) -> Patience {
     Patience::of(Duration::from_secs(n))
 }
 
-async fn enroll(agent: &Agent, pump: &Pump, protocol: Protocol) -> Result<Standing, AgentError> {
+pub async fn enroll(agent: &Agent, pump: &Pump, protocol: Protocol) -> Result<Standing, AgentError> {
     agent.enroll_by(protocol, pump.secret.clone(), seconds(60)).await
 }
 
