@@ -134,7 +134,7 @@ async fn a_generation_takes_over_and_the_one_before_is_retired_without_one_faile
         seen.stop.store(true, Ordering::SeqCst);
     };
     tokio::join!(load, swap);
-    let failed = seen.failed.lock().unwrap();
+    let failed = std::mem::take(&mut *seen.failed.lock().unwrap());
     assert!(failed.is_empty(), "{} failed, the first: {:?}", failed.len(), failed.first());
     let written = seen.written.load(Ordering::SeqCst);
     assert!(written > 2_000, "{written}");
