@@ -71,7 +71,7 @@ fn issuer(agent: &Agent) -> Vec<u8> {
     Certificate::parse(&agent.identities().leaf().unwrap()).unwrap().issuer_der().to_vec()
 }
 
-// The drill "CA generation swap under load with zero failed handshakes", R44, R50, I7
+// R44, R50, I7: the drill "CA generation swap under load with zero failed handshakes".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_takes_over_and_the_one_before_is_retired_without_one_failed_handshake() {
     let ward = Ward::new().await;

@@ -161,7 +161,7 @@ async fn nothing_is_open(hospital: &Hospital) {
     }
 }
 
-// The drill "HSM gone mid-batch", R50, I3, I7, I10
+// R50, I3, I7, I10: the drill "HSM gone mid-batch".
 #[test]
 fn a_module_that_goes_in_a_batch_costs_no_device_its_certificate_and_others_notice_nothing() {
     alone(

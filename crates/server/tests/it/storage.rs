@@ -213,7 +213,7 @@ async fn child(place: &Path) {
     lanyard_store::check(&data.join("log"), &lanyard_store::Trust::default()).unwrap();
 }
 
-// The drills "storage failure between record and sign" and "between sign and record", I3, I7, R34
+// R34, I3, I7: the drills "storage failure between record and sign" and "between sign and record".
 #[test]
 fn a_disk_that_fails_around_a_signature_gives_out_nothing_that_is_not_recorded() {
     if let Some(place) = std::env::var_os(PLACE).map(PathBuf::from) {
