@@ -11,6 +11,8 @@
 mod child;
 mod generate;
 mod measure;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
