@@ -17,10 +17,10 @@ use std::sync::{OnceLock, mpsc};
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use aws_lc_rs::hmac;
 use lanyard_control::snapshot::{Assembly, BadSnapshot, Cut, Part};
-use lanyard_control::world::World;
+use lanyard_control::world::{Origin, World};
 use lanyard_domain::event::Event;
 use lanyard_ledger::hash::Hash;
-use lanyard_store::{ReadError, Store};
+use lanyard_store::{ReadError, Store, StoredEvent};
 
 use crate::journal::{ReplayError, decoded, origin};
 
@@ -328,19 +328,44 @@ enum Followed {
 
 /// Folds on to the end of the log. `resumed_at`: what lies before it is in the world already.
 async fn follow(store: &Store, mut world: World, resumed_at: u64) -> Result<Followed, ReplayError> {
-    loop {
-        let batch = store.range(world.next_pos, BATCH).await?;
-        if batch.is_empty() {
-            return Ok(Followed::All(Box::new(world)));
-        }
-        for stored in batch {
-            let event = decoded(&stored)?;
+    let size = store.head().size;
+    // Two batches ahead of the fold: reading and decoding is the longer part of it, and runs on another core.
+    let (send, mut batches) = tokio::sync::mpsc::channel(2);
+    tokio::spawn(read_on(store.clone(), world.next_pos, send));
+    while let Some(batch) = batches.recv().await {
+        for (origin, event) in batch? {
             if let Some(Event::PayloadErased { pos, .. }) = &event
                 && *pos < resumed_at
             {
                 return Ok(Followed::Erased { pos: *pos });
             }
-            world.apply(origin(&stored.header), event.as_ref());
+            world.apply(origin, event.as_ref());
+        }
+    }
+    // A reader that died is no end of the log.
+    if world.next_pos < size {
+        return Err(ReadError::Unavailable(format!("reading ended at {} of {size}", world.next_pos)).into());
+    }
+    Ok(Followed::All(Box::new(world)))
+}
+
+type Batch = Result<Vec<(Origin, Option<Event>)>, ReplayError>;
+
+/// Reads from `next` on to the end, or until nobody listens any more.
+async fn read_on(store: Store, mut next: u64, send: tokio::sync::mpsc::Sender<Batch>) {
+    loop {
+        let batch = match store.range(next, BATCH).await {
+            Ok(stored) if stored.is_empty() => return,
+            Ok(stored) => {
+                next += stored.len() as u64;
+                let read = |stored: &StoredEvent| Ok((origin(&stored.header), decoded(stored)?));
+                stored.iter().map(read).collect()
+            }
+            Err(error) => Err(error.into()),
+        };
+        let failed = batch.is_err();
+        if send.send(batch).await.is_err() || failed {
+            return;
         }
     }
 }
