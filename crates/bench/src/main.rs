@@ -1,4 +1,4 @@
-//! `lanyard-bench [--seconds N] [--devices N] [names...]`: what Lanyard does per second, beside what this machine could
+//! `lanyard-bench [--seconds N] [--devices N] [--certificates N] [--data DIR] [names...]`: what Lanyard does per second, beside what this machine could
 //! do at all.
 //!
 //! Each line has our figure, the limit (what the cryptography, the disk or a foreign program alone reaches here, in
@@ -20,6 +20,7 @@ mod load;
 mod log;
 mod material;
 mod memory;
+mod million;
 mod nginx;
 mod ocsp;
 mod p256;
@@ -30,6 +31,7 @@ mod upstream;
 mod ward;
 mod wrk;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,12 +40,16 @@ use hospital::Hospital;
 use table::Row;
 
 /// What the caller chose.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How long each measurement runs.
     pub time: Duration,
     /// Devices of the hospital that the end-to-end benches share.
     pub devices: usize,
+    /// Certificates of the bench `million`.
+    pub certificates: usize,
+    /// Where that keeps its data directory, to use it again; gone with the bench without.
+    pub data: Option<PathBuf>,
 }
 
 struct Bench {
@@ -66,6 +72,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "durable", run: Run::Alone(durable::run) },
     Bench { name: "appraisal", run: Run::Alone(appraisal::run) },
     Bench { name: "log", run: Run::Alone(log::run) },
+    Bench { name: "million", run: Run::Alone(million::run) },
     Bench { name: "enrollment", run: Run::Inside(enrollment::run) },
     Bench { name: "renewal", run: Run::Inside(renewal::run) },
     Bench { name: "relay", run: Run::Inside(relay::run) },
@@ -86,6 +93,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<()> {
+    if let [serve, folder] = arguments
+        && serve == million::SERVE
+    {
+        return million::serve(Path::new(folder));
+    }
     let (settings, chosen) = parse(arguments)?;
     let mut rows = Vec::new();
     let mut hospital = None;
@@ -113,14 +125,17 @@ fn run(arguments: &[String]) -> Result<()> {
 }
 
 fn parse(arguments: &[String]) -> Result<(Settings, Vec<&'static Bench>)> {
-    let mut settings = Settings { time: Duration::from_secs(3), devices: 1_000 };
+    let mut settings =
+        Settings { time: Duration::from_secs(3), devices: 1_000, certificates: 200_000, data: None };
     let mut chosen: Vec<&Bench> = Vec::new();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut number = || rest.next().with_context(|| format!("`{argument}` needs a number"));
+        let mut value = || rest.next().with_context(|| format!("`{argument}` needs a value"));
         match argument.as_str() {
-            "--seconds" => settings.time = Duration::from_secs_f64(number()?.parse()?),
-            "--devices" => settings.devices = number()?.parse()?,
+            "--seconds" => settings.time = Duration::from_secs_f64(value()?.parse()?),
+            "--devices" => settings.devices = value()?.parse()?,
+            "--certificates" => settings.certificates = value()?.parse()?,
+            "--data" => settings.data = Some(value()?.into()),
             name => match BENCHES.iter().find(|bench| bench.name == name) {
                 Some(bench) => chosen.push(bench),
                 None => {

@@ -3,16 +3,18 @@
 //!
 //! In scope: serial numbers and their state. Out of scope: the certificates' bytes (they are in the log, at `pos`).
 
+mod rows;
+
 use serde::{Deserialize, Serialize};
 
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use lanyard_domain::event::{RevocationReason, StreamKind};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::serial::Serial;
-
-use crate::snapshot::sorted;
+use rows::Rows;
+pub use rows::{HolderIndex, Row};
 
 /// RFC 5280 3.3: a revoked certificate stays on the list until one list after its end has been issued; a day is longer
 /// than any list of ours lives.
@@ -75,8 +77,9 @@ pub enum Status {
 pub struct Inventory {
     issuers: Vec<Vec<u8>>,
     profiles: Vec<Box<str>>,
-    #[serde(serialize_with = "sorted")]
-    entries: HashMap<Serial, Entry>,
+    /// In parts of their own in a snapshot.
+    #[serde(skip)]
+    rows: Rows,
     revoked: BTreeMap<(IssuerIndex, Serial), Revoked>,
     /// Grows whenever something is revoked: whoever keeps lists knows when theirs is old.
     revocations: u64,
@@ -90,6 +93,27 @@ impl Inventory {
     pub fn issuer(&self, name: &[u8]) -> Option<IssuerIndex> {
         let at = self.issuers.iter().position(|known| known == name)?;
         u16::try_from(at).ok().map(IssuerIndex)
+    }
+
+    /// Takes in what a snapshot has in parts of its own.
+    pub(crate) fn restore(&mut self, count: usize) {
+        self.rows.reserve(count);
+    }
+
+    /// Some of these.
+    pub(crate) fn restore_some(&mut self, some: Vec<(Serial, Entry)>) {
+        for (serial, entry) in some {
+            self.rows.insert(serial, &entry, || false);
+        }
+    }
+
+    /// What was revoked of them is known from elsewhere.
+    pub(crate) fn restored(&mut self) {
+        for (issuer, serial) in self.revoked.keys() {
+            if let Some(row) = self.rows.get_mut(serial).filter(|row| row.issuer == *issuer) {
+                row.revoked = true;
+            }
+        }
     }
 
     pub(crate) fn issued(
@@ -106,7 +130,8 @@ impl Inventory {
         let (subject, subject_kind) = subject;
         let (not_before, not_after) = validity;
         let entry = Entry { subject, subject_kind, issuer, profile: None, pos, not_before, not_after };
-        self.entries.insert(serial, entry);
+        let revoked = &self.revoked;
+        self.rows.insert(serial, &entry, || revoked.contains_key(&(issuer, serial)));
         self.sweep(now);
     }
 
@@ -114,8 +139,8 @@ impl Inventory {
     pub(crate) fn made_by(&mut self, serial: &str, profile: &str) {
         let Ok(serial) = serial.parse::<Serial>() else { return };
         let Some(index) = self.profile(profile).or_else(|| self.new_profile(profile)) else { return };
-        if let Some(entry) = self.entries.get_mut(&serial) {
-            entry.profile = Some(index);
+        if let Some(row) = self.rows.get_mut(&serial) {
+            row.profile = Some(index);
         }
     }
 
@@ -144,8 +169,8 @@ impl Inventory {
 
     pub(crate) fn revoke(&mut self, serial: &str, reason: RevocationReason, at: Timestamp) {
         let Ok(serial) = serial.parse::<Serial>() else { return };
-        let Some(entry) = self.entries.get(&serial) else { return };
-        let (issuer, not_after) = (entry.issuer, entry.not_after);
+        let Some(row) = self.rows.get(&serial) else { return };
+        let (issuer, not_after) = (row.issuer, row.not_after);
         self.note((issuer, serial), Revoked { at, reason, not_after });
     }
 
@@ -153,10 +178,10 @@ impl Inventory {
     /// seconds in which nothing else is folded.
     pub(crate) fn distrust(&mut self, issuer: IssuerIndex, at: Timestamp) {
         let mut of_it: Vec<(Serial, Timestamp)> = self
-            .entries
+            .rows
             .iter()
-            .filter(|(serial, e)| e.issuer == issuer && !self.revoked.contains_key(&(issuer, **serial)))
-            .map(|(serial, e)| (*serial, e.not_after))
+            .filter(|row| row.issuer == issuer && !row.revoked)
+            .map(|row| (row.serial, row.not_after))
             .collect();
         // In one order: the log folds to one world.
         of_it.sort_unstable();
@@ -170,6 +195,9 @@ impl Inventory {
 
     /// The first reason stands: a second order cannot make an earlier theft a routine replacement.
     fn note(&mut self, which: (IssuerIndex, Serial), revoked: Revoked) {
+        if let Some(row) = self.rows.get_mut(&which.1).filter(|row| row.issuer == which.0) {
+            row.revoked = true;
+        }
         self.revocations += 1;
         if self.recent.len() == MOST_RECENT {
             self.recent.pop_front();
@@ -178,43 +206,36 @@ impl Inventory {
         self.revoked.entry(which).or_insert(revoked);
     }
 
-    /// A certificate that has not ended long ago.
-    pub fn entry(&self, serial: &Serial) -> Option<&Entry> {
-        self.entries.get(serial)
-    }
-
     /// Who issued it.
     pub fn issuer_of(&self, serial: &Serial) -> Option<IssuerIndex> {
-        self.entry(serial).map(|entry| entry.issuer)
+        self.row(serial).map(|row| row.issuer)
     }
 
     /// Whether it was revoked.
     pub fn is_revoked(&self, serial: &Serial) -> bool {
-        self.issuer_of(serial).is_some_and(|issuer| self.is_revoked_by(issuer, serial))
+        self.row(serial).is_some_and(|row| row.revoked)
     }
 
     /// Certificates of an authority that have not ended and are not revoked, our own (responders, listeners) left out.
-    pub fn living(&self, issuer: IssuerIndex, now: Timestamp) -> impl Iterator<Item = &Entry> + '_ {
-        self.entries
-            .iter()
-            .filter(move |(serial, entry)| {
-                entry.issuer == issuer
-                    && entry.subject_kind != StreamKind::System as u8
-                    && entry.not_after >= now
-                    && !self.revoked.contains_key(&(issuer, **serial))
-            })
-            .map(|(_, entry)| entry)
+    pub fn living(&self, issuer: IssuerIndex, now: Timestamp) -> impl Iterator<Item = Entry> + '_ {
+        let lives = move |row: &&Row| {
+            row.issuer == issuer
+                && row.subject_kind != StreamKind::System as u8
+                && row.not_after >= now
+                && !row.revoked
+        };
+        self.rows.iter().filter(lives).map(|row| self.rows.entry(row))
     }
 
     /// Forgets what ended, each time the number has doubled: the cost of it is spread over what was issued since.
     fn sweep(&mut self, now: Timestamp) {
-        if self.entries.len() < self.sweep_at.max(4_096) {
+        if self.rows.len() < self.sweep_at.max(4_096) {
             return;
         }
         let kept = |end: Timestamp| end.plus_seconds(KEEP_AFTER_END_SECONDS) > now;
-        self.entries.retain(|_, e| kept(e.not_after));
+        self.rows.retain(|row| kept(row.not_after));
         self.revoked.retain(|_, r| kept(r.not_after));
-        self.sweep_at = self.entries.len() * 2;
+        self.sweep_at = self.rows.len() * 2;
     }
 
     /// What is known of a serial number of an authority.
@@ -222,8 +243,8 @@ impl Inventory {
         if let Some(revoked) = self.revoked.get(&(issuer, *serial)) {
             return Status::Revoked(*revoked);
         }
-        match self.entries.get(serial) {
-            Some(entry) if entry.issuer == issuer => Status::Good(*entry),
+        match self.rows.get(serial) {
+            Some(row) if row.issuer == issuer => Status::Good(self.rows.entry(row)),
             _ => Status::Unknown,
         }
     }
@@ -238,22 +259,23 @@ impl Inventory {
     }
 
     /// Certificates that have not ended, in no order.
-    pub fn entries(&self) -> impl Iterator<Item = (&Serial, &Entry)> + '_ {
-        self.entries.iter()
+    pub fn rows(&self) -> impl Iterator<Item = &Row> + '_ {
+        self.rows.iter()
+    }
+
+    /// A row as an entry, with its holder's name.
+    pub fn entry_of(&self, row: &Row) -> Entry {
+        self.rows.entry(row)
     }
 
     /// Those that are wanted, the first `most` in the order of their ends: one walk over all of them, however many fit.
-    pub fn first_to_end(
-        &self,
-        most: usize,
-        wanted: impl Fn(&Serial, &Entry) -> bool,
-    ) -> Vec<(Serial, Entry)> {
+    pub fn first_to_end(&self, most: usize, wanted: impl Fn(&Row) -> bool) -> Vec<(Serial, Entry)> {
         let mut first = BinaryHeap::new();
-        for (serial, entry) in &self.entries {
-            let place = (entry.not_after, *serial);
+        for row in self.rows.iter() {
+            let place = (row.not_after, row.serial);
             // The order first: it leaves out most of them once the heap is full.
             let fits = first.len() < most || first.peek().is_some_and(|last| place < *last);
-            if fits && wanted(serial, entry) {
+            if fits && wanted(row) {
                 first.push(place);
                 if first.len() > most {
                     first.pop();
@@ -261,17 +283,33 @@ impl Inventory {
             }
         }
         let sorted = first.into_sorted_vec();
-        sorted.into_iter().filter_map(|(_, serial)| Some((serial, *self.entries.get(&serial)?))).collect()
+        sorted.into_iter().filter_map(|(_, serial)| Some((serial, self.entry(&serial)?))).collect()
     }
 
-    /// Whether it was revoked, where its issuer is known.
-    pub fn is_revoked_by(&self, issuer: IssuerIndex, serial: &Serial) -> bool {
-        self.revoked.contains_key(&(issuer, *serial))
+    /// The certificate with this serial number.
+    pub fn entry(&self, serial: &Serial) -> Option<Entry> {
+        self.row(serial).map(|row| self.rows.entry(row))
+    }
+
+    /// The same as it is stored.
+    pub fn row(&self, serial: &Serial) -> Option<&Row> {
+        self.rows.get(serial)
+    }
+
+    /// The holders among these, as a list of all holders' places.
+    pub fn holders(&self, some: impl Iterator<Item = StreamId>) -> Vec<bool> {
+        let mut all = vec![false; self.rows.holders()];
+        for place in some.filter_map(|subject| self.rows.holder(subject)) {
+            if let Some(one) = all.get_mut(place.place()) {
+                *one = true;
+            }
+        }
+        all
     }
 
     /// The end of the certificate that the event at this position has, if one of these.
     pub fn end_of_event(&self, pos: u64) -> Option<Timestamp> {
-        self.entries.values().find(|entry| entry.pos == pos).map(|entry| entry.not_after)
+        self.rows.iter().find(|row| row.pos == pos).map(|row| row.not_after)
     }
 
     /// How many of an authority's have not ended and are not revoked at `now`: what still drains. Our own (responders, listeners)
@@ -370,9 +408,12 @@ mod tests {
         let profile = inventory.profile("a");
         let issuer = inventory.issuer(&[0x30, 2, 0x31, 1]);
         assert!(profile.is_some() && issuer.is_some());
-        let wanted = |_: &Serial, e: &Entry| e.profile == profile && Some(e.issuer) == issuer;
-        let mut all: Vec<(Serial, Entry)> =
-            inventory.entries().filter(|(s, e)| wanted(s, e)).map(|(s, e)| (*s, *e)).collect();
+        let wanted = |row: &Row| row.profile == profile && Some(row.issuer) == issuer;
+        let mut all: Vec<(Serial, Entry)> = inventory
+            .rows()
+            .filter(|row| wanted(row))
+            .map(|row| (row.serial, inventory.entry_of(row)))
+            .collect();
         all.sort_unstable_by_key(|(serial, e)| (e.not_after, *serial));
         assert_eq!(all.len(), 500);
         for most in [0, 1, 17, 499, 500, 5_000] {

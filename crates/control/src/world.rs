@@ -185,8 +185,8 @@ pub struct World {
     pub last_time: Timestamp,
     /// Events so far in the system stream.
     pub system_seq: u64,
-    /// Devices.
-    #[serde(serialize_with = "sorted")]
+    /// Devices. In parts of their own in a snapshot.
+    #[serde(skip)]
     pub devices: HashMap<DeviceId, Device>,
     #[serde(serialize_with = "sorted")]
     labels: HashMap<Digest, DeviceId>,

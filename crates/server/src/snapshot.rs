@@ -8,24 +8,30 @@
 //! In scope: where it lies, whether to believe it, when to write it. Out of scope: its encoding (`control::snapshot`).
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{OnceLock, mpsc};
 
-use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use aws_lc_rs::hmac;
-use lanyard_control::world::World;
+use lanyard_control::snapshot::{Assembly, BadSnapshot, Cut, Part};
+use lanyard_control::world::{Origin, World};
 use lanyard_domain::event::Event;
 use lanyard_ledger::hash::Hash;
-use lanyard_store::{ReadError, Store};
+use lanyard_store::{ReadError, Store, StoredEvent};
 
 use crate::journal::{ReplayError, decoded, origin};
 
-const MAGIC: &[u8; 16] = b"lanyard world 1\n";
+const MAGIC: &[u8; 16] = b"lanyard world 2\n";
 const DIGEST: usize = SHA256_OUTPUT_LEN;
-/// Magic, program, size, root.
-const HEAD: usize = MAGIC.len() + DIGEST + 8 + DIGEST;
+/// Magic, program, size, root, number of parts. Then length and digest of each part, the MAC over all of that, the parts.
+const HEAD: usize = MAGIC.len() + DIGEST + 8 + DIGEST + 4;
+/// Length and digest.
+const LINE: usize = 8 + DIGEST;
+/// Some gigabytes have a few hundred.
+const MOST_PARTS: usize = 1 << 16;
 /// A hundred times what 100,000 devices take; beyond it something else lies there.
 const MOST_BYTES: u64 = 16 << 30;
 /// Events of one read.
@@ -38,6 +44,8 @@ pub(crate) struct Cache {
     file: PathBuf,
     key: hmac::Key,
     program: OnceLock<[u8; DIGEST]>,
+    /// One at a time writes.
+    keeping: tokio::sync::Mutex<()>,
     /// Grows with each erasure of this run.
     erasures: AtomicU64,
 }
@@ -56,7 +64,7 @@ enum Unfit {
     #[error("it was made of another log, or of more events than there are")]
     OtherLog,
     #[error("{0}")]
-    Malformed(#[from] lanyard_control::snapshot::BadSnapshot),
+    Malformed(#[from] BadSnapshot),
     #[error("it ends at {found}, its head says {said}")]
     OtherSize { found: u64, said: u64 },
 }
@@ -67,7 +75,7 @@ pub(crate) enum KeepError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
     #[error(transparent)]
-    Encode(#[from] lanyard_control::snapshot::BadSnapshot),
+    Encode(#[from] BadSnapshot),
     #[error("cannot write `{file}`: {source}")]
     Io { file: PathBuf, source: io::Error },
 }
@@ -86,6 +94,7 @@ impl Cache {
             file: data_dir.join("world.snapshot"),
             key,
             program: OnceLock::new(),
+            keeping: tokio::sync::Mutex::default(),
             erasures: AtomicU64::new(0),
         }
     }
@@ -123,19 +132,18 @@ impl Cache {
 
     /// Writes what the log folds to now, without touching the world in use: that one is never held up for it.
     pub(crate) async fn keep(&self, store: &Store) -> Result<u64, KeepError> {
+        let _one = self.keeping.lock().await;
         let erasures = self.erasures.load(Ordering::SeqCst);
         let Restored { world, .. } = self.restore(store).await?;
         let size = world.next_pos;
         let root = store.root_at(size).await.map_err(ReplayError::from)?;
-        let body = world.to_snapshot()?;
-        drop(world);
         let io = |source| KeepError::Io { file: self.file.clone(), source };
         let mut head = Vec::with_capacity(HEAD);
         head.extend_from_slice(MAGIC);
         head.extend_from_slice(self.program().map_err(io)?);
         head.extend_from_slice(&size.to_be_bytes());
         head.extend_from_slice(root.as_bytes());
-        self.write(&head, &body).map_err(io)?;
+        self.write(head, &Cut::new(&world))?;
         // What was erased while it was folded may be in it.
         if self.erasures.load(Ordering::SeqCst) != erasures {
             self.remove();
@@ -159,50 +167,73 @@ impl Cache {
 
     async fn read(&self, store: &Store) -> Result<World, Unfit> {
         let file = File::open(&self.file)?;
-        if !(HEAD as u64..MOST_BYTES).contains(&file.metadata()?.len()) {
+        let length = file.metadata()?.len();
+        if !(HEAD as u64..MOST_BYTES).contains(&length) {
             return Err(Unfit::NotOne);
         }
-        let mut bytes = Vec::new();
-        file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-        let (signed, tag) = bytes.split_last_chunk::<DIGEST>().ok_or(Unfit::NotOne)?;
-        let (head, body) = signed.split_at_checked(HEAD).ok_or(Unfit::NotOne)?;
-        let rest = head.strip_prefix(MAGIC).ok_or(Unfit::NotOne)?;
-        hmac::verify(&self.key, signed, tag).map_err(|_| Unfit::NotOurs)?;
+        let mut start = BufReader::new(&file);
+        let mut signed = vec![0; HEAD];
+        start.read_exact(&mut signed)?;
+        let count = signed.last_chunk::<4>().map_or(0, |count| u32::from_be_bytes(*count) as usize);
+        if !signed.starts_with(MAGIC) || count > MOST_PARTS {
+            return Err(Unfit::NotOne);
+        }
+        let mut tag = [0; DIGEST];
+        signed.resize(HEAD + count * LINE, 0);
+        let table = signed.get_mut(HEAD..).unwrap_or_default();
+        start.read_exact(table).and_then(|()| start.read_exact(&mut tag)).map_err(|_| Unfit::NotOne)?;
+        hmac::verify(&self.key, &signed, &tag).map_err(|_| Unfit::NotOurs)?;
+        let (head, table) = signed.split_at_checked(HEAD).ok_or(Unfit::NotOne)?;
+        let rest = head.get(MAGIC.len()..).unwrap_or_default();
         let (program, rest) = rest.split_first_chunk::<DIGEST>().ok_or(Unfit::NotOne)?;
         if program != self.program()? {
             return Err(Unfit::OtherProgram);
         }
-        let (said, root) = rest.split_first_chunk::<8>().ok_or(Unfit::NotOne)?;
+        let (said, rest) = rest.split_first_chunk::<8>().ok_or(Unfit::NotOne)?;
         let said = u64::from_be_bytes(*said);
-        let root: [u8; DIGEST] = root.try_into().map_err(|_| Unfit::NotOne)?;
+        let root = *rest.first_chunk::<DIGEST>().ok_or(Unfit::NotOne)?;
         if said > store.head().size || store.root_at(said).await.ok() != Some(Hash(root)) {
             return Err(Unfit::OtherLog);
         }
-        let world = World::from_snapshot(body)?;
+        let places = places(table, (signed.len() + DIGEST) as u64);
+        if places.last().map(|last| last.at + last.length as u64) != Some(length) {
+            return Err(Unfit::NotOne);
+        }
+        let read = tokio::task::spawn_blocking(move || assembled(&file, &places)).await;
+        let world = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         if world.next_pos != said {
             return Err(Unfit::OtherSize { found: world.next_pos, said });
         }
         Ok(world)
     }
 
-    /// A file that is there is whole: kill -9 at any line leaves the one before, or the new one.
-    fn write(&self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        let mut tag = hmac::Context::with_key(&self.key);
-        tag.update(head);
-        tag.update(body);
+    /// A file that is there is whole: kill -9 at any line leaves the one before, or the new one. The parts come first, their
+    /// table is written over what was left free for it.
+    fn write(&self, mut signed: Vec<u8>, world: &Cut<'_>) -> Result<(), KeepError> {
+        let io = |source| KeepError::Io { file: self.file.clone(), source };
+        let count = u32::try_from(world.count()).map_err(|e| io(io::Error::other(e)))?;
+        signed.extend_from_slice(&count.to_be_bytes());
         let unfinished = self.file.with_extension("unfinished");
-        {
-            let mut file = private(&unfinished)?;
-            file.write_all(head)?;
-            file.write_all(body)?;
-            file.write_all(tag.sign().as_ref())?;
+        let mut file = private(&unfinished).map_err(io)?;
+        file.seek(SeekFrom::Start((HEAD + world.count() * LINE + DIGEST) as u64)).map_err(io)?;
+        for part in world.parts() {
+            let part = part?;
+            signed.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            signed.extend_from_slice(digest(&SHA256, &part).as_ref());
+            file.write_all(&part).map_err(io)?;
+        }
+        let tag = hmac::sign(&self.key, &signed);
+        signed.extend_from_slice(tag.as_ref());
+        let finish = || -> io::Result<()> {
+            file.write_all_at(&signed, 0)?;
             file.sync_all()?;
-        }
-        fs::rename(&unfinished, &self.file)?;
-        match self.file.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+            fs::rename(&unfinished, &self.file)?;
+            match self.file.parent() {
+                Some(folder) => File::open(folder)?.sync_all(),
+                None => Ok(()),
+            }
+        };
+        finish().map_err(io)
     }
 
     /// SHA-256 of this program's file: the one that runs, also where an upgrade has put another in its place.
@@ -225,6 +256,62 @@ impl Cache {
     }
 }
 
+/// Where a part lies, and what it must be.
+struct Place {
+    at: u64,
+    length: usize,
+    digest: [u8; DIGEST],
+}
+
+fn places(table: &[u8], first: u64) -> Vec<Place> {
+    let mut at = first;
+    let lines = table.as_chunks::<LINE>().0.iter();
+    let place = lines.filter_map(|line| {
+        let (length, digest) = line.split_first_chunk::<8>()?;
+        let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
+        let place = Place { at, length, digest: digest.try_into().ok()? };
+        at = at.checked_add(length as u64)?;
+        Some(place)
+    });
+    place.collect()
+}
+
+/// Reads the parts on all cores; none is decoded before its digest, which is under the MAC, was found right.
+fn assembled(file: &File, places: &[Place]) -> Result<World, Unfit> {
+    let readers = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    // A few parts ahead of whoever puts them together: memory is bounded.
+    let (send, receive) = mpsc::sync_channel(readers);
+    std::thread::scope(|scope| {
+        for _ in 0..readers {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // Nobody listens any more once one was bad.
+                    if send.send(part(file, place)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut assembly = Assembly::default();
+        for part in receive {
+            assembly.add(part?)?;
+        }
+        Ok(assembly.world()?)
+    })
+}
+
+fn part(file: &File, place: &Place) -> Result<Part, Unfit> {
+    let mut bytes = vec![0; place.length];
+    file.read_exact_at(&mut bytes, place.at)?;
+    if digest(&SHA256, &bytes).as_ref() != place.digest {
+        return Err(Unfit::NotOurs);
+    }
+    Ok(Part::read(&bytes)?)
+}
+
 /// Readable by us alone: names of people are in it, as in the log.
 fn private(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -241,19 +328,44 @@ enum Followed {
 
 /// Folds on to the end of the log. `resumed_at`: what lies before it is in the world already.
 async fn follow(store: &Store, mut world: World, resumed_at: u64) -> Result<Followed, ReplayError> {
-    loop {
-        let batch = store.range(world.next_pos, BATCH).await?;
-        if batch.is_empty() {
-            return Ok(Followed::All(Box::new(world)));
-        }
-        for stored in batch {
-            let event = decoded(&stored)?;
+    let size = store.head().size;
+    // Two batches ahead of the fold: reading and decoding is the longer part of it, and runs on another core.
+    let (send, mut batches) = tokio::sync::mpsc::channel(2);
+    tokio::spawn(read_on(store.clone(), world.next_pos, send));
+    while let Some(batch) = batches.recv().await {
+        for (origin, event) in batch? {
             if let Some(Event::PayloadErased { pos, .. }) = &event
                 && *pos < resumed_at
             {
                 return Ok(Followed::Erased { pos: *pos });
             }
-            world.apply(origin(&stored.header), event.as_ref());
+            world.apply(origin, event.as_ref());
+        }
+    }
+    // A reader that died is no end of the log.
+    if world.next_pos < size {
+        return Err(ReadError::Unavailable(format!("reading ended at {} of {size}", world.next_pos)).into());
+    }
+    Ok(Followed::All(Box::new(world)))
+}
+
+type Batch = Result<Vec<(Origin, Option<Event>)>, ReplayError>;
+
+/// Reads from `next` on to the end, or until nobody listens any more.
+async fn read_on(store: Store, mut next: u64, send: tokio::sync::mpsc::Sender<Batch>) {
+    loop {
+        let batch = match store.range(next, BATCH).await {
+            Ok(stored) if stored.is_empty() => return,
+            Ok(stored) => {
+                next += stored.len() as u64;
+                let read = |stored: &StoredEvent| Ok((origin(&stored.header), decoded(stored)?));
+                stored.iter().map(read).collect()
+            }
+            Err(error) => Err(error.into()),
+        };
+        let failed = batch.is_err();
+        if send.send(batch).await.is_err() || failed {
+            return;
         }
     }
 }

@@ -25,7 +25,7 @@ use lanyard_pki::name::Naming;
 use lanyard_pki::path::Anchors;
 use lanyard_pki::profile::RevocationUris;
 use lanyard_pki::tls::{self, AnchorStore, ClientCertificates, Gate, IdentityStore, Peers};
-use lanyard_store::{Options, Store};
+use lanyard_store::{Options, Store, Unclean};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -176,8 +176,9 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         Keys::open(&data.join("keys"), passphrase, &config.origin).context("cannot open the sealed keys")?;
     let log_vkey = keys.log.verifier().vkey();
     let anchor = config.anchor_dir.clone().unwrap_or_else(|| data.join("anchor"));
-    let store =
-        Store::open(&data.join("log"), Options::new(keys.log, anchor)).context("cannot open the log")?;
+    // The worker `audit` reads the rest while we serve.
+    let options = Options { unclean: Unclean::Tail, ..Options::new(keys.log, anchor) };
+    let store = Store::open(&data.join("log"), options).context("cannot open the log")?;
 
     let snapshot = Arc::new(Cache::new(data, &keys.snapshot));
     let Restored { world, resumed_at } = snapshot.restore(&store).await.context("cannot fold the log")?;

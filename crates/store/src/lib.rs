@@ -18,6 +18,7 @@
 
 pub mod anchor;
 pub mod append;
+mod audit;
 pub mod check;
 mod codec;
 pub mod event;
@@ -36,9 +37,10 @@ mod tiles;
 mod writer;
 
 pub use append::{Append, AppendError, Appended, Claim, NewEvent, OutboxItem};
+pub use audit::AuditError;
 pub use check::{CheckError, CheckReport, FirstDifference, Trust, check, check_each};
 pub use event::{Level, StoredEvent};
-pub use open::{LostAnchor, OpenError, Options};
+pub use open::{LostAnchor, OpenError, Options, Unclean};
 pub use outbox::OutboxRow;
 pub use read::ReadError;
 pub use seal::{SealError, SealedCheckpoint};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lanyard_ledger::checkpoint::Checkpoint;
-use lanyard_ledger::note::NoteSigner;
+use lanyard_ledger::note::{NoteSigner, NoteVerifier};
 use lanyard_ledger::tile::TreeWriter;
 use lanyard_ledger::tree::root_at;
 use lanyard_ledger::{Hash, tree};
@@ -15,6 +15,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::anchor::{Anchor, AnchorError};
+use crate::audit::Audit;
 use crate::codec::{blob, unsigned};
 use crate::fault::Hook;
 use crate::lock::{DirLock, LastClose, LockError};
@@ -23,7 +24,7 @@ use crate::seal::{self, SealedCheckpoint};
 use crate::store::{DurableHead, Published, QUEUE, Shared, Store};
 use crate::tiles::SqlTiles;
 use crate::writer::{Head, Writer};
-use crate::{check, schema};
+use crate::{audit, check, schema};
 
 /// What a log is opened with.
 #[derive(Debug)]
@@ -38,17 +39,29 @@ pub struct Options {
     pub lost_anchor: LostAnchor,
     /// How many witnesses make a checkpoint witnessed.
     pub witness_quorum: u32,
+    /// What to check before opening when the last stop was not clean.
+    pub unclean: Unclean,
     /// For tests only.
     #[doc(hidden)]
     pub faults: Hook,
 }
 
+/// What to check before a log is opened whose last user did not close it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unclean {
+    /// All pages of the database: as long as it takes to read them.
+    All,
+    /// What can have been written at the time of the crash; the opener runs [`Store::audit`] beside its work, and until that
+    /// has passed the next stop does not count as clean either.
+    Tail,
+}
+
 impl Options {
-    /// The strict defaults: one witness suffices, a lost anchor is refused.
+    /// The strict defaults: one witness suffices, a lost anchor is refused, an unclean stop has all pages checked.
     pub fn new(signer: NoteSigner, anchor_dir: PathBuf) -> Options {
         let origin = signer.verifier().name().to_owned();
-        let (lost_anchor, faults) = (LostAnchor::Refuse, Hook::default());
-        Options { origin, signer, anchor_dir, lost_anchor, witness_quorum: 1, faults }
+        let (lost_anchor, unclean, faults) = (LostAnchor::Refuse, Unclean::All, Hook::default());
+        Options { origin, signer, anchor_dir, lost_anchor, witness_quorum: 1, unclean, faults }
     }
 }
 
@@ -152,8 +165,10 @@ impl Store {
             return Err(OpenError::OtherKey { key: log.name().to_owned(), origin: options.origin });
         }
         let (lock, last_close) = lock(dir)?;
+        once_damaged(dir, &log, &options.anchor_dir)?;
         let mut db = schema::open_writer(dir)?;
-        if last_close == LastClose::Unclean
+        let unclean = (last_close == LastClose::Unclean).then_some(options.unclean);
+        if unclean == Some(Unclean::All)
             && let Some(complaint) = schema::quick_check(&db)?
         {
             return Err(OpenError::Damaged(complaint));
@@ -161,6 +176,9 @@ impl Store {
         schema::migrate(&mut db)?;
         belongs_to(&db, &log.vkey())?;
         let (head, tree) = load(&mut db)?;
+        if unclean == Some(Unclean::Tail) {
+            audit::tail(&db, &head).map_err(|e| OpenError::Damaged(e.to_string()))?;
+        }
         let mut anchor = Anchor::open(&options.anchor_dir, log, options.faults.clone())?;
         let sealed = compare(&db, &head, &mut anchor, options.lost_anchor)?;
         let witnessed = seal::largest_witnessed(&db, options.witness_quorum)?;
@@ -171,14 +189,16 @@ impl Store {
         });
         let pool = Arc::new(Pool::new(dir));
         let (queue, requests) = mpsc::channel(QUEUE);
-        let writer = Writer::new(dir, db, head, tree, lock, &pool, &published, options.faults.clone());
+        let audit = Arc::new(Audit::new(dir, unclean == Some(Unclean::Tail)));
+        let writer =
+            Writer::new(dir, db, head, tree, lock, &pool, &published, &audit, options.faults.clone());
         std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(requests))
             .map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let anchor = Arc::new(Mutex::new(Some(anchor)));
         let (signer, witness_quorum, faults) = (options.signer, options.witness_quorum, options.faults);
-        let shared = Shared { queue, pool, published, signer, anchor, witness_quorum, faults };
+        let shared = Shared { queue, pool, published, signer, anchor, witness_quorum, audit, faults };
         Ok(Store { shared: Arc::new(shared) })
     }
 }
@@ -196,6 +216,18 @@ fn lock(dir: &Path) -> Result<(DirLock, LastClose), OpenError> {
         Ok(taken) => Ok(taken),
         Err(LockError::Held) => Err(OpenError::Held(dir.to_owned())),
         Err(LockError::Io(source)) => Err(io(source)),
+    }
+}
+
+/// A log that an audit complained of is opened only once all of it has been checked, be it repaired or restored.
+fn once_damaged(dir: &Path, log: &NoteVerifier, anchor_dir: &Path) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { path: dir.to_owned(), source };
+    let Some(complaint) = audit::complaint(dir).map_err(io)? else { return Ok(()) };
+    let trust = check::Trust { log: Some(log.clone()), anchor_dir: Some(anchor_dir.to_owned()) };
+    tracing::warn!(%complaint, "an audit found this log damaged; all of it is checked before it is opened, which takes minutes");
+    match check(dir, &trust) {
+        Ok(_) => audit::settle(dir).map_err(io),
+        Err(error) => Err(OpenError::Damaged(error.to_string())),
     }
 }
 

@@ -32,6 +32,9 @@ pub enum ReadError {
         /// What is wrong.
         what: String,
     },
+    /// The database's own pages are wrong; run the check.
+    #[error("log is damaged: {0}")]
+    Corrupt(String),
     /// Asked for a proof outside the log.
     #[error("index or size {index} lies outside a log of {size} events")]
     Range {
@@ -44,7 +47,17 @@ pub enum ReadError {
 
 impl From<Error> for ReadError {
     fn from(error: Error) -> Self {
-        ReadError::Unavailable(error.to_string())
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let damaged = match &error {
+            // A value that none of ours wrote, or a tile of half a hash.
+            Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::InvalidParameterName(_) => true,
+            other => matches!(other.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)),
+        };
+        let what = error.to_string();
+        if damaged { ReadError::Corrupt(what) } else { ReadError::Unavailable(what) }
     }
 }
 

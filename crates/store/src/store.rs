@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::anchor::Anchor;
 use crate::append::{Append, AppendError, Appended, MAX_REQUEST_BYTES, MAX_REQUEST_EVENTS};
+use crate::audit::Audit;
 use crate::fault::Hook;
 use crate::pool::Pool;
 use crate::seal::SealedCheckpoint;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     /// Taken away by `close`.
     pub(crate) anchor: Arc<Mutex<Option<Anchor>>>,
     pub(crate) witness_quorum: u32,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) faults: Hook,
 }
 

@@ -1,7 +1,5 @@
 //! Operators' view of certificates and authorities.
 
-use std::collections::HashSet;
-
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
@@ -11,7 +9,7 @@ use lanyard_api::pki::{
 };
 use lanyard_control::authority::{KeyTrouble, thumbprint};
 use lanyard_control::digest::sha256;
-use lanyard_control::inventory::{Entry, IssuerIndex, ProfileIndex, Status};
+use lanyard_control::inventory::{Entry, IssuerIndex, ProfileIndex, Row, Status};
 use lanyard_control::renewals::Late;
 use lanyard_control::world::{KnownAuthority, KnownProfile, World};
 use lanyard_domain::application::Application;
@@ -62,10 +60,7 @@ pub async fn certificates(
     let world = state.control.world();
     let issuers = issuers(&world);
     let (found, after) = match Wanted::new(&world, &issuers, &filter, now)? {
-        Some(wanted) => {
-            let has = |serial: &Serial, entry: &Entry| wanted.has(&world, serial, entry);
-            (world.inventory.first_to_end(most, has), wanted.after.map(|(end, _)| end))
-        }
+        Some(wanted) => (wanted.found(&world, most), wanted.after.map(|(end, _)| end)),
         None => (Vec::new(), None),
     };
     // Others' certificates stand on the page of ours that end when they do: pages are counted in ours.
@@ -90,7 +85,7 @@ struct Wanted<'a> {
     issuer: Option<IssuerIndex>,
     made_by: Option<MadeBy>,
     /// Whose, where the filter says anything about that.
-    subjects: Option<HashSet<StreamId>>,
+    holders: Option<Vec<bool>>,
     serial: Option<Serial>,
     after: Option<(Timestamp, Serial)>,
 }
@@ -142,50 +137,61 @@ impl<'a> Wanted<'a> {
                 Some((entry.not_after, serial))
             }
         };
-        let subjects = subjects(world, filter);
-        Ok(Some(Self { filter, now, issuer, made_by, subjects, serial, after }))
+        let holders = subjects(world, filter);
+        Ok(Some(Self { filter, now, issuer, made_by, holders, serial, after }))
     }
 
-    fn has(&self, world: &World, serial: &Serial, entry: &Entry) -> bool {
-        entry.not_after >= self.now
-            && self.serial.is_none_or(|wanted| wanted == *serial)
-            && self.issuer.is_none_or(|wanted| wanted == entry.issuer)
-            && self.after.is_none_or(|after| (entry.not_after, *serial) > after)
-            && soon((entry.not_before, entry.not_after), self.filter, self.now)
+    /// The first `most` of ours.
+    fn found(&self, world: &World, most: usize) -> Vec<(Serial, Entry)> {
+        let inventory = &world.inventory;
+        match self.serial {
+            // One place to look at.
+            Some(serial) => {
+                let row = inventory.row(&serial).filter(|row| most > 0 && self.has(row));
+                row.map(|row| (serial, inventory.entry_of(row))).into_iter().collect()
+            }
+            None => inventory.first_to_end(most, |row| self.has(row)),
+        }
+    }
+
+    fn has(&self, row: &Row) -> bool {
+        row.not_after >= self.now
+            && self.serial.is_none_or(|wanted| wanted == row.serial)
+            && self.issuer.is_none_or(|wanted| wanted == row.issuer)
+            && self.after.is_none_or(|after| (row.not_after, row.serial) > after)
+            && soon((row.not_before, row.not_after), self.filter, self.now)
             && self.made_by.as_ref().is_none_or(|by| match by {
-                MadeBy::Profile(index) => entry.profile == Some(*index),
-                MadeBy::Kind(kind) => entry.subject_kind == *kind as u8,
+                MadeBy::Profile(index) => row.profile == Some(*index),
+                MadeBy::Kind(kind) => row.subject_kind == *kind as u8,
             })
-            && self.subjects.as_ref().is_none_or(|wanted| wanted.contains(&entry.subject))
+            && self.filter.revoked.is_none_or(|wanted| wanted == row.revoked)
             && self
-                .filter
-                .revoked
-                .is_none_or(|wanted| wanted == world.inventory.is_revoked_by(entry.issuer, serial))
+                .holders
+                .as_ref()
+                .is_none_or(|wanted| wanted.get(row.holder.place()).copied().unwrap_or_default())
     }
 }
 
 /// Holders that fit what the filter says of them: far fewer than certificates, so they are gone through first.
-fn subjects(world: &World, filter: &InventoryFilter) -> Option<HashSet<StreamId>> {
+fn subjects(world: &World, filter: &InventoryFilter) -> Option<Vec<bool>> {
     if filter.site.is_none() && filter.owner.is_none() && filter.subject.is_none() {
         return None;
     }
     let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|w| w == found);
-    let fits = |id: &dyn std::fmt::Display, site: &str, owner: &str| {
-        is(&filter.site, site)
-            && is(&filter.owner, owner)
-            && filter.subject.as_ref().is_none_or(|wanted| *wanted == id.to_string())
+    // All ids are spelled alike, and what is no id is nobody's.
+    let subject = filter.subject.as_ref().map(|text| text.parse::<StreamId>().ok());
+    let fits = |id: StreamId, site: &str, owner: &str| {
+        subject.is_none_or(|wanted| wanted == Some(id)) && is(&filter.site, site) && is(&filter.owner, owner)
     };
-    let devices = world.devices.values().filter(|d| fits(&d.id, &d.record.site, &d.record.owner));
-    let applications = world.applications.values().filter(|a| fits(&a.id, &a.record.site, &a.record.owner));
-    let gateways = world.gateways.values().filter(|g| fits(&g.id, &g.site, ""));
+    let devices = world.devices.values().filter(|d| fits(d.id.into(), &d.record.site, &d.record.owner));
+    let applications =
+        world.applications.values().filter(|a| fits(a.id.into(), &a.record.site, &a.record.owner));
+    let gateways = world.gateways.values().filter(|g| fits(g.id.into(), &g.site, ""));
     let devices = devices.map(|d| StreamId::from(d.id));
     let others = applications.map(|a| StreamId::from(a.id)).chain(gateways.map(|g| g.id.into()));
-    let mut all: HashSet<StreamId> = devices.chain(others).collect();
     // Ours are nobody's: their lines have neither site nor owner nor id.
-    if is(&filter.site, "") && is(&filter.owner, "") && is(&filter.subject, "") {
-        all.insert(StreamId::SYSTEM);
-    }
-    Some(all)
+    let ours = is(&filter.site, "") && is(&filter.owner, "") && is(&filter.subject, "");
+    Some(world.inventory.holders(devices.chain(others).chain(ours.then_some(StreamId::SYSTEM))))
 }
 
 /// Whether little enough is left of it.

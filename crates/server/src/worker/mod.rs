@@ -1,8 +1,9 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
 //! replaced certificates, of those that CMP clients never confirmed and of compromised authorities, our own certificate, others',
-//! keys that are away, the snapshot. One file each;
+//! keys that are away, the snapshot, the log's audit. One file each;
 //! to add one: its file, a line in [`spawn`].
 
+mod audit;
 mod certificate;
 mod cmp;
 mod compromise;
@@ -61,6 +62,7 @@ pub(crate) fn spawn(
     tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
     tasks.spawn(compromise::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
+    tasks.spawn(audit::run(state.clone(), shutdown.clone()));
     tasks.spawn(snapshot::run(state.clone(), shutdown.clone(), kept));
     tasks.spawn(certificate::run(state.clone(), shutdown.clone(), Arc::new(own)));
 }

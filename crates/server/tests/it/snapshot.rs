@@ -61,8 +61,9 @@ async fn a_snapshot_that_is_not_ours_as_we_wrote_it_is_left_aside() {
         bytes[at] ^= 1;
         bytes
     };
-    // Magic, program, size, root, content, tag.
-    let mut bad: Vec<Vec<u8>> = [3, 20, 55, 70, good.len() / 2, good.len() - 1].map(flipped).to_vec();
+    // Magic, program, size, root, number of parts; length and digest of the first; the MAC behind three such lines; parts.
+    let places = [3, 20, 55, 70, 91, 99, 110, 92 + 3 * 40 + 5, good.len() / 2, good.len() - 1];
+    let mut bad: Vec<Vec<u8>> = places.map(flipped).to_vec();
     bad.extend([Vec::new(), good[..100].to_vec(), good[..good.len() - 1].to_vec(), vec![0; 4_096]]);
     bad.push([good.as_slice(), b"more"].concat());
     for bytes in bad {

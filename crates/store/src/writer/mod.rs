@@ -21,6 +21,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::append::{Append, AppendError, Appended};
+use crate::audit::Audit;
 use crate::fault::{Hook, Outcome, Step};
 use crate::lock::DirLock;
 use crate::pool::Pool;
@@ -87,6 +88,7 @@ pub(crate) struct Writer {
     lock: DirLock,
     pool: Arc<Pool>,
     published: Arc<Published>,
+    audit: Arc<Audit>,
     faults: Hook,
     /// When a reader was last in the way of moving the WAL's pages.
     wal_blocked: Option<Instant>,
@@ -120,12 +122,28 @@ impl Writer {
         lock: DirLock,
         pool: &Arc<Pool>,
         published: &Arc<Published>,
+        audit: &Arc<Audit>,
         faults: Hook,
     ) -> Writer {
         let (pool, published, streams) = (Arc::clone(pool), Arc::clone(published), HashMap::new());
+        let audit = Arc::clone(audit);
         let (dir, db) = (dir.to_owned(), Some(db));
         let (wal_blocked, erased, broken) = (None, false, None);
-        Writer { dir, db, head, tree, streams, lock, pool, published, faults, wal_blocked, erased, broken }
+        Writer {
+            dir,
+            db,
+            head,
+            tree,
+            streams,
+            lock,
+            pool,
+            published,
+            audit,
+            faults,
+            wal_blocked,
+            erased,
+            broken,
+        }
     }
 
     pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
@@ -268,7 +286,11 @@ impl Writer {
         self.pool.close();
         let clean = self.broken.is_none()
             && self.db.is_some_and(|db| matches!(truncate_wal(&db), Ok(true)) && db.close().is_ok());
-        if clean && let Err(error) = self.lock.close_clean() {
+        // What was not audited yet is audited by the next start.
+        if clean
+            && !self.audit.is_due()
+            && let Err(error) = self.lock.close_clean()
+        {
             tracing::warn!(%error, "log was not marked as closed; the next start checks it");
         }
     }

@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that helpers in here are test code too.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod check_finds;
 #[cfg(test)]
 mod concurrency;

@@ -1,0 +1,165 @@
+//! Certificates in memory: one row of 56 bytes each in the order in which they came, found by serial number through a table of
+//! indexes. Five million are 320 MB with that table, and one walk over them, in the order of memory, is some tens of
+//! milliseconds.
+//!
+//! In scope: rows, who holds them, finding them. Out of scope: what is done with them (`inventory`).
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+use lanyard_domain::id::StreamId;
+use lanyard_domain::time::Timestamp;
+use lanyard_pki::serial::Serial;
+
+use super::{Entry, IssuerIndex, ProfileIndex};
+
+/// Who holds certificates, by number; see [`Rows::holder`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HolderIndex(u32);
+
+impl HolderIndex {
+    /// As a place in a list of all holders.
+    pub fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A certificate as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Its serial number.
+    pub serial: Serial,
+    /// Whose.
+    pub holder: HolderIndex,
+    /// Position of the event that has its bytes.
+    pub pos: u64,
+    /// Its beginning.
+    pub not_before: Timestamp,
+    /// Its end.
+    pub not_after: Timestamp,
+    /// By which authority.
+    pub issuer: IssuerIndex,
+    /// By which profile, where the event's stream says it.
+    pub profile: Option<ProfileIndex>,
+    /// Kind code of the holder's stream.
+    pub subject_kind: u8,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    /// Places in `rows`, by serial number.
+    places: HashTable<u32>,
+    hasher: RandomState,
+    holders: Vec<StreamId>,
+    holder_places: HashMap<StreamId, HolderIndex>,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").field("certificates", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+impl Rows {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Row> {
+        self.rows.iter()
+    }
+
+    /// Makes room, where it is known how many come.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.rows.reserve_exact(more);
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        self.places.reserve(more, |place| hash_at(rows, hasher, *place));
+    }
+
+    pub(super) fn get(&self, serial: &Serial) -> Option<&Row> {
+        let place = self.places.find(self.hasher.hash_one(serial), |place| self.is_at(*place, serial))?;
+        self.rows.get(*place as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, serial: &Serial) -> Option<&mut Row> {
+        let place = self.places.find(self.hasher.hash_one(serial), |place| self.is_at(*place, serial))?;
+        self.rows.get_mut(*place as usize)
+    }
+
+    /// A second certificate of the same number takes the place of the first; `revoked` says what is known of it then.
+    pub(super) fn insert(&mut self, serial: Serial, entry: &Entry, revoked: impl Fn() -> bool) {
+        let holder = self.holder_of(entry.subject);
+        let Entry { subject_kind, issuer, profile, pos, not_before, not_after, .. } = *entry;
+        let row =
+            Row { serial, holder, pos, not_before, not_after, issuer, profile, subject_kind, revoked: false };
+        if let Some(before) = self.get_mut(&serial) {
+            *before = Row { revoked: revoked(), ..row };
+            return;
+        }
+        // 2^32 rows would be 240 GB of them.
+        let Ok(place) = u32::try_from(self.rows.len()) else { return };
+        self.rows.push(row);
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        self.places.insert_unique(hasher.hash_one(serial), place, |place| hash_at(rows, hasher, *place));
+    }
+
+    /// Keeps some, in their order. Holders of none are forgotten.
+    pub(super) fn retain(&mut self, kept: impl Fn(&Row) -> bool) {
+        let before = std::mem::take(self);
+        let some = before.rows.iter().filter(|row| kept(row));
+        self.reserve(some.clone().count());
+        for row in some {
+            self.insert(row.serial, &before.entry(row), || false);
+            if let Some(last) = self.rows.last_mut() {
+                last.revoked = row.revoked;
+            }
+        }
+    }
+
+    /// A row with its holder's name.
+    pub(super) fn entry(&self, row: &Row) -> Entry {
+        let subject = self.holders.get(row.holder.place()).copied().unwrap_or(StreamId::SYSTEM);
+        let Row { subject_kind, issuer, profile, pos, not_before, not_after, .. } = *row;
+        Entry { subject, subject_kind, issuer, profile, pos, not_before, not_after }
+    }
+
+    /// The number of a holder; of whoever holds nothing, none.
+    pub(super) fn holder(&self, subject: StreamId) -> Option<HolderIndex> {
+        self.holder_places.get(&subject).copied()
+    }
+
+    pub(super) fn holders(&self) -> usize {
+        self.holders.len()
+    }
+
+    fn holder_of(&mut self, subject: StreamId) -> HolderIndex {
+        let holders = &mut self.holders;
+        *self.holder_places.entry(subject).or_insert_with(|| {
+            holders.push(subject);
+            HolderIndex(u32::try_from(holders.len() - 1).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn is_at(&self, place: u32, serial: &Serial) -> bool {
+        self.rows.get(place as usize).is_some_and(|row| row.serial == *serial)
+    }
+}
+
+fn hash_at(rows: &[Row], hasher: &RandomState, place: u32) -> u64 {
+    rows.get(place as usize).map_or(0, |row| hasher.hash_one(row.serial))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_as_small_as_is_said() {
+        assert_eq!(size_of::<Row>(), 56);
+    }
+}
