@@ -68,6 +68,8 @@ pub struct Hospital {
     pub enrolled: Pass,
     /// How its first attestation went.
     pub attested: Pass,
+    /// Where dns-01 asks; nobody listens there yet.
+    pub dns: SocketAddr,
     gateway: RunningGateway,
     _folder: TempDir,
 }
@@ -77,7 +79,8 @@ impl Hospital {
     pub fn open(settings: &Settings) -> Result<Hospital> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let folder = disk::folder()?;
-        let parts = runtime.block_on(open(&folder, settings.devices))?;
+        let dns = free_port()?;
+        let parts = runtime.block_on(open(&folder, settings.devices, dns))?;
         let (control, gateway, upstream, devices, clock, staff, enrolled, attested) = parts;
         Ok(Hospital {
             runtime,
@@ -88,6 +91,7 @@ impl Hospital {
             staff,
             enrolled,
             attested,
+            dns,
             gateway,
             _folder: folder,
         })
@@ -116,14 +120,14 @@ impl Hospital {
 
 type Parts = (Running, RunningGateway, SocketAddr, Vec<Arc<VirtualDevice>>, Clock, Admission, Pass, Pass);
 
-async fn open(folder: &TempDir, devices: usize) -> Result<Parts> {
+async fn open(folder: &TempDir, devices: usize, dns: SocketAddr) -> Result<Parts> {
     let clock = Clock::system();
     let upstream = upstream::start().await?;
     let config = Config {
         data_dir: folder.path().join("control"),
         anchor_dir: Some(folder.path().join("anchor")),
         listen: "127.0.0.1:0".parse()?,
-        enroll: front_ends()?,
+        enroll: front_ends(dns)?,
         watch: lanyard_server::watch::Bounds::default(),
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         organization: "Bench Hospital".to_owned(),
@@ -172,13 +176,15 @@ async fn open(folder: &TempDir, devices: usize) -> Result<Parts> {
 }
 
 /// Every protocol; certificates say where their revocation is served.
-fn front_ends() -> Result<Enroll> {
+fn front_ends(dns: SocketAddr) -> Result<Enroll> {
     let http = free_port()?;
     Ok(Enroll {
         listen: Some("127.0.0.1:0".parse()?),
         http_listen: Some(http),
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         http_url: Some(format!("http://{http}")),
+        acme_challenges: vec!["device-attest-01".to_owned(), "dns-01".to_owned()],
+        dns_servers: vec![dns],
         ..Enroll::default()
     })
 }

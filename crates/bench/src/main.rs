@@ -6,6 +6,7 @@
 //! must not be wrong (a refused reading, an untrusted device) ends the run with an error.
 //! To add a bench: a module with a `run` that returns rows, one line in [`BENCHES`].
 
+mod acme;
 mod appraisal;
 mod cpu;
 mod disk;
@@ -77,6 +78,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "renewal", run: Run::Inside(renewal::run) },
     Bench { name: "relay", run: Run::Inside(relay::run) },
     Bench { name: "est", run: Run::Inside(est::run) },
+    Bench { name: "acme", run: Run::Inside(acme::run) },
     Bench { name: "ocsp", run: Run::Inside(ocsp::run) },
     Bench { name: "distrust", run: Run::Inside(distrust::run) },
 ];
