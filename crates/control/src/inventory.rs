@@ -103,7 +103,7 @@ impl Inventory {
     /// Some of these.
     pub(crate) fn restore_some(&mut self, some: Vec<(Serial, Entry)>) {
         for (serial, entry) in some {
-            self.rows.insert(serial, &entry, || false);
+            self.rows.restore(serial, &entry);
         }
     }
 

@@ -102,13 +102,14 @@ impl<'a> Cut<'a> {
         Written::Certificates(some.iter().map(|row| (row.serial, inventory.entry_of(row))).collect())
     }
 
-    /// Its parts as bytes, one after the other.
+    /// Its parts as bytes, one after the other. Certificates are the most work to put together and devices the most to read: so both
+    /// go on at once.
     pub fn parts(&self) -> impl Iterator<Item = Result<Vec<u8>, BadSnapshot>> + '_ {
         let (devices, certificates) = (self.devices.len(), self.certificates.len());
         let rest = Written::Rest { world: self.world, devices, certificates };
         std::iter::once(rest)
-            .chain(self.devices.chunks(DEVICES).map(Written::Devices))
             .chain(self.certificates.chunks(CERTIFICATES).map(|some| self.certificates(some)))
+            .chain(self.devices.chunks(DEVICES).map(Written::Devices))
             .map(|part| Ok(postcard::to_allocvec(&part)?))
     }
 }

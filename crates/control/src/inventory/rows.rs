@@ -93,19 +93,32 @@ impl Rows {
 
     /// A second certificate of the same number takes the place of the first; `revoked` says what is known of it then.
     pub(super) fn insert(&mut self, serial: Serial, entry: &Entry, revoked: impl Fn() -> bool) {
-        let holder = self.holder_of(entry.subject);
-        let Entry { subject_kind, issuer, profile, pos, not_before, not_after, .. } = *entry;
-        let row =
-            Row { serial, holder, pos, not_before, not_after, issuer, profile, subject_kind, revoked: false };
+        let row = self.row(serial, entry);
         if let Some(before) = self.get_mut(&serial) {
             *before = Row { revoked: revoked(), ..row };
             return;
         }
+        self.push(row);
+    }
+
+    /// One that is known to be new: no look at whether it is there.
+    pub(super) fn restore(&mut self, serial: Serial, entry: &Entry) {
+        let row = self.row(serial, entry);
+        self.push(row);
+    }
+
+    fn row(&mut self, serial: Serial, entry: &Entry) -> Row {
+        let holder = self.holder_of(entry.subject);
+        let Entry { subject_kind, issuer, profile, pos, not_before, not_after, .. } = *entry;
+        Row { serial, holder, pos, not_before, not_after, issuer, profile, subject_kind, revoked: false }
+    }
+
+    fn push(&mut self, row: Row) {
         // 2^32 rows would be 240 GB of them.
         let Ok(place) = u32::try_from(self.rows.len()) else { return };
         self.rows.push(row);
         let (rows, hasher) = (&self.rows, &self.hasher);
-        self.places.insert_unique(hasher.hash_one(serial), place, |place| hash_at(rows, hasher, *place));
+        self.places.insert_unique(hasher.hash_one(row.serial), place, |place| hash_at(rows, hasher, *place));
     }
 
     /// Keeps some, in their order. Holders of none are forgotten.
@@ -114,7 +127,7 @@ impl Rows {
         let some = before.rows.iter().filter(|row| kept(row));
         self.reserve(some.clone().count());
         for row in some {
-            self.insert(row.serial, &before.entry(row), || false);
+            self.restore(row.serial, &before.entry(row));
             if let Some(last) = self.rows.last_mut() {
                 last.revoked = row.revoked;
             }
