@@ -1,5 +1,5 @@
 //! The server as a process of its own: this program again, told to serve. It says when it serves, and does what it is told line by
-//! line: `keep` writes the snapshot, `issue N` issues more, `stop` ends cleanly.
+//! line: `keep` writes the snapshot, `issue N` issues more, `audit` waits for the audit's end, `stop` ends cleanly.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lanyard_api::clock::Clock;
 
 use super::{Home, generate};
+use crate::cpu;
 
 /// Makes this program the server of the folder that follows.
 pub const ARGUMENT: &str = "--serve-million";
@@ -32,6 +33,13 @@ pub fn run(folder: &Path) -> Result<()> {
                 println!("issued {}", plane.world().next_pos);
             }
             ("anchors", "") => println!("anchors {}", running.anchors_pem.replace('\n', "|")),
+            ("audit", "") => {
+                while running.state.control.journal.store().audit_due() {
+                    ensure!(!running.broken().is_cancelled(), "the audit found damage");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                println!("audited 0");
+            }
             ("stop", "") => break,
             _ => bail!("`{line}` is nothing that this server is told"),
         }
@@ -52,6 +60,8 @@ pub struct Server {
     pub resumed_at: u64,
     /// From the start of the process until it served.
     pub took: Duration,
+    /// Processor time that this took, of all its threads.
+    pub worked: Duration,
 }
 
 impl Server {
@@ -66,10 +76,12 @@ impl Server {
             .context("cannot start the server")?;
         let tell = process.stdin.take().context("no stdin")?;
         let hear = BufReader::new(process.stdout.take().context("no stdout")?);
-        let mut server =
-            Self { process, tell, hear, address: String::new(), resumed_at: 0, took: Duration::ZERO };
+        let none = Duration::ZERO;
+        let address = String::new();
+        let mut server = Self { process, tell, hear, address, resumed_at: 0, took: none, worked: none };
         let said = server.hear("serving")?;
         server.took = began.elapsed();
+        server.worked = cpu::used_by_process(server.process.id())?;
         let (address, resumed_at) = said.split_once(' ').context("`serving` says where and from where")?;
         (server.address, server.resumed_at) = (address.to_owned(), resumed_at.parse()?);
         Ok(server)
