@@ -18,11 +18,12 @@ pub const ARGUMENT: &str = "--serve-million";
 
 /// The server's side.
 pub fn run(folder: &Path) -> Result<()> {
-    let home = Home::new(folder)?;
+    let home = Home::new(folder);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let clock = Clock::system();
     let running = runtime.block_on(home.start(&clock))?;
-    println!("serving {} {}", running.address, running.resumed_at);
+    let http = running.http_address.context("revocation is not served")?;
+    println!("serving {} {http} {}", running.address, running.resumed_at);
     for line in std::io::stdin().lines() {
         let line = line?;
         match line.split_once(' ').unwrap_or((&line, "")) {
@@ -56,6 +57,8 @@ pub struct Server {
     hear: BufReader<ChildStdout>,
     /// Where operators call.
     pub address: String,
+    /// Where relying parties ask.
+    pub http: String,
     /// How many events came from the snapshot.
     pub resumed_at: u64,
     /// From the start of the process until it served.
@@ -77,13 +80,15 @@ impl Server {
         let tell = process.stdin.take().context("no stdin")?;
         let hear = BufReader::new(process.stdout.take().context("no stdout")?);
         let none = Duration::ZERO;
-        let address = String::new();
-        let mut server = Self { process, tell, hear, address, resumed_at: 0, took: none, worked: none };
+        let (address, http) = (String::new(), String::new());
+        let mut server = Self { process, tell, hear, address, http, resumed_at: 0, took: none, worked: none };
         let said = server.hear("serving")?;
         server.took = began.elapsed();
         server.worked = cpu::used_by_process(server.process.id())?;
-        let (address, resumed_at) = said.split_once(' ').context("`serving` says where and from where")?;
-        (server.address, server.resumed_at) = (address.to_owned(), resumed_at.parse()?);
+        let [address, http, resumed_at] =
+            said.split(' ').collect::<Vec<_>>().try_into().ok().context("`serving` says three things")?;
+        (server.address, server.http) = (address.to_owned(), http.to_owned());
+        server.resumed_at = resumed_at.parse()?;
         Ok(server)
     }
 

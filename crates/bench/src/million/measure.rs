@@ -16,7 +16,7 @@ use lanyard_sim::rng::fresh;
 use lanyard_sim::tls;
 
 use super::child::Server;
-use super::{Home, Made};
+use super::{HTTP_URL, Home, Made};
 use crate::table::{Row, quantile};
 
 /// Of each filter.
@@ -54,7 +54,7 @@ pub async fn measure(home: &Home, made: &Made) -> Result<Vec<Row>> {
     rows.push(memory(&server, made)?);
     let caller = Caller::new(home, made, &mut server)?;
     rows.extend(caller.filters(made).await?);
-    rows.extend(lists(home, &caller, made)?);
+    rows.extend(lists(&server.http, &caller, made)?);
     server.tell(&format!("issue {}", TAIL.min(made.devices / 2)), "issued")?;
     server.kill()?;
 
@@ -172,8 +172,7 @@ impl<'a> Caller<'a> {
 }
 
 /// Every list once, and its difference: none was made yet, so each answer is one that was made for it.
-fn lists(home: &Home, caller: &Caller<'_>, made: &Made) -> Result<Vec<Row>> {
-    let address = home.http()?;
+fn lists(address: &str, caller: &Caller<'_>, made: &Made) -> Result<Vec<Row>> {
     let bundle = chain_from_pem(&get(&format!("http://{address}/pki/bundle.pem"))?.0)?;
     let issuing = bundle
         .iter()
@@ -190,7 +189,8 @@ fn lists(home: &Home, caller: &Caller<'_>, made: &Made) -> Result<Vec<Row>> {
         bytes = bytes.max(der.len());
         times.push(took);
         for delta in list.freshest() {
-            let (der, took) = get(delta)?;
+            let path = delta.strip_prefix(HTTP_URL).context("a difference is elsewhere")?;
+            let (der, took) = get(&format!("http://{address}{path}"))?;
             ensure!(Crl::parse(&der)?.verify(issuing)?.is_delta(), "`{delta}` is no difference");
             deltas.push(took);
         }
