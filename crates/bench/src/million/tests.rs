@@ -141,7 +141,7 @@ fn lists(running: &Running, now: Timestamp) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_snapshot_more_events_and_a_crash_filters_and_lists_say_what_all_events_say() {
     let folder = tempfile::tempdir().unwrap();
-    let home = Home::new(folder.path()).unwrap();
+    let home = Home::new(folder.path());
     let made = generate::generate(&home, 700).await.unwrap();
     assert_eq!(home.made().unwrap().as_ref(), Some(&made));
     let clock = Clock::system();
@@ -216,4 +216,32 @@ async fn after_a_snapshot_more_events_and_a_crash_filters_and_lists_say_what_all
     }
     assert!(!store.audit_due());
     running.shutdown().await;
+}
+
+// I3: the server that finds damage while it serves stops, and no start goes on with that log before all of it was checked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_audit_finds_damage_stops_and_stays_down_until_the_log_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    generate::generate(&home, 40).await.unwrap();
+    let change = |sql: &str| {
+        let db = rusqlite::Connection::open(home.data().join("log/log.db")).unwrap();
+        assert_eq!(db.execute(sql, []).unwrap(), 1, "{sql}");
+    };
+    // Nothing that a start looks at.
+    change("INSERT INTO blob(sha256, body) VALUES (zeroblob(32), x'41')");
+    std::fs::write(home.data().join("log/lock"), "in use\n").unwrap();
+    let running = home.start(&Clock::system()).await.unwrap();
+    let stopped = tokio::time::timeout(Duration::from_secs(120), running.broken().cancelled_owned()).await;
+    assert!(stopped.is_ok(), "it goes on with a damaged log");
+    running.shutdown().await;
+    let mark = home.data().join("log/damaged");
+    assert!(std::fs::read_to_string(&mark).unwrap().contains("kept bytes"));
+    for _ in 0..2 {
+        let refused = home.start(&Clock::system()).await.map(|_| ()).unwrap_err();
+        assert!(format!("{refused:#}").contains("damaged"), "{refused:#}");
+    }
+    change("DELETE FROM blob WHERE sha256 = zeroblob(32)");
+    home.start(&Clock::system()).await.unwrap().shutdown().await;
+    assert!(!mark.exists());
 }
