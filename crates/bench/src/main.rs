@@ -9,6 +9,7 @@
 mod acme;
 mod appraisal;
 mod cpu;
+mod crl;
 mod disk;
 mod distrust;
 mod durable;
@@ -25,6 +26,7 @@ mod million;
 mod nginx;
 mod ocsp;
 mod p256;
+mod pkcs11;
 mod relay;
 mod renewal;
 mod table;
@@ -70,6 +72,8 @@ const BENCHES: &[Bench] = &[
     Bench { name: "memory", run: Run::Alone(memory::run) },
     Bench { name: "p256", run: Run::Alone(p256::run) },
     Bench { name: "issuance", run: Run::Alone(issuance::run) },
+    Bench { name: "crl", run: Run::Alone(crl::run) },
+    Bench { name: "pkcs11", run: Run::Alone(pkcs11::run) },
     Bench { name: "durable", run: Run::Alone(durable::run) },
     Bench { name: "appraisal", run: Run::Alone(appraisal::run) },
     Bench { name: "log", run: Run::Alone(log::run) },
@@ -99,6 +103,11 @@ fn run(arguments: &[String]) -> Result<()> {
         && serve == million::SERVE
     {
         return million::serve(Path::new(folder));
+    }
+    if let [measure, seconds] = arguments
+        && measure == pkcs11::MEASURE
+    {
+        return pkcs11::measure(seconds);
     }
     let (settings, chosen) = parse(arguments)?;
     let mut rows = Vec::new();
