@@ -175,7 +175,7 @@ pub struct Account {
 pub const MOST_RAS: usize = 7;
 
 /// Everything that events fold to.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct World {
     /// Origin of the log, once it has started.
     pub origin: Option<String>,

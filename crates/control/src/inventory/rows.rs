@@ -65,6 +65,19 @@ impl std::fmt::Debug for Rows {
     }
 }
 
+/// The same certificates, wherever they lie in memory and whatever the numbers of their holders.
+impl PartialEq for Rows {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |row: &Row| {
+            let found = other.get(&row.serial);
+            found.is_some_and(|f| (f.revoked, other.entry(f)) == (row.revoked, self.entry(row)))
+        };
+        self.len() == other.len() && self.rows.iter().all(same)
+    }
+}
+
+impl Eq for Rows {}
+
 impl Rows {
     pub(super) fn len(&self) -> usize {
         self.rows.len()
@@ -72,6 +85,11 @@ impl Rows {
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Row> {
         self.rows.iter()
+    }
+
+    /// To change what is known of them; their numbers stay.
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Row> {
+        self.rows.iter_mut()
     }
 
     /// Makes room, where it is known how many come.
@@ -91,14 +109,14 @@ impl Rows {
         self.rows.get_mut(*place as usize)
     }
 
-    /// A second certificate of the same number takes the place of the first; `revoked` says what is known of it then.
-    pub(super) fn insert(&mut self, serial: Serial, entry: &Entry, revoked: impl Fn() -> bool) {
+    /// A second certificate of the same number takes the place of the first. `revoked`: one of that number may have been before,
+    /// and was forgotten since.
+    pub(super) fn insert(&mut self, serial: Serial, entry: &Entry, revoked: bool) {
         let holder = self.holder_of(entry.subject);
         let Entry { subject_kind, issuer, profile, pos, not_before, not_after, .. } = *entry;
-        let row =
-            Row { serial, holder, pos, not_before, not_after, issuer, profile, subject_kind, revoked: false };
+        let row = Row { serial, holder, pos, not_before, not_after, issuer, profile, subject_kind, revoked };
         if let Some(before) = self.get_mut(&serial) {
-            *before = Row { revoked: revoked(), ..row };
+            *before = row;
             return;
         }
         // 2^32 rows would be 240 GB of them.
@@ -114,10 +132,7 @@ impl Rows {
         let some = before.rows.iter().filter(|row| kept(row));
         self.reserve(some.clone().count());
         for row in some {
-            self.insert(row.serial, &before.entry(row), || false);
-            if let Some(last) = self.rows.last_mut() {
-                last.revoked = row.revoked;
-            }
+            self.insert(row.serial, &before.entry(row), row.revoked);
         }
     }
 
