@@ -27,7 +27,7 @@ use lanyard_pki::certificate::Certificate;
 use crate::compromise::Compromise;
 use crate::digest::{label_key, sha256};
 use crate::inventory::Inventory;
-use crate::names::OwnNames;
+use crate::names::Own;
 use crate::snapshot::{shared, sorted};
 
 /// A maker's endorsement authority.
@@ -215,8 +215,6 @@ pub struct World {
     pub authorities: Vec<KnownAuthority>,
     /// What was about to be signed for ourselves or a gateway, and is neither recorded nor given up.
     pub open_intents: BTreeMap<IssuanceId, OpenIntent>,
-    /// The newest certificate of the control plane's own listeners.
-    pub own_certificate: Option<Vec<u8>>,
     /// Certificates of the RAs that answer SCEP, by authority, newest last; at most [`MOST_RAS`] of each.
     #[serde(serialize_with = "sorted")]
     pub ras: HashMap<String, Vec<Vec<u8>>>,
@@ -238,8 +236,8 @@ pub struct World {
     pub applications: HashMap<ApplicationId, Application>,
     #[serde(serialize_with = "sorted")]
     application_names: HashMap<String, ApplicationId>,
-    /// The control plane's own names.
-    pub own_names: OwnNames,
+    /// The control plane's own listeners.
+    pub own: Own,
     #[serde(serialize_with = "sorted")]
     accounts: HashMap<Digest, Account>,
     #[serde(serialize_with = "sorted")]
@@ -581,7 +579,7 @@ impl World {
         self.system_seq += 1;
         settle(&mut self.open_intents, None, event);
         if let Some(event) = event {
-            self.own_names.follow(event);
+            self.own.follow(event);
             if self.follow_compromise(origin, event) {
                 return Touched::Everyone;
             }
@@ -590,7 +588,6 @@ impl World {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
             Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
-                self.own_certificate = Some(certificate.0.clone());
             }
             Some(Event::ResponderCertified { authority, certificate, serial, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
