@@ -12,6 +12,11 @@ pub fn used() -> Result<Duration> {
     used_by("/proc/self/stat")
 }
 
+/// The same of another process.
+pub fn used_by_process(id: u32) -> Result<Duration> {
+    used_by(&format!("/proc/{id}/stat"))
+}
+
 /// The same of this thread alone.
 pub fn used_by_thread() -> Result<Duration> {
     used_by("/proc/thread-self/stat")

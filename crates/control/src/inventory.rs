@@ -95,25 +95,24 @@ impl Inventory {
         u16::try_from(at).ok().map(IssuerIndex)
     }
 
-    /// Takes in what a snapshot has in parts of its own.
-    pub(crate) fn restore(&mut self, count: usize) {
-        self.rows.reserve(count);
+    /// Takes in what a snapshot has in parts of its own: first who holds certificates, of which there are so many.
+    pub(crate) fn restore(&mut self, holders: Vec<StreamId>, count: usize) {
+        self.rows.restore(holders, count);
     }
 
-    /// Some of these.
-    pub(crate) fn restore_some(&mut self, some: Vec<(Serial, Entry)>) {
-        for (serial, entry) in some {
-            self.rows.insert(serial, &entry, false);
-        }
+    /// Some of these. `false`: they do not belong to those holders.
+    pub(crate) fn restore_some(&mut self, some: Vec<Row>) -> bool {
+        self.rows.restore_some(some)
     }
 
-    /// What was revoked of them is known from elsewhere.
+    /// All are there.
     pub(crate) fn restored(&mut self) {
-        for (issuer, serial) in self.revoked.keys() {
-            if let Some(row) = self.rows.get_mut(serial).filter(|row| row.issuer == *issuer) {
-                row.revoked = true;
-            }
-        }
+        self.rows.restored();
+    }
+
+    /// Who holds certificates, in the order of ids, and where each holder stands among them.
+    pub(crate) fn ranked(&self) -> (Vec<StreamId>, Vec<HolderIndex>) {
+        self.rows.ranked()
     }
 
     pub(crate) fn issued(

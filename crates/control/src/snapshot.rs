@@ -13,10 +13,10 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use lanyard_domain::device::Device;
-use lanyard_pki::serial::Serial;
+use lanyard_domain::id::StreamId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::inventory::{Entry, Row};
+use crate::inventory::{HolderIndex, Row};
 use crate::world::World;
 
 /// Devices of one part: some megabytes where each has the most certificates that it may have.
@@ -43,9 +43,9 @@ pub enum BadSnapshot {
 /// As it is written. The variants stand in the order of [`Part`]'s.
 #[derive(Serialize)]
 enum Written<'a> {
-    Rest { world: &'a World, devices: usize, certificates: usize },
+    Rest { world: &'a World, devices: usize, certificates: usize, holders: &'a [StreamId] },
     Devices(&'a [&'a Device]),
-    Certificates(Vec<(Serial, Entry)>),
+    Certificates(Vec<Row>),
 }
 
 /// A part that was read.
@@ -59,11 +59,13 @@ pub enum Part {
         devices: usize,
         /// Certificates.
         certificates: usize,
+        /// Who holds them.
+        holders: Vec<StreamId>,
     },
     /// Devices.
     Devices(Vec<Device>),
     /// Certificates of the inventory.
-    Certificates(Vec<(Serial, Entry)>),
+    Certificates(Vec<Row>),
 }
 
 impl Part {
@@ -79,6 +81,9 @@ pub struct Cut<'a> {
     world: &'a World,
     devices: Vec<&'a Device>,
     certificates: Vec<&'a Row>,
+    holders: Vec<StreamId>,
+    /// Where each stands among them.
+    ranks: Vec<HolderIndex>,
 }
 
 impl<'a> Cut<'a> {
@@ -89,7 +94,8 @@ impl<'a> Cut<'a> {
         // Those that end first come first: so they lie in memory after a start, and lists ask for them in that order.
         let mut certificates: Vec<&Row> = world.inventory.rows().collect();
         certificates.sort_unstable_by_key(|row| (row.not_after, row.serial));
-        Self { world, devices, certificates }
+        let (holders, ranks) = world.inventory.ranked();
+        Self { world, devices, certificates, holders, ranks }
     }
 
     /// How many parts it has.
@@ -98,17 +104,17 @@ impl<'a> Cut<'a> {
     }
 
     fn certificates(&self, some: &[&Row]) -> Written<'_> {
-        let inventory = &self.world.inventory;
-        Written::Certificates(some.iter().map(|row| (row.serial, inventory.entry_of(row))).collect())
+        let rank = |row: &Row| self.ranks.get(row.holder.place()).copied().unwrap_or(row.holder);
+        Written::Certificates(some.iter().map(|row| Row { holder: rank(row), ..**row }).collect())
     }
 
     /// Its parts as bytes, one after the other.
     pub fn parts(&self) -> impl Iterator<Item = Result<Vec<u8>, BadSnapshot>> + '_ {
         let (devices, certificates) = (self.devices.len(), self.certificates.len());
-        let rest = Written::Rest { world: self.world, devices, certificates };
+        let rest = Written::Rest { world: self.world, devices, certificates, holders: &self.holders };
         std::iter::once(rest)
-            .chain(self.devices.chunks(DEVICES).map(Written::Devices))
             .chain(self.certificates.chunks(CERTIFICATES).map(|some| self.certificates(some)))
+            .chain(self.devices.chunks(DEVICES).map(Written::Devices))
             .map(|part| Ok(postcard::to_allocvec(&part)?))
     }
 }
@@ -125,9 +131,9 @@ impl Assembly {
     pub fn add(&mut self, part: Part) -> Result<(), BadSnapshot> {
         match (part, &mut self.rest) {
             (Part::Rest { .. }, Some(_)) => return Err(BadSnapshot::Parts),
-            (Part::Rest { mut world, devices, certificates }, None) => {
+            (Part::Rest { mut world, devices, certificates, holders }, None) => {
                 world.devices.reserve(devices.min(MOST_RESERVED));
-                world.inventory.restore(certificates.min(MOST_RESERVED));
+                world.inventory.restore(holders, certificates.min(MOST_RESERVED));
                 self.rest = Some((world, devices, certificates));
                 for part in std::mem::take(&mut self.waiting) {
                     self.add(part)?;
@@ -137,7 +143,11 @@ impl Assembly {
             (Part::Devices(some), Some((world, ..))) => {
                 world.devices.extend(some.into_iter().map(|device| (device.id, device)));
             }
-            (Part::Certificates(some), Some((world, ..))) => world.inventory.restore_some(some),
+            (Part::Certificates(some), Some((world, ..))) => {
+                if !world.inventory.restore_some(some) {
+                    return Err(BadSnapshot::Parts);
+                }
+            }
         }
         Ok(())
     }

@@ -101,13 +101,13 @@ macro_rules! typed_ids {
         }
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                if s.is_human_readable() { s.collect_str(self) } else { self.0.serialize(s) }
+                if s.is_human_readable() { s.collect_str(self) } else { s.serialize_bytes(&self.0) }
             }
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 if !d.is_human_readable() {
-                    return <[u8; 16]>::deserialize(d).map(Self);
+                    return crate::text::fixed_bytes(d).map(Self);
                 }
                 let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
                 text.parse().map_err(serde::de::Error::custom)

@@ -89,17 +89,33 @@ impl FromStr for Digest {
 }
 impl Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() { s.collect_str(self) } else { self.0.serialize(s) }
+        if s.is_human_readable() { s.collect_str(self) } else { s.serialize_bytes(&self.0) }
     }
 }
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         if !d.is_human_readable() {
-            return <[u8; 32]>::deserialize(d).map(Self);
+            return fixed_bytes(d).map(Self);
         }
         let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
         text.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// A fixed number of bytes that were written in one piece, for the binary form of ids and digests: millions of them are read at a
+/// start, and byte by byte that is most of it.
+pub fn fixed_bytes<'de, const N: usize, D: serde::Deserializer<'de>>(d: D) -> Result<[u8; N], D::Error> {
+    struct Fixed<const N: usize>;
+    impl<const N: usize> serde::de::Visitor<'_> for Fixed<N> {
+        type Value = [u8; N];
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{N} bytes")
+        }
+        fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<[u8; N], E> {
+            bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
+        }
+    }
+    d.deserialize_bytes(Fixed)
 }
 
 /// Bytes, written as standard base64 with padding (RFC 4648 §4).
@@ -158,6 +174,15 @@ pub(crate) mod in_words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fixed_number_of_bytes_is_that_number() {
+        type Bytes<'a> = serde::de::value::BytesDeserializer<'a, serde::de::value::Error>;
+        assert_eq!(fixed_bytes(Bytes::new(&[1, 2, 3])), Ok([1, 2, 3]));
+        for wrong in [&[][..], &[1, 2], &[1, 2, 3, 4]] {
+            assert!(fixed_bytes::<3, _>(Bytes::new(wrong)).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_blob_has_one_spelling() {

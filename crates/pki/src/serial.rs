@@ -6,13 +6,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use lanyard_domain::text::fixed_bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// RFC 5280 4.1.2.2: at most 20 octets.
 const MAX_OCTETS: usize = 20;
 
 /// A positive certificate serial number of at most 20 DER octets. As serde writes it, it is for state of ours only.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial {
     // Right-aligned, so that the derived order is the numeric one.
     octets: [u8; MAX_OCTETS],
@@ -102,6 +103,18 @@ impl fmt::Display for Serial {
 impl fmt::Debug for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Serial {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(&self.octets)
+    }
+}
+
+impl<'de> Deserialize<'de> for Serial {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(Self { octets: fixed_bytes(d)? })
     }
 }
 

@@ -135,6 +135,30 @@ impl Cache {
         let _one = self.keeping.lock().await;
         let erasures = self.erasures.load(Ordering::SeqCst);
         let Restored { world, .. } = self.restore(store).await?;
+        let size = self.keep_this(store, &world).await?;
+        // What was erased while it was folded may be in it.
+        if self.erasures.load(Ordering::SeqCst) != erasures {
+            self.remove();
+        }
+        Ok(size)
+    }
+
+    /// A start that had to fold a long log from its beginning writes what it came to before anybody uses it: a second fold beside
+    /// the work would take minutes again. Says up to where a snapshot goes.
+    pub(crate) async fn keep_first(&self, store: &Store, restored: &Restored) -> u64 {
+        if restored.resumed_at > 0 || restored.world.next_pos < MOST_BEHIND {
+            return restored.resumed_at;
+        }
+        match self.keep_this(store, &restored.world).await {
+            Ok(size) => size,
+            Err(error) => {
+                tracing::warn!(%error, "no snapshot of the folded log was written; the next start takes longer");
+                0
+            }
+        }
+    }
+
+    async fn keep_this(&self, store: &Store, world: &World) -> Result<u64, KeepError> {
         let size = world.next_pos;
         let root = store.root_at(size).await.map_err(ReplayError::from)?;
         let io = |source| KeepError::Io { file: self.file.clone(), source };
@@ -143,11 +167,7 @@ impl Cache {
         head.extend_from_slice(self.program().map_err(io)?);
         head.extend_from_slice(&size.to_be_bytes());
         head.extend_from_slice(root.as_bytes());
-        self.write(head, &Cut::new(&world))?;
-        // What was erased while it was folded may be in it.
-        if self.erasures.load(Ordering::SeqCst) != erasures {
-            self.remove();
-        }
+        self.write(head, &Cut::new(world))?;
         Ok(size)
     }
 

@@ -181,7 +181,9 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
     let store = Store::open(&data.join("log"), options).context("cannot open the log")?;
 
     let snapshot = Arc::new(Cache::new(data, &keys.snapshot));
-    let Restored { world, resumed_at } = snapshot.restore(&store).await.context("cannot fold the log")?;
+    let restored = snapshot.restore(&store).await.context("cannot fold the log")?;
+    let kept_until = snapshot.keep_first(&store, &restored).await;
+    let Restored { world, resumed_at } = restored;
     let world = Arc::new(RwLock::new(world));
     let feeds = Arc::new(Feeds::default());
     let journal = LedgerJournal::new(store, Arc::clone(&world), tell(&world, &feeds, &clock));
@@ -279,7 +281,7 @@ async fn start(config: Config, passphrase: Passphrase, clock: Clock) -> anyhow::
         &state,
         (troubles, hardware),
         worker::OwnCertificate { keys: Arc::clone(&keys.backend), identity, names, due_in },
-        resumed_at,
+        kept_until,
     );
     worker::watch_others(&tasks, &shutdown, &state, config.watch.clone());
     tracing::info!(%address, origin = %config.origin, "control plane is serving");

@@ -1,5 +1,5 @@
 //! The server as a process of its own: this program again, told to serve. It says when it serves, and does what it is told line by
-//! line: `keep` writes the snapshot, `issue N` issues more, `stop` ends cleanly.
+//! line: `keep` writes the snapshot, `issue N` issues more, `audit` waits for the audit's end, `stop` ends cleanly.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,17 +11,19 @@ use anyhow::{Context, Result, bail, ensure};
 use lanyard_api::clock::Clock;
 
 use super::{Home, generate};
+use crate::cpu;
 
 /// Makes this program the server of the folder that follows.
 pub const ARGUMENT: &str = "--serve-million";
 
 /// The server's side.
 pub fn run(folder: &Path) -> Result<()> {
-    let home = Home::new(folder)?;
+    let home = Home::new(folder);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let clock = Clock::system();
     let running = runtime.block_on(home.start(&clock))?;
-    println!("serving {} {}", running.address, running.resumed_at);
+    let http = running.http_address.context("revocation is not served")?;
+    println!("serving {} {http} {}", running.address, running.resumed_at);
     for line in std::io::stdin().lines() {
         let line = line?;
         match line.split_once(' ').unwrap_or((&line, "")) {
@@ -32,6 +34,13 @@ pub fn run(folder: &Path) -> Result<()> {
                 println!("issued {}", plane.world().next_pos);
             }
             ("anchors", "") => println!("anchors {}", running.anchors_pem.replace('\n', "|")),
+            ("audit", "") => {
+                while running.state.control.journal.store().audit_due() {
+                    ensure!(!running.broken().is_cancelled(), "the audit found damage");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                println!("audited 0");
+            }
             ("stop", "") => break,
             _ => bail!("`{line}` is nothing that this server is told"),
         }
@@ -48,10 +57,14 @@ pub struct Server {
     hear: BufReader<ChildStdout>,
     /// Where operators call.
     pub address: String,
+    /// Where relying parties ask.
+    pub http: String,
     /// How many events came from the snapshot.
     pub resumed_at: u64,
     /// From the start of the process until it served.
     pub took: Duration,
+    /// Processor time that this took, of all its threads.
+    pub worked: Duration,
 }
 
 impl Server {
@@ -66,12 +79,16 @@ impl Server {
             .context("cannot start the server")?;
         let tell = process.stdin.take().context("no stdin")?;
         let hear = BufReader::new(process.stdout.take().context("no stdout")?);
-        let mut server =
-            Self { process, tell, hear, address: String::new(), resumed_at: 0, took: Duration::ZERO };
+        let none = Duration::ZERO;
+        let (address, http) = (String::new(), String::new());
+        let mut server = Self { process, tell, hear, address, http, resumed_at: 0, took: none, worked: none };
         let said = server.hear("serving")?;
         server.took = began.elapsed();
-        let (address, resumed_at) = said.split_once(' ').context("`serving` says where and from where")?;
-        (server.address, server.resumed_at) = (address.to_owned(), resumed_at.parse()?);
+        server.worked = cpu::used_by_process(server.process.id())?;
+        let [address, http, resumed_at] =
+            said.split(' ').collect::<Vec<_>>().try_into().ok().context("`serving` says three things")?;
+        (server.address, server.http) = (address.to_owned(), http.to_owned());
+        server.resumed_at = resumed_at.parse()?;
         Ok(server)
     }
 

@@ -135,7 +135,8 @@ pub async fn generate(home: &Home, certificates: usize) -> Result<Made> {
 pub async fn some_more(plane: &Arc<Plane>, count: usize, now: Timestamp) -> Result<()> {
     let mut ids: Vec<DeviceId> = {
         let world = plane.world();
-        world.devices.values().filter(|d| d.barred.is_none()).map(|d| d.id).take(count).collect()
+        let room = |d: &&Device| d.barred.is_none() && d.certificates.len() <= EACH;
+        world.devices.values().filter(room).map(|d| d.id).take(count).collect()
     };
     ids.sort_unstable();
     ensure!(ids.len() == count, "only {} devices may have another certificate", ids.len());

@@ -24,7 +24,6 @@ use lanyard_domain::id::OperatorId;
 use lanyard_pki::key::passphrase::Passphrase;
 use lanyard_server::{Config, ControlPlane, Enroll, KeyPlaces, Running};
 
-use crate::nginx::free_port;
 use crate::table::Row;
 use crate::{Settings, disk};
 
@@ -33,15 +32,15 @@ pub use child::{ARGUMENT as SERVE, run as serve};
 const ORIGIN: &str = "million.example/lanyard";
 /// Says that a data directory is whole, and what is in it.
 const WHOLE: &str = "whole.txt";
-/// Where relying parties ask; stands in the certificates, so it is the same at each start.
-const PORT: &str = "port.txt";
+/// Where relying parties ask, as it stands in certificates; the bench asks where the server listens.
+const HTTP_URL: &str = "http://pki.million.example";
 
 pub fn run(settings: &Settings) -> Result<Vec<Row>> {
     let kept = settings.data.as_deref().map(|data| data.join(settings.certificates.to_string()));
     let own = if kept.is_none() { Some(disk::folder()?) } else { None };
     let folder = kept.as_deref().or(own.as_ref().map(|own| own.path())).context("there is no folder")?;
     std::fs::create_dir_all(folder)?;
-    let home = Home::new(folder)?;
+    let home = Home::new(folder);
     let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().enable_all().build()?);
     let made = match home.made()? {
         Some(made) => made,
@@ -69,20 +68,12 @@ pub struct Made {
 }
 
 impl Home {
-    fn new(folder: &Path) -> Result<Self> {
-        let port = folder.join(PORT);
-        if !port.exists() {
-            std::fs::write(port, free_port()?.to_string())?;
-        }
-        Ok(Self { folder: folder.to_owned() })
+    fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     fn data(&self) -> PathBuf {
         self.folder.join("control")
-    }
-
-    fn http(&self) -> Result<std::net::SocketAddr> {
-        Ok(std::fs::read_to_string(self.folder.join(PORT))?.trim().parse()?)
     }
 
     fn key_file(&self) -> PathBuf {
@@ -107,7 +98,6 @@ impl Home {
     }
 
     async fn start(&self, clock: &Clock) -> Result<Running> {
-        let http = self.http()?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let config = Config {
             data_dir: self.data(),
@@ -115,9 +105,9 @@ impl Home {
             listen: "127.0.0.1:0".parse()?,
             enroll: Enroll {
                 listen: Some("127.0.0.1:0".parse()?),
-                http_listen: Some(http),
+                http_listen: Some("127.0.0.1:0".parse()?),
                 names: names.clone(),
-                http_url: Some(format!("http://{http}")),
+                http_url: Some(HTTP_URL.to_owned()),
                 // As the configuration file has it where it says nothing.
                 delta_entries: 1_000,
                 ..Enroll::default()

@@ -141,7 +141,7 @@ fn lists(running: &Running, now: Timestamp) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_snapshot_more_events_and_a_crash_filters_and_lists_say_what_all_events_say() {
     let folder = tempfile::tempdir().unwrap();
-    let home = Home::new(folder.path()).unwrap();
+    let home = Home::new(folder.path());
     let made = generate::generate(&home, 700).await.unwrap();
     assert_eq!(home.made().unwrap().as_ref(), Some(&made));
     let clock = Clock::system();

@@ -11,11 +11,12 @@ use hashbrown::HashTable;
 use lanyard_domain::id::StreamId;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::serial::Serial;
+use serde::{Deserialize, Serialize};
 
 use super::{Entry, IssuerIndex, ProfileIndex};
 
 /// Who holds certificates, by number; see [`Rows::holder`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HolderIndex(u32);
 
 impl HolderIndex {
@@ -26,7 +27,7 @@ impl HolderIndex {
 }
 
 /// A certificate as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Its serial number.
     pub serial: Serial,
@@ -112,18 +113,84 @@ impl Rows {
     /// A second certificate of the same number takes the place of the first. `revoked`: one of that number may have been before,
     /// and was forgotten since.
     pub(super) fn insert(&mut self, serial: Serial, entry: &Entry, revoked: bool) {
-        let holder = self.holder_of(entry.subject);
-        let Entry { subject_kind, issuer, profile, pos, not_before, not_after, .. } = *entry;
-        let row = Row { serial, holder, pos, not_before, not_after, issuer, profile, subject_kind, revoked };
+        let row = Row { revoked, ..self.row(serial, entry) };
         if let Some(before) = self.get_mut(&serial) {
             *before = row;
             return;
         }
+        self.push(row);
+    }
+
+    /// Begins with who holds certificates, and room for them.
+    pub(super) fn restore(&mut self, holders: Vec<StreamId>, count: usize) {
+        let places = (0..).zip(&holders).map(|(place, holder)| (*holder, HolderIndex(place)));
+        self.holder_places = places.collect();
+        self.holders = holders;
+        // An eighth for those that follow, before the rows have to move.
+        self.rows.reserve_exact(count + count / 8);
+    }
+
+    /// Takes in rows that are new. `false`: one is of a holder that is none.
+    pub(super) fn restore_some(&mut self, mut some: Vec<Row>) -> bool {
+        let known = some.iter().all(|row| row.holder.place() < self.holders.len());
+        self.rows.append(&mut some);
+        known
+    }
+
+    /// Makes all rows found by their numbers. In the order of the table's memory: five million places at random would be as many
+    /// waits for it.
+    pub(super) fn restored(&mut self) {
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        // As the table is made for seven eighths of its places.
+        let mask = (rows.len() * 8 / 7).next_power_of_two().wrapping_sub(1) as u64;
+        let mut order: Vec<(u64, u32)> =
+            (0..).zip(rows).map(|(place, row)| (hasher.hash_one(row.serial), place)).collect();
+        order.sort_unstable_by_key(|(hash, _)| hash & mask);
+        self.places.clear();
+        self.places.reserve(rows.len(), |place| hash_at(rows, hasher, *place));
+        for (hash, place) in order {
+            self.places.insert_unique(hash, place, |place| hash_at(rows, hasher, *place));
+        }
+    }
+
+    /// Holders of some certificate in the order of their ids, and each holder's place among those: one world has one order.
+    pub(super) fn ranked(&self) -> (Vec<StreamId>, Vec<HolderIndex>) {
+        let mut used = vec![false; self.holders.len()];
+        for row in &self.rows {
+            if let Some(one) = used.get_mut(row.holder.place()) {
+                *one = true;
+            }
+        }
+        let mut some: Vec<(StreamId, usize)> = self
+            .holders
+            .iter()
+            .zip(&used)
+            .enumerate()
+            .filter(|(_, (_, used))| **used)
+            .map(|(n, (id, _))| (*id, n))
+            .collect();
+        some.sort_unstable();
+        let mut ranks = vec![HolderIndex(0); self.holders.len()];
+        for (rank, (_, place)) in (0..).zip(&some) {
+            if let Some(one) = ranks.get_mut(*place) {
+                *one = HolderIndex(rank);
+            }
+        }
+        (some.into_iter().map(|(id, _)| id).collect(), ranks)
+    }
+
+    fn row(&mut self, serial: Serial, entry: &Entry) -> Row {
+        let holder = self.holder_of(entry.subject);
+        let Entry { subject_kind, issuer, profile, pos, not_before, not_after, .. } = *entry;
+        Row { serial, holder, pos, not_before, not_after, issuer, profile, subject_kind, revoked: false }
+    }
+
+    fn push(&mut self, row: Row) {
         // 2^32 rows would be 240 GB of them.
         let Ok(place) = u32::try_from(self.rows.len()) else { return };
         self.rows.push(row);
         let (rows, hasher) = (&self.rows, &self.hasher);
-        self.places.insert_unique(hasher.hash_one(serial), place, |place| hash_at(rows, hasher, *place));
+        self.places.insert_unique(hasher.hash_one(row.serial), place, |place| hash_at(rows, hasher, *place));
     }
 
     /// Keeps some, in their order. Holders of none are forgotten.
@@ -132,7 +199,8 @@ impl Rows {
         let some = before.rows.iter().filter(|row| kept(row));
         self.reserve(some.clone().count());
         for row in some {
-            self.insert(row.serial, &before.entry(row), row.revoked);
+            let row = Row { revoked: row.revoked, ..self.row(row.serial, &before.entry(row)) };
+            self.push(row);
         }
     }
 

@@ -274,10 +274,13 @@ fn the_histories_fill_every_member_of_the_world() {
 // I12
 #[test]
 fn every_cut_of_a_snapshot_is_refused_and_no_flipped_byte_brings_it_down() {
-    let mut world = World::default();
-    fold(&mut world, &history(7, 300));
-    let parts = world.to_snapshot().unwrap();
-    assert!(parts.len() >= 3, "the rest, devices, certificates: {}", parts.len());
+    let of_seed = |seed| {
+        let mut world = World::default();
+        fold(&mut world, &history(seed, 300));
+        world.to_snapshot().unwrap()
+    };
+    // The rest, certificates, devices: not each short history has a certificate that is not refused.
+    let parts = (1..200).map(of_seed).find(|parts| parts.len() == 3).expect("one with all kinds of parts");
     for number in 0..parts.len() {
         let bytes = &parts[number];
         let with = |other: Option<Vec<u8>>| {
