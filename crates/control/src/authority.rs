@@ -578,3 +578,6 @@ pub(crate) fn check_anchor(der: &[u8]) -> Result<(), ControlError> {
 pub fn thumbprint(certificate: &Certificate) -> Digest {
     Digest(certificate.thumbprint())
 }
+
+#[cfg(test)]
+mod tests;

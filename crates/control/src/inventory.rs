@@ -73,7 +73,7 @@ pub enum Status {
 }
 
 /// All certificates that have not ended.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
     issuers: Vec<Vec<u8>>,
     profiles: Vec<Box<str>>,
@@ -129,8 +129,8 @@ impl Inventory {
         let (subject, subject_kind) = subject;
         let (not_before, not_after) = validity;
         let entry = Entry { subject, subject_kind, issuer, profile: None, pos, not_before, not_after };
-        let revoked = &self.revoked;
-        self.rows.insert(serial, &entry, || revoked.contains_key(&(issuer, serial)));
+        let revoked = self.revoked.contains_key(&(issuer, serial));
+        self.rows.insert(serial, &entry, revoked);
         self.sweep(now);
     }
 
@@ -234,6 +234,10 @@ impl Inventory {
         let kept = |end: Timestamp| end.plus_seconds(KEEP_AFTER_END_SECONDS) > now;
         self.rows.retain(|row| kept(row.not_after));
         self.revoked.retain(|_, r| kept(r.not_after));
+        // What is forgotten of one number may be remembered of a later certificate with the same.
+        for row in self.rows.iter_mut().filter(|row| row.revoked) {
+            row.revoked = self.revoked.contains_key(&(row.issuer, row.serial));
+        }
         self.sweep_at = self.rows.len() * 2;
     }
 

@@ -15,24 +15,35 @@ use lanyard_pki::certificate::Certificate;
 use crate::plane::ControlError;
 use crate::world::World;
 
-/// Names and addresses of the control plane's listeners, as its newest certificate has them.
+/// The newest certificate of the control plane's listeners, with their names and addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnNames {
+pub struct Own {
+    certificate: Option<Vec<u8>>,
     dns: Vec<String>,
     ips: Vec<IpAddr>,
     issuer: Vec<u8>,
 }
 
-impl OwnNames {
-    /// Those after an event that certifies the control plane anew. A certificate that cannot be read changes nothing.
+impl Own {
+    /// After an event that certifies the control plane anew. A certificate that cannot be read changes no names.
     pub(crate) fn follow(&mut self, event: &Event) {
-        if let Event::ServerCertified { certificate, .. } = event
-            && let Ok(certificate) = Certificate::parse(&certificate.0)
-        {
-            self.dns = certificate.dns_names().to_vec();
-            self.ips = certificate.ip_addresses().to_vec();
-            self.issuer = certificate.issuer_der().to_vec();
+        let Event::ServerCertified { certificate, .. } = event else { return };
+        if let Ok(read) = Certificate::parse(&certificate.0) {
+            self.dns = read.dns_names().to_vec();
+            self.ips = read.ip_addresses().to_vec();
+            self.issuer = read.issuer_der().to_vec();
         }
+        self.certificate = Some(certificate.0.clone());
+    }
+
+    /// The certificate, DER.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
+    /// Addresses that listeners are reached at.
+    pub(crate) fn ips(&self) -> &[IpAddr] {
+        &self.ips
     }
 
     /// Whether that certificate is by the authority with this name (DER).
@@ -52,7 +63,7 @@ pub(crate) fn free_for_application(world: &World, record: &ApplicationRecord) ->
 /// Whether none of an application's names is one of ours. Asked at its registration, and again at each issuance: an older log
 /// may have let both in.
 pub(crate) fn free_of_machines(world: &World, record: &ApplicationRecord) -> Result<(), ControlError> {
-    let own = &world.own_names;
+    let own = &world.own;
     let ours = own.dns.iter().find(|n| record.serves(n)).cloned();
     let ours = ours.or_else(|| own.ips.iter().find(|ip| record.ips.contains(ip)).map(IpAddr::to_string));
     if let Some(name) = ours {
@@ -208,7 +219,8 @@ mod tests {
     #[test]
     fn an_application_cannot_take_a_name_or_address_of_the_control_plane() {
         let mut world = World::default();
-        world.own_names = OwnNames {
+        world.own = Own {
+            certificate: None,
             dns: vec!["lanyard.hospital.example".to_owned()],
             ips: vec!["10.0.0.1".parse().unwrap()],
             issuer: Vec::new(),

@@ -152,7 +152,9 @@ fn renewals(report: &RenewalReport) -> String {
 fn owner(lines: &[InventoryLine], serials: &[String]) -> anyhow::Result<DeviceId> {
     let mut of: Option<DeviceId> = None;
     for serial in serials {
-        let line = lines.iter().find(|l| l.serial == *serial).ok_or_else(|| {
+        // A watched server's certificate is others' making, its serial number too: it never stands before a device's.
+        let of_it = || lines.iter().filter(|l| l.serial == *serial);
+        let line = of_it().find(|l| l.kind == "device").or_else(|| of_it().next()).ok_or_else(|| {
             Failure::refused(format!("there is no certificate `{serial}`; `lanyard cert ls` shows all"))
         })?;
         let device = line.subject.parse().ok().filter(|_| line.kind == "device").ok_or_else(|| {
@@ -173,7 +175,38 @@ fn owner(lines: &[InventoryLine], serials: &[String]) -> anyhow::Result<DeviceId
 
 #[cfg(test)]
 mod tests {
+    use lanyard_domain::time::Timestamp;
+
     use super::*;
+
+    fn line(kind: &str, subject: &str) -> InventoryLine {
+        InventoryLine {
+            serial: "4a".to_owned(),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            name: String::new(),
+            site: String::new(),
+            owner: String::new(),
+            profile: String::new(),
+            issuer: String::new(),
+            not_before: Timestamp::from_seconds(0),
+            not_after: Timestamp::from_seconds(1),
+            seen: true,
+            revoked: None,
+            effect: String::new(),
+        }
+    }
+
+    // R49: whoever runs a watched server chooses the serial number that it shows.
+    #[test]
+    fn a_watched_server_cannot_keep_a_devices_certificate_from_being_revoked() {
+        let device = DeviceId::from_bytes([7; 16]);
+        let lines = [line("watched", ""), line("device", &device.to_string()), line("watched", "")];
+        let serial = ["4a".to_owned()];
+        assert_eq!(owner(&lines, &serial).unwrap(), device);
+        assert!(owner(&lines[..1], &serial).is_err());
+        assert!(owner(&lines, &["4b".to_owned()]).is_err());
+    }
 
     #[test]
     fn a_share_is_a_percentage() {

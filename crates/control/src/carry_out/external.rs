@@ -216,8 +216,7 @@ fn subject(known: &KnownAuthority) -> Option<Vec<u8>> {
 
 /// What our listeners and gateways are dialled by, where it is an address.
 fn addresses(world: &World) -> Vec<IpAddr> {
-    let own = world.own_certificate.as_ref().and_then(|der| Certificate::parse(der).ok());
-    let own = own.map(|c| c.ip_addresses().to_vec()).unwrap_or_default();
     let gateways = world.gateways.values().filter(|g| !g.removed).flat_map(|g| &g.names);
-    own.into_iter().chain(gateways.filter_map(|name| name.parse().ok())).collect()
+    let own = world.own.ips().iter().copied();
+    own.chain(gateways.filter_map(|name| name.parse().ok())).collect()
 }

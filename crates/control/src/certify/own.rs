@@ -56,8 +56,7 @@ impl<J: Journal> Control<J> {
 
     /// The newest certificate of the control plane's own key, if it is still good: for a start on which no authority can sign.
     pub fn own_certificate(&self, spki: &[u8], now: Timestamp) -> Option<Certificate> {
-        let recorded = self.world().own_certificate.clone()?;
-        let certificate = Certificate::parse(&recorded).ok()?;
+        let certificate = Certificate::parse(self.world().own.certificate()?).ok()?;
         let same_key = certificate.public_key().is_ok_and(|key| key.der() == spki);
         (same_key && certificate.not_before() <= now && now < certificate.not_after()).then_some(certificate)
     }

@@ -139,7 +139,7 @@ impl<J: Journal> Control<J> {
     pub fn shows_compromised(&self) -> bool {
         let world = self.world();
         let issuers = world.compromised_issuers();
-        issuers.replaced.iter().chain(&issuers.distrusted).any(|name| world.own_names.is_by(name))
+        issuers.replaced.iter().chain(&issuers.distrusted).any(|name| world.own.is_by(name))
     }
 
     /// Everyone who had a certificate by it, in the order in which they are told.
@@ -239,7 +239,7 @@ impl<J: Journal> Control<J> {
             }
             let certificate = lanyard_pki::certificate::Certificate::parse(&known.certificate)
                 .map_err(|e| ControlError::Bug(format!("the certificate of `{name}`: {e}")))?;
-            if world.own_names.is_by(certificate.subject_der()) {
+            if world.own.is_by(certificate.subject_der()) {
                 return Ok(false);
             }
             certificate.serial().to_string()

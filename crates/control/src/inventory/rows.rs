@@ -66,6 +66,19 @@ impl std::fmt::Debug for Rows {
     }
 }
 
+/// The same certificates, wherever they lie in memory and whatever the numbers of their holders.
+impl PartialEq for Rows {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |row: &Row| {
+            let found = other.get(&row.serial);
+            found.is_some_and(|f| (f.revoked, other.entry(f)) == (row.revoked, self.entry(row)))
+        };
+        self.len() == other.len() && self.rows.iter().all(same)
+    }
+}
+
+impl Eq for Rows {}
+
 impl Rows {
     pub(super) fn len(&self) -> usize {
         self.rows.len()
@@ -73,6 +86,11 @@ impl Rows {
 
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Row> {
         self.rows.iter()
+    }
+
+    /// To change what is known of them; their numbers stay.
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Row> {
+        self.rows.iter_mut()
     }
 
     /// Makes room, where it is known how many come.
@@ -92,11 +110,12 @@ impl Rows {
         self.rows.get_mut(*place as usize)
     }
 
-    /// A second certificate of the same number takes the place of the first; `revoked` says what is known of it then.
-    pub(super) fn insert(&mut self, serial: Serial, entry: &Entry, revoked: impl Fn() -> bool) {
-        let row = self.row(serial, entry);
+    /// A second certificate of the same number takes the place of the first. `revoked`: one of that number may have been before,
+    /// and was forgotten since.
+    pub(super) fn insert(&mut self, serial: Serial, entry: &Entry, revoked: bool) {
+        let row = Row { revoked, ..self.row(serial, entry) };
         if let Some(before) = self.get_mut(&serial) {
-            *before = Row { revoked: revoked(), ..row };
+            *before = row;
             return;
         }
         self.push(row);

@@ -59,21 +59,22 @@ pub async fn certificates(
     let most = filter.limit.unwrap_or(1_000).min(100_000);
     let world = state.control.world();
     let issuers = issuers(&world);
-    let (found, after) = match Wanted::new(&world, &issuers, &filter, now)? {
-        Some(wanted) => (wanted.found(&world, most), wanted.after.map(|(end, _)| end)),
-        None => (Vec::new(), None),
+    let after = filter.after.as_deref().map(|text| After::find(&world, text)).transpose()?;
+    let found = match Wanted::new(&world, &issuers, &filter, after, now)? {
+        Some(wanted) => wanted.found(&world, most),
+        None => Vec::new(),
     };
     // Others' certificates stand on the page of ours that end when they do: pages are counted in ours.
     let last = found.last().filter(|_| found.len() == most).map(|(_, entry)| entry.not_after);
     let others = super::watched::inventory(&world).filter(|line| {
-        after.is_none_or(|after| line.not_after > after)
+        after.is_none_or(|after| line.not_after > after.end)
             && last.is_none_or(|last| line.not_after <= last)
             && soon((line.not_before, line.not_after), &filter, now)
             && is_wanted(line, &filter)
     });
     let ours = found.iter().map(|(serial, entry)| line(&world, &issuers, serial, entry));
-    let mut lines: Vec<InventoryLine> = ours.chain(others).collect();
-    // Stable: ours are in order already.
+    // Stable: ours are in order already, and the last of those that end together, so a full page ends with one of ours.
+    let mut lines: Vec<InventoryLine> = others.chain(ours).collect();
     lines.sort_by_key(|line| line.not_after);
     Ok(Json(lines))
 }
@@ -87,7 +88,40 @@ struct Wanted<'a> {
     /// Whose, where the filter says anything about that.
     holders: Option<Vec<bool>>,
     serial: Option<Serial>,
-    after: Option<(Timestamp, Serial)>,
+    after: Option<After>,
+}
+
+/// The line that a page goes on after.
+#[derive(Clone, Copy)]
+struct After {
+    end: Timestamp,
+    /// None where it is somebody else's: ours that end with it come after it.
+    serial: Option<Serial>,
+}
+
+impl After {
+    fn find(world: &World, text: &str) -> Result<Self, Answer> {
+        let unknown = |detail: String| Answer::new(StatusCode::BAD_REQUEST, "malformed", detail);
+        // Others choose their serial numbers as they like: one that does not read may still be theirs.
+        let serial = text.parse::<Serial>();
+        if let Some((serial, entry)) = serial.as_ref().ok().and_then(|s| Some((s, world.inventory.entry(s)?)))
+        {
+            return Ok(Self { end: entry.not_after, serial: Some(*serial) });
+        }
+        let others = super::watched::inventory(world).filter(|line| line.serial == text);
+        if let Some(end) = others.map(|line| line.not_after).max() {
+            return Ok(Self { end, serial: None });
+        }
+        serial.map_err(|e| unknown(format!("after: {e}")))?;
+        Err(unknown(format!("after: `{text}` is not in the inventory any more; list from the beginning")))
+    }
+
+    fn is_before(self, row: &Row) -> bool {
+        match self.serial {
+            Some(of_ours) => (row.not_after, row.serial) > (self.end, of_ours),
+            None => row.not_after >= self.end,
+        }
+    }
 }
 
 /// What is by no profile that can be chosen has a name that stands in its line alone.
@@ -102,6 +136,7 @@ impl<'a> Wanted<'a> {
         world: &World,
         issuers: &[Named],
         filter: &'a InventoryFilter,
+        after: Option<After>,
         now: Timestamp,
     ) -> Result<Option<Self>, Answer> {
         let issuer = match &filter.issuer {
@@ -125,18 +160,6 @@ impl<'a> Wanted<'a> {
             None => None,
             Some(text) => Some(text.parse().map_err(|e| unknown(format!("serial: {e}")))?),
         };
-        let after = match &filter.after {
-            None => None,
-            Some(text) => {
-                let serial: Serial = text.parse().map_err(|e| unknown(format!("after: {e}")))?;
-                let entry = world.inventory.entry(&serial).ok_or_else(|| {
-                    unknown(format!(
-                        "after: `{text}` is not in the inventory any more; list from the beginning"
-                    ))
-                })?;
-                Some((entry.not_after, serial))
-            }
-        };
         let holders = subjects(world, filter);
         Ok(Some(Self { filter, now, issuer, made_by, holders, serial, after }))
     }
@@ -158,7 +181,7 @@ impl<'a> Wanted<'a> {
         row.not_after >= self.now
             && self.serial.is_none_or(|wanted| wanted == row.serial)
             && self.issuer.is_none_or(|wanted| wanted == row.issuer)
-            && self.after.is_none_or(|after| (row.not_after, row.serial) > after)
+            && self.after.is_none_or(|after| after.is_before(row))
             && soon((row.not_before, row.not_after), self.filter, self.now)
             && self.made_by.as_ref().is_none_or(|by| match by {
                 MadeBy::Profile(index) => row.profile == Some(*index),

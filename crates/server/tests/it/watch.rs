@@ -144,6 +144,18 @@ async fn a_foreign_servers_certificate_is_seen_told_of_and_missed() {
     assert_eq!((listed[0].owner.as_str(), listed[0].issuer.as_str()), ("imaging", "CN=vendor CA"));
     assert!(listed[0].effect.starts_with("images of the north"), "{}", listed[0].effect);
     assert!(inventory("?expiring_percent=20").await.is_empty());
+    // Page by page it stands in its place once, also where a page ends with it.
+    for (filter, size) in [("", 1), ("", 100), ("&issuer=CN%3Dvendor%20CA", 1)] {
+        let path = format!("/v1/certificates?limit=100{filter}");
+        let all: Vec<InventoryLine> = hospital.look(&hospital.security, &path).await.unwrap();
+        let mut pages: Vec<InventoryLine> = Vec::new();
+        for _ in 0..=all.len() {
+            let after = pages.last().map(|l| format!("&after={}", l.serial)).unwrap_or_default();
+            let path = format!("/v1/certificates?limit={size}{filter}{after}");
+            pages.extend(hospital.look::<Vec<InventoryLine>>(&hospital.security, &path).await.unwrap());
+        }
+        assert!(!all.is_empty() && pages == all, "{filter}: {pages:?}");
+    }
 
     // Another certificate long before its time, by TLS 1.2.
     pacs.show("somebody", 1, "-tls1_2");

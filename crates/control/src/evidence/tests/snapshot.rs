@@ -1,18 +1,22 @@
 //! A snapshot is what the fold gives, wherever the log is cut.
 
+use std::collections::BTreeSet;
+
 use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::event::{Event, RevocationReason, StreamKind};
 use lanyard_domain::id::{OperatorId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 
+use super::super::verify::may_stand;
 use super::catalogue;
 use crate::snapshot::Part;
 use crate::world::{Origin, World};
 
-const KINDS: [StreamKind; 6] = [
+const KINDS: [StreamKind; 7] = [
     StreamKind::Device,
     StreamKind::Device,
+    StreamKind::Release,
     StreamKind::Application,
     StreamKind::Gateway,
     StreamKind::Operator,
@@ -36,7 +40,11 @@ impl Dice {
 
 /// Any event in any stream: the fold takes all that a log can hold, also what no rule would have let in.
 fn history(seed: u64, length: u64) -> Vec<(Origin, Option<Event>)> {
-    let (mut dice, known) = (Dice(seed), catalogue::events());
+    history_of(catalogue::events(), seed, length)
+}
+
+fn history_of(known: Vec<Event>, seed: u64, length: u64) -> Vec<(Origin, Option<Event>)> {
+    let mut dice = Dice(seed);
     let registered: Vec<Event> =
         known.iter().filter(|e| matches!(e, Event::DeviceRegistered { .. })).cloned().collect();
     let mut all = Vec::new();
@@ -60,7 +68,7 @@ fn history(seed: u64, length: u64) -> Vec<(Origin, Option<Event>)> {
 
 /// The events of the catalogue name nothing; these name each other.
 fn vary(event: Event, dice: &mut Dice) -> Event {
-    let serial = |dice: &mut Dice| format!("4{:031x}", dice.below(4_000));
+    let serial = |dice: &mut Dice| format!("4{:031x}", dice.below(8_000));
     match event {
         Event::CertificateIssued {
             issuance,
@@ -76,7 +84,7 @@ fn vary(event: Event, dice: &mut Dice) -> Event {
             certificate_sha256,
             spki_sha256,
             not_before,
-            not_after: Timestamp::from_seconds(1_795_000_000 + dice.below(1_000_000) as i64),
+            not_after: Timestamp::from_seconds(1_795_000_000 + dice.below(5_000_000) as i64),
         },
         Event::CertificateRevoked { .. } => Event::CertificateRevoked {
             serial: serial(dice),
@@ -142,30 +150,125 @@ fn fold(world: &mut World, history: &[(Origin, Option<Event>)]) {
     }
 }
 
-fn check(seed: u64, length: u64) {
-    let history = history(seed, length);
+/// Folds the history whole, and cut in two.
+fn check(seed: u64, history: &[(Origin, Option<Event>)]) -> World {
+    let length = history.len();
     let mut whole = World::default();
-    fold(&mut whole, &history);
+    fold(&mut whole, history);
     let expected = whole.to_snapshot().unwrap();
     let mut dice = Dice(seed ^ 0x5eed);
-    for cut in [0, dice.below(history.len()), dice.below(history.len()), history.len()] {
+    for cut in [0, dice.below(length), dice.below(length), length] {
         let (before, after) = history.split_at(cut);
         let mut world = World::default();
         fold(&mut world, before);
         let mut world = World::from_snapshot(&world.to_snapshot().unwrap()).unwrap();
         fold(&mut world, after);
         assert!(world.to_snapshot().unwrap() == expected, "seed {seed}: cut at {cut} of {length}");
+        assert!(world == whole, "seed {seed}: cut at {cut} of {length}: a member is not in the snapshot");
     }
+    whole
+}
+
+/// Every event of the catalogue, as it is, in every kind of stream that may hold it: in the order of a device's life, then what
+/// was left. Twice, so that what follows on an event of each kind is there; the second time with names that fit each other.
+fn one_of_each() -> Vec<(Origin, Option<Event>)> {
+    const STREAMS: [StreamKind; 6] = [
+        StreamKind::System,
+        StreamKind::Device,
+        StreamKind::Release,
+        StreamKind::Operator,
+        StreamKind::Gateway,
+        StreamKind::Application,
+    ];
+    let mut dice = Dice(1);
+    let known = catalogue::events();
+    let again: Vec<Event> = known.iter().cloned().map(|event| vary(event, &mut dice)).collect();
+    let mut all = Vec::new();
+    for event in known.into_iter().chain(again) {
+        let log = usize::from(event.kind() >= 120);
+        for kind in STREAMS.into_iter().filter(|kind| may_stand(log, event.kind(), *kind as u8)) {
+            let pos = all.len() as u64;
+            let origin = Origin {
+                stream: StreamId::from_bytes([kind as u8; 16]),
+                stream_kind: kind as u8,
+                pos,
+                time: Timestamp::from_seconds(1_795_000_000 + (pos as i64) * 60),
+                actor: OperatorId::from_bytes([1; 16]),
+            };
+            all.push((origin, Some(event.clone())));
+        }
+    }
+    all
+}
+
+/// Members of the world that are still as they were before the first event.
+fn untouched(world: &World) -> BTreeSet<String> {
+    let empty = |line: &&str| [": {}", ": []", ": None", ": 0"].iter().any(|none| line.ends_with(none));
+    let text = format!("{world:#?}");
+    let lines = text.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+    let lines = lines.map(|line| line.trim().trim_end_matches(','));
+    lines.filter(empty).filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
 }
 
 // R51, I3
 #[test]
 fn a_snapshot_and_the_events_after_it_give_what_all_events_give() {
     for seed in 1..=60 {
-        check(seed, 400);
+        check(seed, &history(seed, 400));
     }
-    // Long enough for the inventory to forget what has ended.
-    check(61, 60_000);
+    // Long enough for the inventory to forget what has ended, and for numbers to come again.
+    let certificates =
+        |event: &Event| matches!(event, Event::CertificateIssued { .. } | Event::CertificateRevoked { .. });
+    let known = catalogue::events();
+    let often = known.iter().filter(|event| certificates(event)).cycle().take(2 * known.len()).cloned();
+    let history = history_of(known.iter().cloned().chain(often).collect(), 61, 60_000);
+    let serials: BTreeSet<&str> = (history.iter())
+        .filter_map(|(_, event)| match event {
+            Some(Event::CertificateIssued { serial, .. }) => Some(serial.as_str()),
+            _ => None,
+        })
+        .collect();
+    let whole = check(61, &history);
+    assert!(serials.len() > 5_000, "{}", serials.len());
+    assert!(whole.inventory.rows().count() < 5_000, "{}", whole.inventory.rows().count());
+}
+
+// R51, I3
+#[test]
+fn a_log_with_one_event_of_every_kind_can_be_cut_at_each_position() {
+    let history = one_of_each();
+    let kinds: BTreeSet<u16> = history.iter().filter_map(|(_, e)| e.as_ref()).map(Event::kind).collect();
+    let known: BTreeSet<u16> = catalogue::events().iter().map(Event::kind).collect();
+    assert_eq!(kinds, known, "each may stand somewhere");
+    let mut whole = World::default();
+    fold(&mut whole, &history);
+    let expected = whole.to_snapshot().unwrap();
+    for cut in 0..=history.len() {
+        let (before, after) = history.split_at(cut);
+        let mut folded = World::default();
+        fold(&mut folded, before);
+        let mut world = World::from_snapshot(&folded.to_snapshot().unwrap()).unwrap();
+        assert!(world == folded, "at {cut}: {:?}", before.last());
+        fold(&mut world, after);
+        assert!(world == whole && world.to_snapshot().unwrap() == expected, "cut at {cut}");
+    }
+}
+
+/// A member that no history ever fills would be in every snapshot as nothing, and the tests above would prove nothing of it.
+#[test]
+fn the_histories_fill_every_member_of_the_world() {
+    let mut never: Option<BTreeSet<String>> = None;
+    for history in (1..=60).map(|seed| history(seed, 400)).chain([one_of_each()]) {
+        let mut world = World::default();
+        fold(&mut world, &history);
+        let untouched = untouched(&world);
+        never = Some(match never {
+            Some(before) => before.intersection(&untouched).cloned().collect(),
+            None => untouched,
+        });
+    }
+    assert_eq!(never, Some(BTreeSet::new()));
+    assert!(untouched(&World::default()).len() > 25);
 }
 
 // I12
