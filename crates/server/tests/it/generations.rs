@@ -119,11 +119,13 @@ async fn a_generation_takes_over_and_the_one_before_is_retired_without_one_faile
             for device in control.superseded(&control.device_ids(), now) {
                 control.supersede(device, now).await.unwrap();
             }
-            // Our own certificate and the gateway's follow by themselves.
+            // Our own certificate and the gateway's follow by themselves, and this clock waits for them.
+            let next = now.plus_seconds(STEP_SECONDS + 3_600);
             until(async || {
                 let world = control.world();
+                let own = Certificate::parse(world.own.certificate().unwrap()).unwrap();
                 let gateway = world.gateways.values().next().unwrap();
-                gateway.certificates.iter().any(|c| c.not_after > now.plus_seconds(STEP_SECONDS + 3_600))
+                own.not_after() > next && gateway.certificates.iter().any(|c| c.not_after > next)
             })
             .await;
             seen.more(100).await;
