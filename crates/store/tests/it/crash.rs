@@ -104,6 +104,11 @@ fn note(diary: &Mutex<File>, lines: &str) {
 fn read_diary(root: &Path) -> Diary {
     let text = fs::read_to_string(root.join("diary")).unwrap_or_default();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    if !text.is_empty() && !text.ends_with('\n') {
+        // The kill came in the middle of a write: the next child must not go on in that line.
+        let end = if whole.is_empty() { 0 } else { whole.len() + 1 };
+        OpenOptions::new().write(true).open(root.join("diary")).unwrap().set_len(end as u64).unwrap();
+    }
     let mut diary = Diary::default();
     for line in whole.lines() {
         let words: Vec<&str> = line.split(' ').collect();
