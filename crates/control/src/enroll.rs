@@ -373,16 +373,18 @@ impl<J: Journal> Control<J> {
         self.sign_and_record_certificate(id, ready, actor, now).await
     }
 
+    /// When its agent is told to renew.
+    pub(crate) fn told_to_renew(&self, id: DeviceId, certificate: &Certificate) -> Timestamp {
+        let world = self.world();
+        let site = world.devices.get(&id).map(|d| d.record.site.as_str()).unwrap_or_default();
+        told_to_agent(world.windows(site), certificate)
+    }
+
     fn issued(&self, id: DeviceId, certificate: &Certificate) -> Issued {
-        let renew_at = {
-            let world = self.world();
-            let site = world.devices.get(&id).map(|d| d.record.site.as_str()).unwrap_or_default();
-            told_to_agent(world.windows(site), certificate)
-        };
         Issued {
             device: id,
             chain_pem: self.authority.chain_pem(certificate),
-            renew_at,
+            renew_at: self.told_to_renew(id, certificate),
             not_after: certificate.not_after(),
         }
     }

@@ -108,12 +108,30 @@ impl<J: Journal> Control<J> {
             }
         };
         match issued {
-            Ok(chain) => Ok(HandedIn::Answered(response(id, request_sha256, &chain, now)?)),
+            Ok(chain) => Ok(HandedIn::Answered(self.response(id, request_sha256, &chain, now)?)),
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(HandedIn::Waiting { why: refused.text })
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn response(
+        &self,
+        device: DeviceId,
+        request_sha256: Digest,
+        chain: &[Certificate],
+        now: Timestamp,
+    ) -> Result<Response, ControlError> {
+        let leaf = chain.first().ok_or_else(|| ControlError::Bug("an empty chain was issued".to_owned()))?;
+        Ok(Response {
+            request_sha256,
+            device,
+            issued: now,
+            expires: now.plus_seconds(RESPONSE_SECONDS).min(leaf.not_after()),
+            renew_at: self.told_to_renew(device, leaf),
+            chain: chain.iter().map(|c| c.der().to_vec()).collect(),
+        })
     }
 
     /// Reads a file and recognises its device, challenge or secret. Everything here is said of an expired file too.
@@ -258,7 +276,7 @@ impl<J: Journal> Control<J> {
         let key = Digest(request.csr().spki_sha256());
         match self.issued_before(id, &key, now).await? {
             Some(Certified::Issued { chain, .. }) => {
-                Ok(HandedIn::Answered(response(id, request_sha256, &chain, now)?))
+                Ok(HandedIn::Answered(self.response(id, request_sha256, &chain, now)?))
             }
             _ => Err(ControlError::refused(
                 "request_used",
@@ -285,21 +303,4 @@ fn unknown_secret() -> ControlError {
         "secret_unknown",
         "the one-time secret of this file is not, or no longer, one of a device; have a new one made",
     )
-}
-
-fn response(
-    device: DeviceId,
-    request_sha256: Digest,
-    chain: &[Certificate],
-    now: Timestamp,
-) -> Result<Response, ControlError> {
-    let leaf = chain.first().ok_or_else(|| ControlError::Bug("an empty chain was issued".to_owned()))?;
-    Ok(Response {
-        request_sha256,
-        device,
-        issued: now,
-        expires: now.plus_seconds(RESPONSE_SECONDS).min(leaf.not_after()),
-        renew_at: leaf.renew_at(),
-        chain: chain.iter().map(|c| c.der().to_vec()).collect(),
-    })
 }

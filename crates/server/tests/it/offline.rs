@@ -141,6 +141,24 @@ async fn evidence_by_file_is_no_older_than_the_tier_allows() {
     bench.hospital.running.shutdown().await;
 }
 
+// R34, R44: who comes with a file is told the same time as who is connected: one in the site's window.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_says_to_come_again_in_the_sites_window() {
+    let bench = bench().await;
+    let agent = bench.agent();
+    // Certificates live a day: two thirds are in 16 hours, four fifths in 19. The window begins in between.
+    let (.., hour, _, _) = bench.hospital.clock.now().plus_seconds(17 * 3_600).civil();
+    let window = format!("daily {hour:02}:00-{:02}:00 Z", (hour + 2) % 24).parse().unwrap();
+    let set = Action::SetMaintenance { site: "north".into(), windows: vec![window] };
+    bench.hospital.decide(&bench.hospital.biomed, set).await.unwrap();
+    let challenge = bench.challenge_for(agent.keys_file().await.unwrap()).await;
+    let request = agent.request_file(RequestWith::Challenge(challenge)).await.unwrap();
+    let installed = agent.accept_file(bench.hand_in(&request).await.unwrap()).await.unwrap();
+    let (.., told, _, _) = installed.renew_at.civil();
+    assert!(told == hour || told == (hour + 1) % 24, "{}", installed.renew_at);
+    bench.hospital.running.shutdown().await;
+}
+
 // R36, R44, I7: the first key serves until the second one is there, and a crash between two steps leaves nothing behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_enrolls_and_renews_by_files() {
