@@ -1,4 +1,4 @@
-//! What is checked after a stop that was not clean, so that a start need not read the whole log first (docs/adr/0008).
+//! What is checked after a stop that was not clean, so that a start need not read the whole log first (docs/adr/0012).
 //!
 //! A crash can damage what was being written: SQLite's WAL makes that atomic where the disk keeps its word, and where it does not,
 //! the pages of the last seconds are wrong, which is what [`tail`] reads before the log is opened. Damage further back is no
