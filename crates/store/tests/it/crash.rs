@@ -219,7 +219,10 @@ fn no_acknowledged_event_is_lost_when_fsync_or_pwrite_fail() {
                 let diary = verify(&log);
                 (acked, hit) = (acked + diary.acked.len(), hit + diary.faults.len());
                 // A child that ends badly without having noted a fault has a bug of its own.
-                assert!(status.success() || !diary.faults.is_empty(), "{faults:?} at {probability}: {status}");
+                assert!(
+                    status.success() || !diary.faults.is_empty(),
+                    "{faults:?} at {probability}: {status}"
+                );
             }
         }
         assert!(acked > 100, "{faults:?}: only {acked} acknowledged");
