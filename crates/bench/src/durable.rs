@@ -140,17 +140,7 @@ impl Desk {
 }
 
 fn entry(device: DeviceId, expected_seq: u64, events: Vec<Event>) -> Entry {
-    Entry {
-        stream: device.into(),
-        stream_kind: StreamKind::Device,
-        expected_seq,
-        actor: life::actor(),
-        events,
-        claims: Vec::new(),
-        once: None,
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    }
+    Entry::new((device.into(), StreamKind::Device), expected_seq, life::actor(), events)
 }
 
 /// Stands for the digest of this device's key: the request itself is the same for all.

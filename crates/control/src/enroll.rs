@@ -22,6 +22,7 @@ use lanyard_pki::csr;
 
 use crate::appraise::{Appraised, Presented, bound_ak};
 use crate::authority::{IssuancePermit, PreparedIssuance, Wish, thumbprint};
+use crate::certify::issuer::{told, while_it_issues};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, SealedAt, Space};
 use crate::offline::Hand;
@@ -398,6 +399,7 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Certificate, ControlError> {
         let issuance = ready.issuance;
+        let issuer = ready.prepared.issuer().clone();
         let certificate = match self.authority.sign(ready.prepared) {
             Ok(certificate) => certificate,
             Err(error) => {
@@ -406,8 +408,9 @@ impl<J: Journal> Control<J> {
             }
         };
         let recorded = self
-            .on_device(id, actor, now, Extras::default(), |_, _| {
-                Ok(vec![Command::RecordCertificate {
+            .record(now, |world| {
+                let device = find(world, id)?;
+                let command = Command::RecordCertificate {
                     issuance,
                     serial: certificate.serial().to_string(),
                     certificate: certificate.der().to_vec(),
@@ -415,18 +418,23 @@ impl<J: Journal> Control<J> {
                     spki_sha256: Digest(certificate.spki_sha256()),
                     not_before: certificate.not_before(),
                     not_after: certificate.not_after(),
-                }])
+                };
+                let events = decide_all(world, device, vec![command], now)?;
+                let mut entry = device_entry(device, actor, events, Extras::default());
+                while_it_issues(world, &issuer, &mut entry)?;
+                Ok((vec![entry], ()))
             })
             .await;
-        if let Err(error) = recorded {
-            // A refusal is final (retired meanwhile), and nobody has seen the certificate. Anything else is left to
-            // recovery: the log may have it.
-            if let ControlError::Refused(refused) = &error {
+        match recorded {
+            Ok(_) => Ok(certificate),
+            // A refusal is final (retired meanwhile), and nobody has seen the certificate.
+            Err(ControlError::Refused(refused)) => {
                 self.abandon(id, issuance, &refused.text, actor, now).await;
+                Err(told(refused))
             }
-            return Err(error);
+            // Left to recovery: the log may have it.
+            Err(error) => Err(error),
         }
-        Ok(certificate)
     }
 
     /// Says in the chain that an intent came to nothing.

@@ -7,11 +7,13 @@ use lanyard_domain::id::{GatewayId, OperatorId, StreamId};
 use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::csr;
+use lanyard_pki::key::KeyLabel;
 use lanyard_pki::name::DnsName;
 use lanyard_pki::profile::{Addresses, SubjectFacts};
 
 use crate::authority::thumbprint;
 use crate::carry_out::{gateway_entry, gateway_in_use};
+use crate::certify::issuer::{told, while_it_issues};
 use crate::certify::own::intended;
 use crate::journal::Journal;
 use crate::pace::Act;
@@ -42,7 +44,8 @@ impl<J: Journal> Control<J> {
         let ready = self.authority.prepare_gateway(&csr, &subject, &site, now)?;
         let actor = OperatorId::from(StreamId::from(id));
         let intended = intended(ready.issuance, "gateway", &ready.profile, &ready.prepared);
-        self.on_gateway(id, actor, intended, now).await?;
+        self.on_gateway(id, actor, intended, None, now).await?;
+        let issuer = ready.prepared.issuer().clone();
         let certificate = match self.authority.sign(ready.prepared) {
             Ok(certificate) => certificate,
             Err(error) => {
@@ -56,14 +59,16 @@ impl<J: Journal> Control<J> {
             certificate_sha256: thumbprint(&certificate),
             not_after: certificate.not_after(),
         };
-        if let Err(error) = self.on_gateway(id, actor, issued, now).await {
-            // A refusal is final (removed meanwhile). Anything else is left to recovery: the log may have it.
-            if let ControlError::Refused(refused) = &error {
+        match self.on_gateway(id, actor, issued, Some(&issuer), now).await {
+            Ok(()) => Ok((self.authority.chain_pem(&certificate), certificate.not_after())),
+            // A refusal is final (removed meanwhile).
+            Err(ControlError::Refused(refused)) => {
                 self.give_up_own(ready.issuance, &refused.text, now).await;
+                Err(told(refused))
             }
-            return Err(error);
+            // Left to recovery: the log may have it.
+            Err(error) => Err(error),
         }
-        Ok((self.authority.chain_pem(&certificate), certificate.not_after()))
     }
 
     async fn on_gateway(
@@ -71,11 +76,16 @@ impl<J: Journal> Control<J> {
         id: GatewayId,
         actor: OperatorId,
         event: Event,
+        signed_by: Option<&KeyLabel>,
         now: Timestamp,
     ) -> Result<(), ControlError> {
         self.record(now, |world| {
             let seq = gateway_in_use(world, id)?.seq;
-            Ok((vec![gateway_entry(id, actor, seq, event.clone(), Vec::new())], ()))
+            let mut entry = gateway_entry(id, actor, seq, event.clone(), Vec::new());
+            if let Some(issuer) = signed_by {
+                while_it_issues(world, issuer, &mut entry)?;
+            }
+            Ok((vec![entry], ()))
         })
         .await?;
         Ok(())

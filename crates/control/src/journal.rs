@@ -7,6 +7,8 @@ use lanyard_domain::id::{OperatorId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 
+use crate::world::World;
+
 /// Things that may belong to one stream only, for ever (I2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -39,6 +41,8 @@ pub struct Entry {
     pub stream_kind: StreamKind,
     /// Events that the decision was made on; another number is a conflict.
     pub expected_seq: u64,
+    /// Other streams that the decision rests on, with the events that each had; one that has moved on is a conflict.
+    pub steady: Vec<(StreamId, u64)>,
     /// Who decided or spoke.
     pub actor: OperatorId,
     /// What.
@@ -51,6 +55,34 @@ pub struct Entry {
     pub blobs: Vec<Vec<u8>>,
     /// Positions whose payload is deleted in the same transaction.
     pub erase: Vec<u64>,
+}
+
+impl Entry {
+    /// Events and nothing else.
+    pub fn new(
+        (stream, stream_kind): (StreamId, StreamKind),
+        expected_seq: u64,
+        actor: OperatorId,
+        events: Vec<Event>,
+    ) -> Self {
+        Self {
+            stream,
+            stream_kind,
+            expected_seq,
+            steady: Vec::new(),
+            actor,
+            events,
+            claims: Vec::new(),
+            once: None,
+            blobs: Vec::new(),
+            erase: Vec::new(),
+        }
+    }
+
+    /// Events of the system stream, decided on `world`.
+    pub fn system(world: &World, actor: OperatorId, events: Vec<Event>) -> Self {
+        Self::new((StreamId::SYSTEM, StreamKind::System), world.system_seq, actor, events)
+    }
 }
 
 /// Where the first entry's events lie.

@@ -177,8 +177,13 @@ impl<J: Journal> Control<J> {
         T: Send,
     {
         for _ in 0..ATTEMPTS {
-            let (entries, reply) = decide(&self.world())?;
-            let entries: Vec<Entry> = entries.into_iter().filter(|e| !e.events.is_empty()).collect();
+            let (entries, reply) = {
+                let world = self.world();
+                let (mut entries, reply) = decide(&world)?;
+                entries.retain(|e| !e.events.is_empty());
+                entries.iter_mut().try_for_each(|entry| by_somebody_in_office(&world, entry))?;
+                (entries, reply)
+            };
             if entries.is_empty() {
                 return Ok((None, reply));
             }
@@ -215,6 +220,26 @@ impl<J: Journal> Control<J> {
     }
 }
 
+/// Whoever signed may have been removed since the signature was checked; what their statement leads to is recorded only while
+/// they are in office, and their removal in between is a conflict.
+fn by_somebody_in_office(world: &World, entry: &mut Entry) -> Result<(), ControlError> {
+    if entry.once.is_none() {
+        return Ok(());
+    }
+    let by = entry.actor;
+    if !world.operators.get(&by).is_some_and(|by| by.active) {
+        return Err(ControlError::refused(
+            "operator_unknown",
+            format!("operator {by} is not known or no longer active"),
+        ));
+    }
+    let stream = StreamId::from(by);
+    if stream != entry.stream {
+        entry.steady.push((stream, world.operator_seq.get(&by).copied().unwrap_or_default()));
+    }
+    Ok(())
+}
+
 /// The device, or that there is none.
 pub(crate) fn find(world: &World, id: DeviceId) -> Result<&Device, ControlError> {
     world.devices.get(&id).ok_or_else(|| ControlError::NotFound { what: "device", id: id.to_string() })
@@ -243,17 +268,8 @@ pub(crate) fn decide_all(
 
 /// An entry in a device's stream.
 pub(crate) fn device_entry(device: &Device, actor: OperatorId, events: Vec<Event>, extras: Extras) -> Entry {
-    Entry {
-        stream: device.id.into(),
-        stream_kind: StreamKind::Device,
-        expected_seq: device.seq,
-        actor,
-        events,
-        claims: extras.claims,
-        once: extras.once,
-        blobs: extras.blobs,
-        erase: Vec::new(),
-    }
+    let entry = Entry::new((device.id.into(), StreamKind::Device), device.seq, actor, events);
+    Entry { claims: extras.claims, once: extras.once, blobs: extras.blobs, ..entry }
 }
 
 fn claim_taken(space: crate::journal::Space, owner: StreamId) -> ControlError {
@@ -266,3 +282,6 @@ fn claim_taken(space: crate::journal::Space, owner: StreamId) -> ControlError {
     };
     ControlError::refused(code, format!("{text} {owner}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //!
 //! In scope: noting first use, ending what was replaced. Out of scope: when a device renews (its agent, ARI).
 
+use lanyard_domain::credential::Certificate;
 use lanyard_domain::device::{Command, Device};
 use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
 use lanyard_domain::text::Digest;
@@ -57,15 +58,10 @@ impl<J: Journal> Control<J> {
     }
 }
 
-/// Serial numbers of certificates that are older than one whose first use lies an overlap back.
+/// Serial numbers of certificates with a successor whose first use lies an overlap back.
 fn replaced(device: &Device, now: Timestamp) -> Vec<String> {
-    let settled = device
-        .certificates
-        .iter()
-        .filter(|c| c.seen_at.is_some_and(|at| now.seconds_since(at) >= OVERLAP_SECONDS))
-        .map(|c| c.not_before)
-        .max();
-    let Some(newest) = settled else { return Vec::new() };
-    let older = device.certificates.iter().filter(|c| c.not_before < newest && c.not_after > now);
-    older.map(|c| c.serial.clone()).collect()
+    let is_settled = |c: &&Certificate| c.seen_at.is_some_and(|at| now.seconds_since(at) >= OVERLAP_SECONDS);
+    let settled = || device.certificates.iter().filter(is_settled);
+    let living = device.certificates.iter().filter(|c| c.not_after > now);
+    living.filter(|c| settled().any(|newer| newer.succeeds(c))).map(|c| c.serial.clone()).collect()
 }

@@ -2,8 +2,7 @@
 //!
 //! In scope: recording. Out of scope: connections (the server's worker), the rules (`domain::watched`).
 
-use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{OperatorId, StreamId};
+use lanyard_domain::event::Event;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::watched::{SeenCertificate, WatchAlarm, Watched};
@@ -11,7 +10,6 @@ use lanyard_domain::watched::{SeenCertificate, WatchAlarm, Watched};
 use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError};
 use crate::upkeep::ITSELF;
-use crate::world::World;
 
 impl<J: Journal> Control<J> {
     /// Records what a watched server shows, when it is another certificate than before, and what its owner is told.
@@ -46,7 +44,7 @@ impl<J: Journal> Control<J> {
                     _ => None,
                 });
                 let told = told.collect();
-                Ok((vec![system_entry(world, ITSELF, events, None)], told))
+                Ok((vec![Entry::system(world, ITSELF, events)], told))
             })
             .await?;
         Ok(told)
@@ -88,23 +86,4 @@ fn events(watched: &Watched, seen: Option<&SeenCertificate>, now: Timestamp) -> 
 
 fn alarm(address: &str, alarm: WatchAlarm, certificate_sha256: Digest, detail: String) -> Event {
     Event::WatchAlarmRaised { address: address.to_owned(), alarm, certificate_sha256, detail }
-}
-
-pub(crate) fn system_entry(
-    world: &World,
-    actor: OperatorId,
-    events: Vec<Event>,
-    once: Option<Digest>,
-) -> Entry {
-    Entry {
-        stream: StreamId::SYSTEM,
-        stream_kind: StreamKind::System,
-        expected_seq: world.system_seq,
-        actor,
-        events,
-        claims: Vec::new(),
-        once,
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    }
 }

@@ -64,6 +64,12 @@ impl Certificate {
         })
     }
 
+    /// Whether it is there to take that one's place: a later one by the same profile. One for another use (a second network
+    /// port, mail) is no successor; where a class gets another profile, what stands by the old one ends on its day.
+    pub fn succeeds(&self, older: &Self) -> bool {
+        self.profile == older.profile && self.not_before > older.not_before
+    }
+
     /// Whether it is one of these.
     pub(crate) fn is_current(serial: &str, among: &[Self]) -> Result<(), Refusal> {
         if among.iter().any(|c| c.serial == serial) {

@@ -316,6 +316,7 @@ fn to_append(entry: &Entry, now: Timestamp) -> Result<Append, JournalError> {
         Append::new(*entry.stream.as_bytes(), entry.stream_kind as u8, entry.expected_seq, events, now);
     append.claims =
         entry.claims.iter().map(|c| lanyard_store::Claim { space: c.space as u8, key: c.key.0 }).collect();
+    append.steady = entry.steady.iter().map(|(stream, seq)| (*stream.as_bytes(), *seq)).collect();
     append.idempotency = entry.once.map(|digest| digest.0);
     append.erase = entry.erase.clone();
     append.blobs = entry.blobs.clone();

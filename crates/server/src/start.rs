@@ -399,17 +399,7 @@ async fn system(
     event: Event,
     now: lanyard_domain::time::Timestamp,
 ) -> anyhow::Result<()> {
-    let entry = Entry {
-        stream: StreamId::SYSTEM,
-        stream_kind: StreamKind::System,
-        expected_seq,
-        actor: ITSELF,
-        events: vec![event],
-        claims: Vec::new(),
-        once: None,
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    };
+    let entry = Entry::new((StreamId::SYSTEM, StreamKind::System), expected_seq, ITSELF, vec![event]);
     journal.append(vec![entry], now).await?;
     Ok(())
 }

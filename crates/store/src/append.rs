@@ -53,6 +53,9 @@ pub struct Append {
     pub stream_kind: u8,
     /// Number of events the caller believes the stream has.
     pub expected_seq: u64,
+    /// Other streams that the decision rests on, with the number of events each had then: one that has moved on is a conflict
+    /// too. Counted as before the request.
+    pub steady: Vec<(StreamId, u64)>,
     /// At least one event.
     pub events: Vec<NewEvent>,
     /// Keys the stream takes.
@@ -81,12 +84,13 @@ impl Append {
         now: Timestamp,
     ) -> Append {
         let (claims, outbox, erase) = (Vec::new(), Vec::new(), Vec::new());
-        let (blobs, labels) = (Vec::new(), Vec::new());
+        let (blobs, labels, steady) = (Vec::new(), Vec::new(), Vec::new());
         let idempotency = None;
         Append {
             stream,
             stream_kind,
             expected_seq,
+            steady,
             events,
             claims,
             idempotency,

@@ -243,17 +243,7 @@ fn own(device: DeviceId) -> OperatorId {
 }
 
 fn entry(device: &Device, actor: OperatorId, events: Vec<Event>) -> Entry {
-    Entry {
-        stream: device.id.into(),
-        stream_kind: StreamKind::Device,
-        expected_seq: device.seq,
-        actor,
-        events,
-        claims: Vec::new(),
-        once: None,
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    }
+    Entry::new((device.id.into(), StreamKind::Device), device.seq, actor, events)
 }
 
 struct People {

@@ -158,16 +158,6 @@ pub(crate) fn find(world: &World, id: ApplicationId) -> Result<&Application, Con
         .ok_or_else(|| ControlError::NotFound { what: "application", id: id.to_string() })
 }
 
-fn entry(id: ApplicationId, expected_seq: u64, actor: OperatorId, events: Vec<Event>) -> Entry {
-    Entry {
-        stream: id.into(),
-        stream_kind: StreamKind::Application,
-        expected_seq,
-        actor,
-        events,
-        claims: Vec::new(),
-        once: None,
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    }
+pub(crate) fn entry(id: ApplicationId, expected_seq: u64, actor: OperatorId, events: Vec<Event>) -> Entry {
+    Entry::new((id.into(), StreamKind::Application), expected_seq, actor, events)
 }

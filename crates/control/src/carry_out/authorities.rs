@@ -1,8 +1,8 @@
 //! Authorities: create a generation, let it issue, end it (R50). Two people: who ordered one may not activate it.
 
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore, check_name};
-use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{OperatorId, StreamId};
+use lanyard_domain::event::Event;
+use lanyard_domain::id::OperatorId;
 use lanyard_domain::operator::Role;
 use lanyard_domain::text::{Digest, check_slug};
 use lanyard_domain::time::Timestamp;
@@ -188,18 +188,8 @@ impl<J: Journal> Control<J> {
     ) -> Result<Option<Appended>, ControlError> {
         let (appended, ()) = self
             .record(now, |world| {
-                let entry = Entry {
-                    stream: StreamId::SYSTEM,
-                    stream_kind: StreamKind::System,
-                    expected_seq: world.system_seq,
-                    actor,
-                    events: vec![decide(world)?],
-                    claims: Vec::new(),
-                    once,
-                    blobs: Vec::new(),
-                    erase: Vec::new(),
-                };
-                Ok((vec![entry], ()))
+                let entry = Entry::system(world, actor, vec![decide(world)?]);
+                Ok((vec![Entry { once, ..entry }], ()))
             })
             .await?;
         Ok(appended)

@@ -32,20 +32,11 @@ impl<J: Journal> Control<J> {
                         format!("device {id} exists already"),
                     ));
                 }
-                Ok((
-                    vec![Entry {
-                        stream: id.into(),
-                        stream_kind: StreamKind::Device,
-                        expected_seq: 0,
-                        actor: accepted.by.id,
-                        events: events.clone(),
-                        claims: vec![label],
-                        once: accepted.once(),
-                        blobs: Vec::new(),
-                        erase: Vec::new(),
-                    }],
-                    (),
-                ))
+                let stream = (id.into(), StreamKind::Device);
+                let mut entry = Entry::new(stream, 0, accepted.by.id, events.clone());
+                entry.claims = vec![label];
+                entry.once = accepted.once();
+                Ok((vec![entry], ()))
             })
             .await?;
         Ok(Done::new(

@@ -1,8 +1,7 @@
 //! Accept a maker's endorsement authority.
 
 use lanyard_domain::endorsement::{EndorsementUse, accepted_for};
-use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::StreamId;
+use lanyard_domain::event::Event;
 use lanyard_domain::operator::Role;
 use lanyard_domain::text::{Blob, check_text};
 use lanyard_domain::time::Timestamp;
@@ -51,17 +50,8 @@ impl<J: Journal> Control<J> {
                     uses: uses.clone(),
                     statement: accepted.signed.clone(),
                 };
-                let entry = Entry {
-                    stream: StreamId::SYSTEM,
-                    stream_kind: StreamKind::System,
-                    expected_seq: world.system_seq,
-                    actor: accepted.by.id,
-                    events: vec![event],
-                    claims: Vec::new(),
-                    once: accepted.once(),
-                    blobs: Vec::new(),
-                    erase: Vec::new(),
-                };
+                let mut entry = Entry::system(world, accepted.by.id, vec![event]);
+                entry.once = accepted.once();
                 Ok((vec![entry], ()))
             })
             .await?;

@@ -2,7 +2,7 @@
 
 use lanyard_domain::device::Stage;
 use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{DeviceId, OperatorId, StreamId};
+use lanyard_domain::id::{DeviceId, OperatorId};
 use lanyard_domain::operator::Role;
 use lanyard_domain::text::check_text;
 use lanyard_domain::time::Timestamp;
@@ -29,17 +29,9 @@ impl<J: Journal> Control<J> {
                 if pos >= world.next_pos {
                     return Err(ControlError::NotFound { what: "event at position", id: pos.to_string() });
                 }
-                let entry = Entry {
-                    stream: StreamId::SYSTEM,
-                    stream_kind: StreamKind::System,
-                    expected_seq: world.system_seq,
-                    actor: accepted.by.id,
-                    events: vec![event.clone()],
-                    claims: Vec::new(),
-                    once: accepted.once(),
-                    blobs: Vec::new(),
-                    erase: vec![pos],
-                };
+                let mut entry = Entry::system(world, accepted.by.id, vec![event.clone()]);
+                entry.once = accepted.once();
+                entry.erase = vec![pos];
                 Ok((vec![entry], ()))
             })
             .await?;

@@ -222,15 +222,6 @@ pub(crate) fn entry(
     event: Event,
     claims: Vec<Claim>,
 ) -> Entry {
-    Entry {
-        stream: id.into(),
-        stream_kind: StreamKind::Gateway,
-        expected_seq,
-        actor,
-        events: vec![event],
-        claims,
-        once: None,
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    }
+    let entry = Entry::new((id.into(), StreamKind::Gateway), expected_seq, actor, vec![event]);
+    Entry { claims, ..entry }
 }

@@ -217,7 +217,7 @@ impl<J: Journal> Control<J> {
     }
 }
 
-pub(crate) use applications::find as find_application;
+pub(crate) use applications::{entry as application_entry, find as find_application};
 pub use gateways::NewGateway;
 pub(crate) use gateways::{entry as gateway_entry, in_use as gateway_in_use};
 pub use operators::FirstOperator;

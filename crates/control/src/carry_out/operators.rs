@@ -9,7 +9,6 @@ use lanyard_domain::time::Timestamp;
 use super::{Accepted, Done, require};
 use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError};
-use crate::world::World;
 
 /// Who the first operator is to be. The caller has checked the bootstrap secret.
 #[derive(Debug, Clone)]
@@ -69,7 +68,6 @@ impl<J: Journal> Control<J> {
         let _changing = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {
-                still_active(world, &accepted)?;
                 // One key, one person: a second id for the same key would be two heads under one hat (I1).
                 let taken = world.operators.values().any(|o| o.public_key == public_key);
                 if world.operators.contains_key(&id) || taken {
@@ -102,7 +100,6 @@ impl<J: Journal> Control<J> {
         let _changing = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {
-                still_active(world, &accepted)?;
                 let known = world
                     .operators
                     .get(&id)
@@ -126,25 +123,6 @@ impl<J: Journal> Control<J> {
     }
 }
 
-/// Whoever signed may have been removed while this waited: two admins must not remove each other.
-fn still_active(world: &World, accepted: &Accepted) -> Result<(), ControlError> {
-    let id = accepted.by.id;
-    if world.operators.get(&id).is_some_and(|by| by.active) {
-        return Ok(());
-    }
-    Err(ControlError::refused("operator_unknown", format!("operator {id} is no longer active")))
-}
-
 fn entry(id: OperatorId, actor: OperatorId, expected_seq: u64, event: Event) -> Entry {
-    Entry {
-        stream: id.into(),
-        stream_kind: StreamKind::Operator,
-        expected_seq,
-        actor,
-        events: vec![event],
-        claims: Vec::new(),
-        once: None,
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    }
+    Entry::new((id.into(), StreamKind::Operator), expected_seq, actor, vec![event])
 }

@@ -95,15 +95,7 @@ fn find(world: &crate::world::World, id: ReleaseId) -> Result<&Release, ControlE
 }
 
 fn entry(accepted: &Accepted, id: ReleaseId, expected_seq: u64, event: Event) -> Entry {
-    Entry {
-        stream: id.into(),
-        stream_kind: StreamKind::Release,
-        expected_seq,
-        actor: accepted.by.id,
-        events: vec![event],
-        claims: Vec::new(),
-        once: accepted.once(),
-        blobs: Vec::new(),
-        erase: Vec::new(),
-    }
+    let stream = (id.into(), StreamKind::Release);
+    let entry = Entry::new(stream, expected_seq, accepted.by.id, vec![event]);
+    Entry { once: accepted.once(), ..entry }
 }

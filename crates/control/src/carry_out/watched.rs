@@ -6,9 +6,8 @@ use lanyard_domain::time::Timestamp;
 use lanyard_domain::watched::{MOST_WATCHED, WatchRecord};
 
 use super::{Accepted, Done, require};
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError};
-use crate::watch::system_entry;
 
 const WATCHERS: [Role; 3] = [Role::Registrar, Role::Security, Role::Admin];
 
@@ -36,7 +35,7 @@ impl<J: Journal> Control<J> {
                 }
                 let event =
                     Event::ServerWatched { record: record.clone(), statement: accepted.signed.clone() };
-                Ok((vec![system_entry(world, accepted.by.id, vec![event], accepted.once())], known))
+                Ok((vec![Entry { once: accepted.once(), ..Entry::system(world, accepted.by.id, vec![event]) }], known))
             })
             .await?;
         let what = if known { "watched as before, for" } else { "watched from now on, for" };
@@ -58,7 +57,13 @@ impl<J: Journal> Control<J> {
                 }
                 let statement = accepted.signed.clone();
                 let event = Event::ServerUnwatched { address: address.clone(), statement };
-                Ok((vec![system_entry(world, accepted.by.id, vec![event], accepted.once())], ()))
+                Ok((
+                    vec![Entry {
+                        once: accepted.once(),
+                        ..Entry::system(world, accepted.by.id, vec![event])
+                    }],
+                    (),
+                ))
             })
             .await?;
         Ok(Done::new(appended, format!("{address} is no longer watched")))

@@ -18,8 +18,9 @@ use lanyard_pki::name::DnsName;
 use lanyard_pki::profile::Addresses;
 
 use super::Certified;
+use super::issuer::{told, while_it_issues};
 use crate::authority::{PreparedIssuance, thumbprint};
-use crate::carry_out::find_application as find;
+use crate::carry_out::{application_entry, find_application as find};
 use crate::journal::{Claim, Journal, Space};
 use crate::names;
 use crate::pace::Act;
@@ -125,6 +126,7 @@ impl<J: Journal> Control<J> {
         })
         .await?;
         let issuance = ready.issuance;
+        let issuer = ready.prepared.issuer().clone();
         let leaf = match self.authority.sign(ready.prepared) {
             Ok(leaf) => leaf,
             Err(error) => {
@@ -132,18 +134,28 @@ impl<J: Journal> Control<J> {
                 return Err(error);
             }
         };
-        if let Err(error) = self
-            .on_application(id, actor, (None, Vec::new()), now, |_| Ok(vec![signed(issuance, &leaf)]))
-            .await
-        {
-            // A refusal is final (removed meanwhile), and nobody has seen the certificate. Anything else is left to
-            // recovery: the log may have it.
-            if let ControlError::Refused(refused) = &error {
+        let recorded = self
+            .record(now, |world| {
+                let application = find(world, id)?;
+                let events = application.decide(signed(issuance, &leaf), now)?.events;
+                let mut entry = application_entry(id, application.seq, actor, events);
+                while_it_issues(world, &issuer, &mut entry)?;
+                Ok((vec![entry], ()))
+            })
+            .await;
+        match recorded {
+            Ok(_) => Ok(Certified::Issued {
+                subject: Subject::Application(id),
+                chain: self.authority.chain(&leaf),
+            }),
+            // A refusal is final (removed meanwhile), and nobody has seen the certificate.
+            Err(ControlError::Refused(refused)) => {
                 self.abandon_application(id, issuance, &refused.text, actor, now).await;
+                Err(told(refused))
             }
-            return Err(error);
+            // Left to recovery: the log may have it.
+            Err(error) => Err(error),
         }
-        Ok(Certified::Issued { subject: Subject::Application(id), chain: self.authority.chain(&leaf) })
     }
 
     /// Says in the stream that an intent came to nothing.

@@ -8,6 +8,7 @@
 
 mod application;
 mod give_up;
+pub(crate) mod issuer;
 pub(crate) mod own;
 mod recognise;
 

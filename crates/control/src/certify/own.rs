@@ -4,16 +4,17 @@
 //! In scope: keys and the three steps, once for all of them. Out of scope: what each certificate says (pki's profiles), when it
 //! is time for another (the server's workers).
 
-use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{IssuanceId, StreamId};
+use lanyard_domain::event::Event;
+use lanyard_domain::id::IssuanceId;
 use lanyard_domain::text::{Blob, Digest};
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::csr;
 use lanyard_pki::issue::Prepared;
 use lanyard_pki::key::{KeyBackend, KeyError, KeyLabel};
-use lanyard_pki::profile::SubjectFacts;
+use lanyard_pki::profile::{ProfileName, SubjectFacts};
 
+use super::issuer::{told, while_it_issues};
 use crate::authority::thumbprint;
 use crate::carry_out::gateway_entry;
 use crate::digest::random;
@@ -21,6 +22,7 @@ use crate::gateway::addresses;
 use crate::journal::{Entry, Journal};
 use crate::names;
 use crate::plane::{Control, ControlError};
+use crate::upkeep::ITSELF;
 
 /// What is recorded of a certificate, whosever it is.
 pub(crate) struct Made {
@@ -71,6 +73,7 @@ impl<J: Journal> Control<J> {
     ) -> Result<Certificate, ControlError> {
         let issuance = IssuanceId::from_random(random()?);
         self.on_system(intended(issuance, "self", profile, &prepared), now).await?;
+        let issuer = prepared.issuer().clone();
         let certificate = match self.authority.sign(prepared) {
             Ok(certificate) => certificate,
             Err(error) => {
@@ -85,8 +88,26 @@ impl<J: Journal> Control<J> {
             certificate_sha256: thumbprint(&certificate),
             not_after: certificate.not_after(),
         };
-        self.on_system(issued(made), now).await?;
-        Ok(certificate)
+        let event = issued(made);
+        // A compromised authority still says itself that nothing it signed counts.
+        let always = profile == ProfileName::OcspResponder.as_str();
+        let recorded = self
+            .record(now, |world| {
+                let mut entry = Entry::system(world, ITSELF, vec![event.clone()]);
+                if !always {
+                    while_it_issues(world, &issuer, &mut entry)?;
+                }
+                Ok((vec![entry], ()))
+            })
+            .await;
+        match recorded {
+            Ok(_) => Ok(certificate),
+            Err(ControlError::Refused(refused)) => {
+                self.give_up_own(issuance, &refused.text, now).await;
+                Err(told(refused))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Says in the stream that an intent of ours or of a gateway came to nothing, if it is still open.
@@ -114,20 +135,10 @@ impl<J: Journal> Control<J> {
         self.record(now, |world| {
             let event = Event::IssuanceAbandoned { issuance, why: why.to_owned() };
             let entry = world.open_intents.get(&issuance).and_then(|intent| match intent.gateway {
-                None => Some(Entry {
-                    stream: StreamId::SYSTEM,
-                    stream_kind: StreamKind::System,
-                    expected_seq: world.system_seq,
-                    actor: crate::upkeep::ITSELF,
-                    events: vec![event],
-                    claims: Vec::new(),
-                    once: None,
-                    blobs: Vec::new(),
-                    erase: Vec::new(),
-                }),
+                None => Some(Entry::system(world, ITSELF, vec![event])),
                 Some(id) => {
                     let seq = world.gateways.get(&id)?.seq;
-                    Some(gateway_entry(id, crate::upkeep::ITSELF, seq, event, Vec::new()))
+                    Some(gateway_entry(id, ITSELF, seq, event, Vec::new()))
                 }
             });
             Ok((entry.into_iter().collect(), ()))
@@ -152,21 +163,7 @@ impl<J: Journal> Control<J> {
     }
 
     pub(crate) async fn on_system(&self, event: Event, now: Timestamp) -> Result<(), ControlError> {
-        self.record(now, |world| {
-            let entry = Entry {
-                stream: StreamId::SYSTEM,
-                stream_kind: StreamKind::System,
-                expected_seq: world.system_seq,
-                actor: crate::upkeep::ITSELF,
-                events: vec![event.clone()],
-                claims: Vec::new(),
-                once: None,
-                blobs: Vec::new(),
-                erase: Vec::new(),
-            };
-            Ok((vec![entry], ()))
-        })
-        .await?;
+        self.record(now, |world| Ok((vec![Entry::system(world, ITSELF, vec![event.clone()])], ()))).await?;
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ const MOST_NAMED: usize = 1_000;
 pub enum Place {
     /// It has certificates by others alone.
     Replaced,
-    /// It has a new one, and its use is waited for.
+    /// It has a new one in the place of each, and its use is waited for.
     Settling,
     /// Its turn has not come.
     Waiting,
@@ -115,10 +115,10 @@ fn place(
     let place = match (held.by_it.is_empty(), held.another) {
         (true, true) => Place::Replaced,
         (true, false) => Place::OffTheAir,
-        (false, true) => Place::Settling,
-        (false, false) if now < turn => Place::Waiting,
-        (false, false) if now.seconds_since(turn) < OVERDUE_SECONDS => Place::Told,
-        (false, false) => Place::Overdue,
+        (false, _) if held.by_it.iter().all(|c| c.replaced) => Place::Settling,
+        (false, _) if now < turn => Place::Waiting,
+        (false, _) if now.seconds_since(turn) < OVERDUE_SECONDS => Place::Told,
+        (false, _) => Place::Overdue,
     };
     Some((place, deadline))
 }

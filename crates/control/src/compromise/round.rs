@@ -16,7 +16,7 @@ use lanyard_pki::serial::Serial;
 use super::{Compromise, Holder};
 use crate::carry_out::gateway_entry;
 use crate::inventory::IssuerIndex;
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError, Extras, Refused};
 use crate::upkeep::ITSELF;
 use crate::world::{Gateway, World};
@@ -41,55 +41,75 @@ pub enum Due {
 }
 
 /// What a holder has, by issuer: certificates of the compromised authority, and whether it has others that count.
+#[derive(Default)]
 pub(super) struct Held {
-    pub(super) by_it: Vec<String>,
-    /// It has another one.
+    pub(super) by_it: Vec<Replaceable>,
+    /// It has another one, for whichever use.
     pub(super) another: bool,
+}
+
+/// A certificate by the compromised authority.
+pub(super) struct Replaceable {
+    serial: String,
+    /// Its holder has a successor of it by an authority that counts.
+    pub(super) replaced: bool,
     /// And was seen to use it.
-    pub(super) in_use: bool,
+    in_use: bool,
 }
 
 impl Held {
     pub(super) fn of(world: &World, issuer: IssuerIndex, holder: Holder, now: Timestamp) -> Self {
-        let sort = |certificates: &[Certificate]| {
-            let living = || certificates.iter().filter(|c| c.not_after > now);
-            let is_by_it = |c: &&Certificate| origin(world, &c.serial) == Some(issuer);
-            // One that is older is no successor: the holder has gone over from it to what must be replaced.
-            let newest = living().filter(is_by_it).map(|c| c.pos).max();
-            let succeeds = |c: &&Certificate| {
-                newest.is_none_or(|newest| c.pos > newest)
-                    && origin(world, &c.serial).is_some_and(|by| !is_compromised(world, by))
-            };
-            Self {
-                by_it: living().filter(is_by_it).map(|c| c.serial.clone()).collect(),
-                another: living().any(|c| succeeds(&c)),
-                in_use: living().any(|c| succeeds(&c) && c.seen_at.is_some()),
-            }
-        };
-        let nothing = Self { by_it: Vec::new(), another: false, in_use: false };
         if let Some(device) = device(world, holder.id) {
-            return sort(&device.certificates);
+            return of_holder(world, issuer, &device.certificates, now);
         }
         // An application's hosts do not show us which certificate they use: its old ones stand until the deadline.
         if let Some(application) = application(world, holder.id) {
-            return Self { in_use: false, ..sort(&application.certificates) };
+            let mut held = of_holder(world, issuer, &application.certificates, now);
+            held.by_it.iter_mut().for_each(|c| c.in_use = false);
+            return held;
         }
-        gateway(world, holder.id).map_or(nothing, |gateway| of_gateway(world, issuer, gateway, now))
+        gateway(world, holder.id)
+            .map_or_else(Self::default, |gateway| of_gateway(world, issuer, gateway, now))
     }
 }
 
+fn of_holder(world: &World, issuer: IssuerIndex, certificates: &[Certificate], now: Timestamp) -> Held {
+    let living = || certificates.iter().filter(|c| c.not_after > now);
+    let counts = |c: &&Certificate| origin(world, &c.serial).is_some_and(|by| !is_compromised(world, by));
+    let by_it = living().filter(|c| origin(world, &c.serial) == Some(issuer)).map(|certificate| {
+        // One that is older is no successor: the holder has gone over from it to what must be replaced. Nor is one for another
+        // use: it would lose the network with the certificate for that.
+        let succeeds = |c: &&Certificate| c.pos > certificate.pos && c.profile == certificate.profile;
+        let successors = || living().filter(counts).filter(succeeds);
+        Replaceable {
+            serial: certificate.serial.clone(),
+            replaced: successors().next().is_some(),
+            in_use: successors().any(|c| c.seen_at.is_some()),
+        }
+    });
+    Held { by_it: by_it.collect(), another: living().any(|c| counts(&c)) }
+}
+
 fn of_gateway(world: &World, issuer: IssuerIndex, gateway: &Gateway, now: Timestamp) -> Held {
-    let mut held = Held { by_it: Vec::new(), another: false, in_use: false };
+    let mut held = Held::default();
+    let mut in_use = false;
     for certificate in gateway.certificates.iter().filter(|c| c.not_after > now) {
         let entry = certificate.serial.parse::<Serial>().ok().and_then(|s| world.inventory.entry(&s));
         match entry {
-            Some(entry) if entry.issuer == issuer => held.by_it.push(certificate.serial.clone()),
+            Some(entry) if entry.issuer == issuer => held.by_it.push(Replaceable {
+                serial: certificate.serial.clone(),
+                replaced: false,
+                in_use: false,
+            }),
             Some(entry) if !is_compromised(world, entry.issuer) => {
                 held.another = true;
-                held.in_use |= now.seconds_since(entry.not_before) >= SETTLE_SECONDS;
+                in_use |= now.seconds_since(entry.not_before) >= SETTLE_SECONDS;
             }
             _ => {}
         }
+    }
+    for certificate in &mut held.by_it {
+        (certificate.replaced, certificate.in_use) = (held.another, in_use);
     }
     held
 }
@@ -122,10 +142,12 @@ pub(super) fn due(world: &World, compromise: &Compromise, holder: Holder, now: T
     if held.by_it.is_empty() {
         return Due::Nothing;
     }
-    if compromise.plan.mode == CompromiseMode::DistrustNow || held.in_use || now >= deadline {
-        return Due::Revoke { serials: held.by_it, alone: !held.another };
+    let all = compromise.plan.mode == CompromiseMode::DistrustNow || now >= deadline;
+    let serials: Vec<String> = held.by_it.into_iter().filter(|c| all || c.in_use).map(|c| c.serial).collect();
+    match serials.is_empty() {
+        true => Due::Later,
+        false => Due::Revoke { serials, alone: !held.another },
     }
-    Due::Later
 }
 
 impl<J: Journal> Control<J> {
@@ -244,9 +266,16 @@ impl<J: Journal> Control<J> {
             }
             certificate.serial().to_string()
         };
-        let event = Event::AuthorityRevoked { name: name.to_owned(), serial };
-        self.on_system(event, now).await?;
+        let (appended, ()) = self
+            .record(now, |world| {
+                let of = world.authorities.iter().find(|a| a.name == name);
+                let running = of.is_some_and(|a| world.authority_state(a) == AuthorityState::Compromised);
+                let event = Event::AuthorityRevoked { name: name.to_owned(), serial: serial.clone() };
+                let events = if running { vec![event] } else { Vec::new() };
+                Ok((vec![Entry::system(world, ITSELF, events)], ()))
+            })
+            .await?;
         self.follow_authorities()?;
-        Ok(true)
+        Ok(appended.is_some())
     }
 }

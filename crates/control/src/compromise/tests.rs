@@ -153,9 +153,32 @@ impl Fleet {
     }
 
     fn certify(&mut self, kind: StreamKind, stream: StreamId, by: &Certificate, at: Timestamp) -> String {
+        self.certify_for("device_ldevid", kind, stream, by, at)
+    }
+
+    fn certify_for(
+        &mut self,
+        profile: &str,
+        kind: StreamKind,
+        stream: StreamId,
+        by: &Certificate,
+        at: Timestamp,
+    ) -> String {
         self.serials += 1;
         let serial = format!("4a{:08x}", self.serials);
         let issuance = IssuanceId::from_bytes([7; 16]);
+        if kind == StreamKind::Device {
+            let intended = Event::IssuanceIntended {
+                issuance,
+                protocol: "est".into(),
+                profile: profile.into(),
+                serial: serial.clone(),
+                spki_sha256: Digest::default(),
+                tbs_sha256: Digest::default(),
+                evidence_sha256: Digest::default(),
+            };
+            self.record(kind, stream, at, intended);
+        }
         let digest = Digest(crate::digest::sha256(serial.as_bytes()).0);
         let event = match kind {
             StreamKind::Gateway => Event::GatewayCertified {
@@ -219,7 +242,9 @@ impl Fleet {
                         let reason = RevocationReason::IssuerCompromised;
                         self.record(kind, holder.id, at, Event::CertificateRevoked { serial, reason });
                     }
-                    assert_eq!(self.due(holder.id, at), Due::Nothing, "a second round finds nothing to do");
+                    let left = self.due(holder.id, at);
+                    assert!(!matches!(left, Due::Revoke { .. }), "a second round finds nothing to do");
+                    over &= left == Due::Nothing;
                 }
             }
         }
@@ -320,6 +345,33 @@ fn an_older_certificate_is_no_successor() {
     let after = fleet.certify(StreamKind::Device, stream, &new, START.plus_seconds(120));
     fleet.record(StreamKind::Device, stream, START, Event::CertificateSeen { serial: after });
     assert!(matches!(fleet.due(stream, START.plus_seconds(180)), Due::Revoke { alone: false, .. }));
+}
+
+// R49, I7: a device with a certificate for its network port beside the one for TLS replaces each by its own successor.
+#[test]
+fn a_certificate_for_another_use_is_no_successor() {
+    let mut fleet = Fleet::new();
+    let (old, new) = (fleet.old.clone(), fleet.new.clone());
+    let (device, port) = (StreamKind::Device, "network-port");
+    let stream = fleet.device(1, Tier::Critical);
+    let tls = fleet.certify(device, stream, &old, START);
+    let network = fleet.certify_for(port, device, stream, &old, START);
+    fleet.compromise(CompromiseMode::ReplaceFirst);
+    let later = START.plus_seconds(120);
+    let renewed = fleet.certify(device, stream, &new, later);
+    assert_eq!(fleet.due(stream, later), Due::Later);
+    fleet.record(device, stream, later, Event::CertificateSeen { serial: renewed });
+    let only = |serial: &String| Due::Revoke { serials: vec![serial.clone()], alone: false };
+    assert_eq!(fleet.due(stream, later), only(&tls));
+    assert!(!fleet.round(later), "the port's is waited for");
+    assert!(matches!(fleet.status(&network), Status::Good(_)));
+    assert_eq!(fleet.count("critical", Place::Told, later), 1);
+    let renewed = fleet.certify_for(port, device, stream, &new, later.plus_seconds(60));
+    assert_eq!(fleet.count("critical", Place::Settling, later), 1);
+    fleet.record(device, stream, later, Event::CertificateSeen { serial: renewed });
+    assert_eq!(fleet.due(stream, later), only(&network));
+    fleet.round(later);
+    assert_eq!(fleet.count("critical", Place::Replaced, later), 1);
 }
 
 // R49: a gateway goes over by itself, an application's hosts do not tell us.

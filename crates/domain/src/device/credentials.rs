@@ -385,12 +385,10 @@ impl Device {
 
     /// Certificates that a newer one, seen in use, has taken the place of (two-phase rotation, R44).
     pub(super) fn supersede(&self, serials: &[String]) -> Vec<Event> {
-        let newest_seen =
-            self.certificates.iter().filter(|c| c.seen_at.is_some()).map(|c| c.not_before).max();
-        let Some(newest) = newest_seen else { return Vec::new() };
+        let seen = || self.certificates.iter().filter(|c| c.seen_at.is_some());
         self.certificates
             .iter()
-            .filter(|c| c.not_before < newest && serials.contains(&c.serial))
+            .filter(|c| serials.contains(&c.serial) && seen().any(|newer| newer.succeeds(c)))
             .map(|c| revoked(&c.serial, RevocationReason::Superseded))
             .collect()
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use lanyard_control::journal::{Entry, Journal};
 use lanyard_control::upkeep::ITSELF;
-use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::StreamId;
+use lanyard_domain::event::Event;
 use tokio_util::sync::CancellationToken;
 
 use super::next_round;
@@ -41,23 +40,12 @@ pub(crate) async fn seal_once(state: &State) -> anyhow::Result<()> {
 
 async fn beat(state: &State) -> anyhow::Result<()> {
     let now = state.clock.now();
-    let (idle, expected_seq) = {
+    let entry = {
         let world = state.control.world();
-        (now.seconds_since(world.last_time) >= IDLE_SECONDS, world.system_seq)
-    };
-    if !idle {
-        return Ok(());
-    }
-    let entry = Entry {
-        stream: StreamId::SYSTEM,
-        stream_kind: StreamKind::System,
-        expected_seq,
-        actor: ITSELF,
-        events: vec![Event::LogIdle {}],
-        claims: Vec::new(),
-        once: None,
-        blobs: Vec::new(),
-        erase: Vec::new(),
+        if now.seconds_since(world.last_time) < IDLE_SECONDS {
+            return Ok(());
+        }
+        Entry::system(&world, ITSELF, vec![Event::LogIdle {}])
     };
     state.control.journal.append(vec![entry], now).await?;
     Ok(())

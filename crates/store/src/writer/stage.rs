@@ -147,6 +147,16 @@ impl Staged {
                 Entry::Vacant(slot) => *slot.insert(self.stream_head(base, &append.stream)?),
             };
             check_version(append, head, &mut added)?;
+            for (stream, expected) in &append.steady {
+                let head = match heads.entry(*stream) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(slot) => *slot.insert(self.stream_head(base, stream)?),
+                };
+                let found = head.map_or(0, |h| h.next_seq);
+                if found != *expected {
+                    return Err(AppendError::Conflict { stream: *stream, expected: *expected, found }.into());
+                }
+            }
             for claim in &append.claims {
                 let key = (claim.space, claim.key);
                 let owner = match taken.get(&key) {

@@ -38,6 +38,20 @@ async fn wrong_version_is_a_conflict_and_records_nothing(store: Store) {
     assert_eq!(store.head().size, 2);
 }
 
+async fn what_a_decision_rests_on_must_not_have_moved_on(store: Store) {
+    store.append(append(1, 0, 2)).await.unwrap();
+    let resting = |n, seq, on, had| Append { steady: vec![(id(on), had)], ..append(n, seq, 1) };
+    store.append(resting(2, 0, 1, 2)).await.unwrap();
+    // A stream that nobody has written to yet can be rested on as well.
+    store.append(resting(2, 1, 9, 0)).await.unwrap();
+    let conflict = |stream, expected, found| AppendError::Conflict { stream: id(stream), expected, found };
+    assert_eq!(store.append(resting(2, 2, 1, 1)).await, Err(conflict(1, 1, 2)));
+    assert_eq!(store.append(resting(2, 2, 1, 3)).await, Err(conflict(1, 3, 2)));
+    // In one request: what the request itself adds to it is no surprise.
+    store.append_many(vec![append(1, 2, 1), resting(2, 2, 1, 2)]).await.unwrap();
+    assert_eq!(store.head().size, 6);
+}
+
 async fn several_appends_are_recorded_together_or_not_at_all(store: Store) {
     let many = vec![append(1, 0, 1), append(2, 0, 2), append(1, 1, 1)];
     let done = store.append_many(many).await.unwrap();
@@ -241,6 +255,7 @@ macro_rules! contract {
 contract! {
     positions_are_dense_and_streams_chain,
     wrong_version_is_a_conflict_and_records_nothing,
+    what_a_decision_rests_on_must_not_have_moved_on,
     several_appends_are_recorded_together_or_not_at_all,
     a_claim_belongs_to_its_first_stream_for_ever,
     the_same_key_gets_the_first_answer,

@@ -321,6 +321,26 @@ fn an_old_certificate_ends_only_after_the_new_one_was_seen() {
     assert_eq!(kept, ["02"]);
 }
 
+// R44, I7: a device that has a certificate for its network port and one for TLS keeps both.
+#[test]
+fn a_certificate_for_another_use_takes_nobodys_place() {
+    let mut life = by_secret(Tier::Low);
+    for (n, profile) in [(2, "network-port"), (3, "network-port")] {
+        life.now = life.now.plus_seconds(60);
+        let mut command = on(Basis::Credential, n);
+        if let Command::IntendIssuance { profile: by, .. } = &mut command {
+            *by = profile.into();
+        }
+        life.try_(command).unwrap();
+        let now = life.now;
+        life.try_(certify(n, now)).unwrap();
+        life.try_(Command::SeeCertificate { serial: format!("{n:02x}") }).unwrap();
+    }
+    life.try_(Command::Supersede { serials: vec!["01".into(), "02".into(), "03".into()] }).unwrap();
+    let kept: Vec<&str> = life.device.certificates.iter().map(|c| c.serial.as_str()).collect();
+    assert_eq!(kept, ["01", "03"]);
+}
+
 // RFC 5280 5.3.1
 #[test]
 fn reasons_of_revocation_have_their_codes_and_names() {
