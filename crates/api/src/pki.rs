@@ -3,7 +3,7 @@
 use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::event::RevocationReason;
-use lanyard_domain::id::{ApplicationId, DeviceId, OperatorId};
+use lanyard_domain::id::{ApplicationId, OperatorId};
 use lanyard_domain::maintenance::Window;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
@@ -81,21 +81,27 @@ pub struct ApplicationLine {
 /// How renewals stand, watched as a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenewalReport {
-    /// Devices with a certificate that they should keep.
+    /// Certificates of devices, applications and gateways that should be renewed: the newest of each profile.
     pub watched: usize,
     /// Before two thirds of their lifetime.
     pub on_time: usize,
     /// Between two thirds and four fifths: renewing.
     pub due: usize,
+    /// Seconds behind two thirds of the lifetime, in the middle of those that are behind; `None` if nobody is.
+    pub median_lag_seconds: Option<i64>,
+    /// The most.
+    pub worst_lag_seconds: Option<i64>,
     /// Past four fifths, or ended.
     pub late: Vec<LateLine>,
 }
 
-/// A device that did not renew in time.
+/// A certificate that was not renewed in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LateLine {
-    /// Id.
-    pub device: DeviceId,
+    /// `device`, `application` or `gateway`.
+    pub kind: String,
+    /// Id of that.
+    pub subject: String,
     /// What it is, in words.
     pub name: String,
     /// Site.

@@ -200,8 +200,9 @@ impl<J: Journal> Control<J> {
         Ok(RevocationOutcome::Revoked)
     }
 
-    /// When to renew (RFC 9773 4.2): at its own place in the site's maintenance window or after two thirds of the lifetime; at
-    /// once where it was revoked or its authority is about to end, at its turn where that is compromised. `None`: not one of ours, or ended.
+    /// When to renew (RFC 9773 4.2): at its own place in the site's maintenance window or after two thirds of the lifetime, also
+    /// while its authority drains (it outlives what it issued); at once where it was revoked, at its turn where its authority is
+    /// compromised. `None`: not one of ours, or ended.
     pub fn renewal_info(&self, id: &CertId, now: Timestamp) -> Option<RenewalInfo> {
         let issuers = self.authority.issuers();
         let ca = issuers.issuing().iter().find(|i| i.certificate().subject_key_id() == Some(id.key_id()))?;
@@ -221,7 +222,6 @@ impl<J: Journal> Control<J> {
                 let turn = self.world().turn_of(&serial).unwrap_or(now);
                 Some(RenewalInfo { retry_after_seconds: 3_600, ..told(turn.plus_seconds(-60), 120) })
             }
-            Status::Good(_) if ca.state != AuthorityState::Active => Some(at_once),
             Status::Good(entry) => {
                 let world = self.world();
                 let windows = world.windows_of(entry.subject, entry.subject_kind);

@@ -284,4 +284,4 @@ fn claim_taken(space: crate::journal::Space, owner: StreamId) -> ControlError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

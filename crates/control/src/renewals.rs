@@ -1,36 +1,45 @@
 //! Renewal watched as a service (R43, R51): who is late, who is stuck, how it went; with the owner who is named in the record
 //! now, not the one who enrolled it.
 //!
-//! A device renews at two thirds of a lifetime. At four fifths three fifths of its reserve are gone and it is late; a person
-//! still has time. What has ended is stuck: it cannot help itself any more.
+//! Devices, applications and gateways alike, each with its newest certificate of each profile. Renewal is at two thirds of a
+//! lifetime. At four fifths three fifths of the reserve are gone and it is late; a person still has time. What has ended is
+//! stuck: it cannot help itself any more.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use lanyard_domain::device::{Certificate, Device, Stage};
-use lanyard_domain::event::AlarmCode;
-use lanyard_domain::id::DeviceId;
+use lanyard_domain::application;
+use lanyard_domain::credential::Certificate;
+use lanyard_domain::device::Stage;
+use lanyard_domain::event::{AlarmCode, Event, StreamKind};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, StreamId};
 use lanyard_domain::maintenance::Window;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
+use lanyard_pki::serial::Serial;
 
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::plane::{Control, Refused};
 use crate::steering::patience;
+use crate::upkeep::ITSELF;
+use crate::world::World;
 
 /// Share of the lifetime after which a renewal is late, in per cent.
 const LATE_PERCENT: i64 = 80;
 /// Beyond this, certificates that were told of are forgotten, and at worst told of again.
 const MOST_TOLD: usize = 1_000_000;
-/// Alarms of one round for each step of devices: those that are not raised are not told either, and the next round has them.
+/// Alarms of one round for each step of holders: those that are not raised are not told either, and the next round has them.
 const MOST_AT_ONCE: usize = 256;
 
-/// A device whose renewal did not come in time.
+/// Who holds a certificate.
+pub type Holder = (StreamKind, StreamId);
+
+/// A renewal that did not come in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Late {
-    /// Which.
-    pub device: DeviceId,
-    /// Its newest certificate's serial number.
+    /// Whose.
+    pub holder: Holder,
+    /// The newest certificate's serial number.
     pub serial: String,
     /// When that ends or ended.
     pub not_after: Timestamp,
@@ -41,27 +50,35 @@ pub struct Late {
 /// How renewals stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Renewals {
-    /// Devices with a certificate, those retired or revoked left out.
+    /// Certificates that should be renewed: those of holders that were retired, removed or revoked are not.
     pub watched: usize,
     /// In time.
     pub on_time: usize,
     /// Past two thirds, not yet late.
     pub due: usize,
+    /// How far those that are due, late or ended are behind two thirds of their lifetime, in seconds, shortest first. Those
+    /// whose maintenance window is to come are not behind.
+    pub lags: Vec<i64>,
     /// Late and ended ones, those that end first above.
     pub late: Vec<Late>,
 }
 
-/// Certificates that an alarm was raised for; a restart forgets them, which costs a second alarm each.
+/// Certificates that an alarm was raised for, and whether it said that they had ended; a restart forgets them, which costs a
+/// second alarm each.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<HashSet<Digest>>);
+pub(crate) struct Told(Mutex<HashMap<Digest, bool>>);
 
 impl Told {
-    fn first(&self, certificate: Digest) -> bool {
+    /// Whether this is news: that it is late is told once, and that it has ended once more.
+    fn is_news(&self, certificate: Digest, ended: bool) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MOST_TOLD {
             told.clear();
         }
-        told.insert(certificate)
+        match told.insert(certificate, ended) {
+            None => true,
+            Some(said) => ended && !said,
+        }
     }
 }
 
@@ -72,87 +89,177 @@ enum Standing {
     Ended,
 }
 
-fn standing(windows: &[Window], certificate: &Certificate, now: Timestamp) -> Standing {
-    let whole = certificate.not_after.seconds_since(certificate.not_before).max(1);
-    let gone = now.seconds_since(certificate.not_before).saturating_mul(100);
-    if now > certificate.not_after {
-        Standing::Ended
-    } else if gone >= whole.saturating_mul(LATE_PERCENT) && !waits(windows, certificate, now) {
-        Standing::Late
-    } else if gone.saturating_mul(3) >= whole.saturating_mul(200) {
-        Standing::Due
-    } else {
-        Standing::OnTime
+/// A certificate to watch.
+struct Watched<'a> {
+    serial: &'a str,
+    sha256: Digest,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl<'a> Watched<'a> {
+    fn of(certificate: &'a Certificate) -> Self {
+        Self {
+            serial: &certificate.serial,
+            sha256: certificate.sha256,
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+        }
+    }
+
+    fn life(&self) -> i64 {
+        self.not_after.seconds_since(self.not_before).max(1)
+    }
+
+    fn standing(&self, windows: &[Window], now: Timestamp) -> Standing {
+        let gone = now.seconds_since(self.not_before).saturating_mul(100);
+        if now > self.not_after {
+            Standing::Ended
+        } else if gone >= self.life().saturating_mul(LATE_PERCENT) && !self.waits(windows, now) {
+            Standing::Late
+        } else if self.lag(now) >= 0 {
+            Standing::Due
+        } else {
+            Standing::OnTime
+        }
+    }
+
+    /// Seconds since two thirds of its lifetime.
+    fn lag(&self, now: Timestamp) -> i64 {
+        (now.seconds_since(self.not_before).saturating_mul(3) - self.life().saturating_mul(2)) / 3
+    }
+
+    /// Whether its maintenance window is still to come, or under way.
+    fn waits(&self, windows: &[Window], now: Timestamp) -> bool {
+        patience(windows, self.not_before, self.not_after).is_some_and(|until| now < until)
+    }
+
+    fn late(&self, holder: Holder, ended: bool) -> Late {
+        Late { holder, serial: self.serial.to_owned(), not_after: self.not_after, ended }
     }
 }
 
-/// Whether its maintenance window is still to come, or under way.
-fn waits(windows: &[Window], certificate: &Certificate, now: Timestamp) -> bool {
-    patience(windows, certificate.not_before, certificate.not_after).is_some_and(|until| now < until)
+/// Of each profile the one that ends last: the one for the network port does not answer for the one for TLS.
+fn newest(certificates: &[Certificate]) -> Vec<Watched<'_>> {
+    let is_newest = |c: &&Certificate| {
+        !certificates.iter().any(|other| other.profile == c.profile && other.not_after > c.not_after)
+    };
+    certificates.iter().filter(is_newest).map(Watched::of).collect()
 }
 
-/// The certificate that matters: the one that ends last. None for who shall have none.
-fn watched(device: &Device) -> Option<&Certificate> {
-    let shall_have = !matches!(device.stage, Stage::Registered(_) | Stage::Retiring | Stage::Retired);
-    device.certificates.iter().max_by_key(|c| c.not_after).filter(|_| shall_have && device.barred.is_none())
+/// What is watched of a holder, and where it is. Nothing of who shall have none.
+fn watched(world: &World, (kind, id): Holder) -> (&[Window], Vec<Watched<'_>>) {
+    let nothing = (&[][..], Vec::new());
+    match kind {
+        StreamKind::Device => {
+            let Some(device) = world.devices.get(&DeviceId::from(id)) else { return nothing };
+            if matches!(device.stage, Stage::Registered(_) | Stage::Retiring | Stage::Retired)
+                || device.barred.is_some()
+            {
+                return nothing;
+            }
+            (world.windows(&device.record.site), newest(&device.certificates))
+        }
+        StreamKind::Application => {
+            let Some(found) = world.applications.get(&ApplicationId::from(id)) else { return nothing };
+            if found.stage != application::Stage::Approved {
+                return nothing;
+            }
+            (world.windows(&found.record.site), newest(&found.certificates))
+        }
+        StreamKind::Gateway => {
+            let found = world.gateways.get(&GatewayId::from(id)).filter(|g| !g.removed);
+            let Some(gateway) = found else { return nothing };
+            let newest = gateway.certificates.iter().max_by_key(|c| c.not_after).and_then(|c| {
+                let entry = world.inventory.entry(&c.serial.parse::<Serial>().ok()?)?;
+                let (not_before, not_after) = (entry.not_before, c.not_after);
+                Some(Watched { serial: &c.serial, sha256: c.sha256, not_before, not_after })
+            });
+            (world.windows(&gateway.site), newest.into_iter().collect())
+        }
+        _ => nothing,
+    }
+}
+
+fn all(world: &World) -> impl Iterator<Item = Holder> {
+    let devices = world.devices.keys().map(|id| (StreamKind::Device, StreamId::from(*id)));
+    let applications = world.applications.keys().map(|id| (StreamKind::Application, StreamId::from(*id)));
+    let gateways = world.gateways.keys().map(|id| (StreamKind::Gateway, StreamId::from(*id)));
+    devices.chain(applications).chain(gateways)
 }
 
 impl<J: Journal> Control<J> {
-    /// How the renewals of all devices stand.
+    /// Everyone who may hold certificates.
+    pub fn holders(&self) -> Vec<Holder> {
+        all(&self.world()).collect()
+    }
+
+    /// How all renewals stand.
     pub fn renewals(&self, now: Timestamp) -> Renewals {
         let world = self.world();
         let mut found = Renewals::default();
-        for device in world.devices.values() {
-            let Some(certificate) = watched(device) else { continue };
-            found.watched += 1;
-            let ended = match standing(world.windows(&device.record.site), certificate, now) {
-                Standing::OnTime => {
-                    found.on_time += 1;
-                    continue;
+        for holder in all(&world) {
+            let (windows, certificates) = watched(&world, holder);
+            for certificate in certificates {
+                found.watched += 1;
+                let standing = certificate.standing(windows, now);
+                match standing {
+                    Standing::OnTime => found.on_time += 1,
+                    Standing::Due => found.due += 1,
+                    Standing::Late => found.late.push(certificate.late(holder, false)),
+                    Standing::Ended => found.late.push(certificate.late(holder, true)),
                 }
-                Standing::Due => {
-                    found.due += 1;
-                    continue;
+                if !matches!(standing, Standing::OnTime) && !certificate.waits(windows, now) {
+                    found.lags.push(certificate.lag(now));
                 }
-                Standing::Late => false,
-                Standing::Ended => true,
-            };
-            found.late.push(Late {
-                device: device.id,
-                serial: certificate.serial.clone(),
-                not_after: certificate.not_after,
-                ended,
-            });
+            }
         }
-        found.late.sort_unstable_by_key(|l| (l.not_after, l.device));
+        found.late.sort_unstable_by_key(|l| (l.not_after, l.holder.1));
+        found.lags.sort_unstable();
         found
     }
 
-    /// Those of `among` that are late and were not told of yet.
-    pub fn newly_late(&self, among: &[DeviceId], now: Timestamp) -> Vec<Late> {
+    /// What is late with those of `among`, or has ended, and was not told of yet.
+    pub fn newly_late(&self, among: &[Holder], now: Timestamp) -> Vec<Late> {
         let world = self.world();
-        let late = |id: &DeviceId| {
-            let device = world.devices.get(id)?;
-            let certificate = watched(device)?;
-            let ended = match standing(world.windows(&device.record.site), certificate, now) {
-                Standing::OnTime | Standing::Due => return None,
-                Standing::Late => false,
-                Standing::Ended => true,
-            };
-            self.told.first(certificate.sha256).then(|| Late {
-                device: *id,
-                serial: certificate.serial.clone(),
-                not_after: certificate.not_after,
-                ended,
-            })
+        let late = |holder: &Holder| {
+            let (windows, certificates) = watched(&world, *holder);
+            let late = certificates.into_iter().filter_map(|certificate| {
+                let ended = match certificate.standing(windows, now) {
+                    Standing::OnTime | Standing::Due => return None,
+                    Standing::Late => false,
+                    Standing::Ended => true,
+                };
+                self.told.is_news(certificate.sha256, ended).then(|| certificate.late(*holder, ended))
+            });
+            late.collect::<Vec<Late>>()
         };
-        among.iter().filter_map(late).take(MOST_AT_ONCE).collect()
+        let mut found = Vec::new();
+        for holder in among {
+            found.extend(late(holder));
+            if found.len() >= MOST_AT_ONCE {
+                break;
+            }
+        }
+        found
     }
 
-    /// Raises the alarm on the device's chain, for its present owner.
+    /// Raises the alarm on the holder's chain, for its present owner.
     pub async fn alarm_late_renewal(&self, late: &Late, now: Timestamp) {
-        let owner =
-            self.world().devices.get(&late.device).map(|d| d.record.owner.clone()).unwrap_or_default();
+        let (kind, id) = late.holder;
+        let owner = {
+            let world = self.world();
+            match kind {
+                StreamKind::Device => world.devices.get(&DeviceId::from(id)).map(|d| d.record.owner.clone()),
+                StreamKind::Application => {
+                    world.applications.get(&ApplicationId::from(id)).map(|a| a.record.owner.clone())
+                }
+                _ => {
+                    world.gateways.get(&GatewayId::from(id)).map(|g| format!("whoever runs site {}", g.site))
+                }
+            }
+        };
+        let owner = owner.unwrap_or_default();
         let text = match late.ended {
             true => format!("its certificate {} ended at {}; owner: {owner}", late.serial, late.not_after),
             false => format!(
@@ -161,6 +268,137 @@ impl<J: Journal> Control<J> {
             ),
         };
         let refused = Refused::new("renewal_late", text);
-        self.alarm(late.device, AlarmCode::RenewalLate, &refused, now).await;
+        match kind {
+            StreamKind::Device => {
+                self.alarm(DeviceId::from(id), AlarmCode::RenewalLate, &refused, now).await;
+            }
+            _ => self.alarm_other(late.holder, &refused, now).await,
+        }
+    }
+
+    async fn alarm_other(&self, (kind, id): Holder, refused: &Refused, now: Timestamp) {
+        let detail = format!("{}: {}", refused.code, refused.text);
+        let raised = self
+            .record(now, |world| {
+                let seq = match kind {
+                    StreamKind::Application => {
+                        world.applications.get(&ApplicationId::from(id)).map(|a| a.seq)
+                    }
+                    _ => world.gateways.get(&GatewayId::from(id)).map(|g| g.seq),
+                };
+                let event = Event::AlarmRaised { code: AlarmCode::RenewalLate, detail: detail.clone() };
+                let entry = seq.map(|seq| Entry::new((id, kind), seq, ITSELF, vec![event]));
+                Ok((entry.into_iter().collect(), ()))
+            })
+            .await;
+        if let Err(error) = raised {
+            tracing::error!(holder.id = %id, %error, "an alarm could not be recorded");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use lanyard_domain::application::ApplicationRecord;
+    use lanyard_domain::id::IssuanceId;
+    use lanyard_domain::text::Blob;
+
+    use super::*;
+    use crate::evidence::testkit::START;
+    use crate::plane::tests::house::{House, device, gateway, statement};
+
+    fn viewer() -> ApplicationId {
+        ApplicationId::from_random([5; 16])
+    }
+
+    /// An application with a certificate of thirty days.
+    fn with_application(house: &House) {
+        let write = |event| house.write(StreamKind::Application, viewer().into(), event);
+        let record = ApplicationRecord {
+            name: "viewer".into(),
+            dns: vec!["viewer.hospital.example".into()],
+            ips: vec![],
+            site: "north".into(),
+            owner: "imaging".into(),
+            purpose: "viewing".into(),
+            profiles: vec![],
+        };
+        write(Event::ApplicationRegistered { record, statement: statement() });
+        write(Event::ApplicationApproved { statement: statement() });
+        write(Event::CertificateIssued {
+            issuance: IssuanceId::from_random([1; 16]),
+            serial: "4a00000001".into(),
+            certificate: Blob(Vec::new()),
+            certificate_sha256: Digest([3; 32]),
+            spki_sha256: Digest([3; 32]),
+            not_before: START,
+            not_after: START.plus_seconds(30 * 86_400),
+        });
+    }
+
+    // R51, R43: nobody's certificate ends by surprise: devices, applications and gateways are told of when they are late, and
+    // once more when it has ended, each on its own chain, for whoever answers for it now.
+    #[test]
+    fn everyones_renewal_is_watched_and_told_twice_at_most() {
+        let house = House::new();
+        house.certify_device().unwrap();
+        house.certify_gateway().unwrap();
+        with_application(&house);
+        let control = &house.control;
+        let round = |at: Timestamp| {
+            let late = control.newly_late(&control.holders(), at);
+            for late in &late {
+                control.alarm_late_renewal(late, at).now_or_never().unwrap();
+            }
+            let mut who: Vec<StreamId> = late.iter().map(|l| l.holder.1).collect();
+            who.sort_unstable();
+            who
+        };
+        let everyone = {
+            let mut all = vec![StreamId::from(device()), gateway().into(), viewer().into()];
+            all.sort_unstable();
+            all
+        };
+        assert!(round(START).is_empty());
+        let ends = |holder: StreamId| {
+            control
+                .renewals(START.plus_seconds(400 * 86_400))
+                .late
+                .iter()
+                .find(|l| l.holder.1 == holder)
+                .unwrap()
+                .not_after
+        };
+        let all_ended = everyone.iter().map(|id| ends(*id)).max().unwrap().plus_seconds(1);
+        // The application's is late after 24 of 30 days, and said so once.
+        let (late, before) = (START.plus_seconds(25 * 86_400), START.plus_seconds(23 * 86_400));
+        assert!(!round(before).contains(&viewer().into()));
+        let found = control.renewals(before);
+        assert_eq!(found.watched, 3);
+        assert!(found.lags.contains(&(3 * 86_400)), "{:?}", found.lags);
+        assert!(round(late).contains(&viewer().into()));
+        assert!(round(late).is_empty());
+        assert!(round(all_ended).contains(&viewer().into()), "that it has ended is news");
+        assert!(round(all_ended).is_empty());
+        let alarms = house.recorded(17);
+        assert!((4..=6).contains(&alarms), "{alarms}");
+        // Whoever is not to have one is not waited for.
+        house.write(
+            StreamKind::Application,
+            viewer().into(),
+            Event::ApplicationRemoved { statement: statement() },
+        );
+        assert_eq!(control.renewals(all_ended).watched, 2);
+    }
+
+    // R51: "late" does not swallow "ended".
+    #[test]
+    fn that_a_certificate_is_late_is_told_once_and_that_it_has_ended_once_more() {
+        let told = Told::default();
+        let certificate = Digest([1; 32]);
+        let said = [false, false, true, true, false].map(|ended| told.is_news(certificate, ended));
+        assert_eq!(said, [true, false, true, false, false]);
+        assert!(told.is_news(Digest([2; 32]), true));
     }
 }

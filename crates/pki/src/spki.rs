@@ -177,6 +177,15 @@ impl PublicKey {
         &self.bits
     }
 
+    /// Modulus and public exponent of an RSA key, big-endian without leading zeros.
+    pub fn rsa_numbers(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        if !matches!(self.kind, PublicKeyKind::Rsa(_)) {
+            return None;
+        }
+        let key = RsaPublicKey::from_der(&self.bits).ok()?;
+        Some((key.modulus.as_bytes().to_vec(), key.exponent.as_bytes().to_vec()))
+    }
+
     /// Checks `signature` over `message` with the algorithm that `algorithm` names.
     pub fn verify(
         &self,

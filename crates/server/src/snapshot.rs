@@ -101,11 +101,16 @@ impl Cache {
 
     /// Folds the whole log: from the snapshot on, if there is one to believe, else from its beginning.
     pub(crate) async fn restore(&self, store: &Store) -> Result<Restored, ReplayError> {
+        self.restore_to(store, store.head().size).await
+    }
+
+    /// The same up to a position that the log has.
+    async fn restore_to(&self, store: &Store, end: u64) -> Result<Restored, ReplayError> {
         if self.file.exists() {
             match self.read(store).await {
                 Ok(world) => {
                     let resumed_at = world.next_pos;
-                    match follow(store, world, resumed_at).await? {
+                    match follow(store, world, end).await? {
                         Followed::All(world) => return Ok(Restored { world: *world, resumed_at }),
                         Followed::Erased { pos } => {
                             tracing::info!(
@@ -121,7 +126,7 @@ impl Cache {
                 }
             }
         }
-        match follow(store, World::default(), 0).await? {
+        match follow(store, World::default(), end).await? {
             Followed::All(world) => Ok(Restored { world: *world, resumed_at: 0 }),
             Followed::Erased { pos } => {
                 let what = "an event before the first was erased".to_owned();
@@ -134,9 +139,11 @@ impl Cache {
     pub(crate) async fn keep(&self, store: &Store) -> Result<u64, KeepError> {
         let _one = self.keeping.lock().await;
         let erasures = self.erasures.load(Ordering::SeqCst);
-        let Restored { world, .. } = self.restore(store).await?;
+        // Not what comes while it is folded: an erasure among that may be of a payload that was read before it, and the next start
+        // looks for erasures behind the snapshot's end only.
+        let Restored { world, .. } = self.restore_to(store, store.head().size).await?;
         let size = self.keep_this(store, &world).await?;
-        // What was erased while it was folded may be in it.
+        // What was erased while it was folded may be in it. Should this process be killed right here, the next start sees it.
         if self.erasures.load(Ordering::SeqCst) != erasures {
             self.remove();
         }
@@ -346,14 +353,16 @@ enum Followed {
     },
 }
 
-/// Folds on to the end of the log. `resumed_at`: what lies before it is in the world already.
-async fn follow(store: &Store, mut world: World, resumed_at: u64) -> Result<Followed, ReplayError> {
-    let size = store.head().size;
+/// Folds on up to `end`, a position that the log has. What lies before the world's own next position is in it already.
+async fn follow(store: &Store, mut world: World, end: u64) -> Result<Followed, ReplayError> {
+    let resumed_at = world.next_pos;
     // Two batches ahead of the fold: reading and decoding is the longer part of it, and runs on another core.
     let (send, mut batches) = tokio::sync::mpsc::channel(2);
-    tokio::spawn(read_on(store.clone(), world.next_pos, send));
-    while let Some(batch) = batches.recv().await {
-        for (origin, event) in batch? {
+    tokio::spawn(read_on(store.clone(), resumed_at, send));
+    while world.next_pos < end
+        && let Some(batch) = batches.recv().await
+    {
+        for (origin, event) in batch?.into_iter().take_while(|(origin, _)| origin.pos < end) {
             if let Some(Event::PayloadErased { pos, .. }) = &event
                 && *pos < resumed_at
             {
@@ -363,8 +372,8 @@ async fn follow(store: &Store, mut world: World, resumed_at: u64) -> Result<Foll
         }
     }
     // A reader that died is no end of the log.
-    if world.next_pos < size {
-        return Err(ReadError::Unavailable(format!("reading ended at {} of {size}", world.next_pos)).into());
+    if world.next_pos < end {
+        return Err(ReadError::Unavailable(format!("reading ended at {} of {end}", world.next_pos)).into());
     }
     Ok(Followed::All(Box::new(world)))
 }
@@ -387,5 +396,37 @@ async fn read_on(store: Store, mut next: u64, send: tokio::sync::mpsc::Sender<Ba
         if send.send(batch).await.is_err() || failed {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanyard_domain::id::StreamId;
+    use lanyard_domain::time::Timestamp;
+    use lanyard_ledger::note::NoteSigner;
+    use lanyard_store::{Append, NewEvent, Options};
+
+    use super::*;
+
+    // R51: what is erased while a snapshot is being folded lies behind the snapshot's end, where a start after a kill finds it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_snapshot_ends_where_the_log_ended_when_it_was_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = NoteSigner::from_seed("snapshot.test/log", &[7; 32]).unwrap();
+        let options = Options::new(signer, dir.path().join("anchor"));
+        let store = Store::open(&dir.path().join("log"), options).unwrap();
+        let now = Timestamp::from_seconds(1_795_348_800);
+        for seq in 0..3 {
+            let event = Event::LogIdle {};
+            let payload = event.to_payload().unwrap();
+            let event = NewEvent { kind: event.kind(), payload, actor: [0; 16], policy: Hash([0; 32]) };
+            store.append(Append::new(*StreamId::SYSTEM.as_bytes(), 0, seq, vec![event], now)).await.unwrap();
+        }
+        let cache = Cache::new(dir.path(), b"key");
+        let restored = cache.restore_to(&store, 2).await.unwrap();
+        assert_eq!((restored.world.next_pos, restored.resumed_at), (2, 0));
+        assert_eq!(cache.keep_this(&store, &restored.world).await.unwrap(), 2);
+        let restored = cache.restore(&store).await.unwrap();
+        assert_eq!((restored.world.next_pos, restored.resumed_at), (3, 2));
     }
 }

@@ -644,7 +644,8 @@ def read_events(leaves):
                 raise Flaw("events", leaf.where, str(error))
         at_home = leaf.stream[1] == home(leaf.kind) or (leaf.kind in (4, 6) and leaf.stream[1] in (SYSTEM, GATEWAY)) or (
             leaf.kind in (4, 5, 6, 7, 22, 23, 24, 27, 28) and leaf.stream[1] == APPLICATION) or (
-            leaf.kind == 7 and leaf.stream[1] == GATEWAY)
+            leaf.kind == 7 and leaf.stream[1] == GATEWAY) or (
+            leaf.kind == 17 and leaf.stream[1] in (GATEWAY, APPLICATION))
         if not at_home or (leaf.log == 0) != (leaf.kind < 120) or leaf.log > 1:
             raise Flaw("events", leaf.where, "an event that does not belong here")
         lines.append(Line(leaf, event))

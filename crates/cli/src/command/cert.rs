@@ -131,18 +131,26 @@ pub async fn run(command: CertCommand, desk: &Desk) -> anyhow::Result<()> {
 }
 
 fn renewals(report: &RenewalReport) -> String {
+    let late = report.late.len();
+    let in_time = report.watched.saturating_sub(late);
+    let share = (in_time * 1_000).checked_div(report.watched).unwrap_or(1_000);
     let mut text = format!(
-        "{} devices watched, {} on time, {} renewing, {} late or stuck\n",
+        "{} certificates watched, {} on time, {} renewing, {late} late or stuck: {}.{} % in time\n",
         report.watched,
         report.on_time,
         report.due,
-        report.late.len()
+        share / 10,
+        share % 10
     );
+    if let (Some(median), Some(worst)) = (report.median_lag_seconds, report.worst_lag_seconds) {
+        text += &format!("behind two thirds of the lifetime: median {median} s, worst {worst} s\n");
+    }
     for late in &report.late {
         let what = if late.ended { "stuck since" } else { "late, ends" };
+        let owner = if late.owner.is_empty() { "whoever runs the site" } else { &late.owner };
         text += &format!(
-            "{what} {}  {} ({}, {})  owner: {}\n",
-            late.not_after, late.name, late.device, late.site, late.owner
+            "{what} {}  {} {} ({}, {})  owner: {owner}\n",
+            late.not_after, late.kind, late.name, late.subject, late.site
         );
     }
     text

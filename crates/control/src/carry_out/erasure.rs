@@ -66,9 +66,9 @@ impl<J: Journal> Control<J> {
             ));
         }
         let ended = match stream_kind {
+            _ if AUDIT_ONLY.contains(&kind) => true,
             k if k == StreamKind::Device as u8 => {
-                AUDIT_ONLY.contains(&kind)
-                    || world.devices.get(&DeviceId::from(stream)).is_none_or(|d| d.stage == Stage::Retired)
+                world.devices.get(&DeviceId::from(stream)).is_none_or(|d| d.stage == Stage::Retired)
             }
             k if k == StreamKind::Operator as u8 => {
                 world.operators.get(&OperatorId::from(stream)).is_none_or(|o| !o.active)

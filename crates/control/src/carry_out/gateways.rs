@@ -8,6 +8,7 @@ use lanyard_domain::text::{Digest, check_slug};
 use lanyard_domain::time::Timestamp;
 
 use super::{Accepted, Done, require};
+use crate::gateway::addresses;
 use crate::journal::{Appended, Claim, Entry, Journal, Space};
 use crate::names;
 use crate::pace::Act;
@@ -109,6 +110,8 @@ impl<J: Journal> Control<J> {
         if new.names.is_empty() || new.names.len() > 16 {
             return Err(ControlError::malformed("names", "must list 1 to 16 DNS names or addresses"));
         }
+        // What no certificate could say would be admitted and never certified.
+        addresses(&new.names)?;
         let _others_wait = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {

@@ -89,8 +89,8 @@ impl<J: Journal> Control<J> {
             not_after: certificate.not_after(),
         };
         let event = issued(made);
-        // A compromised authority still says itself that nothing it signed counts.
-        let always = profile == ProfileName::OcspResponder.as_str();
+        // A compromised authority still says itself that nothing it signed counts; a root signs itself before it is one.
+        let always = [ProfileName::OcspResponder, ProfileName::RootCa].map(|p| p.as_str()).contains(&profile);
         let recorded = self
             .record(now, |world| {
                 let mut entry = Entry::system(world, ITSELF, vec![event.clone()]);

@@ -77,6 +77,7 @@ impl Device {
                 "a certificate for this key was revoked because others may know it: make a new key on the device",
             ));
         }
+        Certificate::leaves_room(&self.certificates, MOST_CERTIFICATES, now)?;
         if basis == Basis::Evidence {
             return Ok(());
         }
@@ -97,7 +98,6 @@ impl Device {
                 ),
             ));
         }
-        Certificate::leaves_room(&self.certificates, MOST_CERTIFICATES, now)?;
         // A copied certificate key must not become a second device: for a new key the hardware itself has to speak.
         if identity.hardware_key().is_some()
             && basis != Basis::HardwareKey

@@ -8,11 +8,13 @@
 //! (`control::certify`). To add a protocol: a file with its routes, merged in [`tls_router`] or [`plain_router`].
 
 pub(crate) mod acme;
+mod bundle;
 mod cmp;
 mod delta;
 mod est;
 pub(crate) mod revocation;
 pub(crate) mod scep;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;

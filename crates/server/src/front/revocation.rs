@@ -1,5 +1,5 @@
-//! Revocation and trust for relying parties: OCSP (RFC 6960), lists (RFC 5280), authorities' certificates and the bundle of
-//! all that is trusted. Plain HTTP: each answer is signed in itself.
+//! Revocation and trust for relying parties: OCSP (RFC 6960), lists (RFC 5280), authorities' certificates and the bundles of
+//! all that is trusted (`bundle`). Plain HTTP: each answer is signed in itself.
 //!
 //! Answers are kept ready and forgotten when what they say has changed. In scope: caches and their bounds. Out of scope:
 //! what is said (`control::revocation`).
@@ -15,16 +15,16 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::certificate::Certificate;
 use lanyard_pki::crl::SignedCrl;
 use lanyard_pki::crl::shard::Place;
 use lanyard_pki::ocsp::ResponseCache;
 use lanyard_pki::ocsp::http::{self, Has, Reply};
 use lanyard_pki::ocsp::{ErrorStatus, Plan, Request, Responder};
-use lanyard_pki::pkcs7;
+use lanyard_pki::serial::Serial;
 
 use super::delta::Deltas;
-use super::text;
+use super::versions::Versions;
+use super::{bundle, text};
 use crate::state::State;
 
 /// 100,000 answers of about 1.4 kB.
@@ -36,9 +36,6 @@ const LIST_SECONDS: i64 = 3_600;
 const MOST_FRESH: u32 = 3_000;
 /// Authorities whose lists are made at the same time; two that share a place wait for each other.
 const MAKING: usize = 16;
-/// Bundles change when an authority comes or goes, which is announced days before it matters.
-const BUNDLE_REFRESH_SECONDS: u32 = 3_600;
-
 /// Responders and what they have ready.
 pub(crate) struct Desk {
     responders: RwLock<Vec<Arc<Serving>>>,
@@ -47,6 +44,7 @@ pub(crate) struct Desk {
     deltas: Deltas,
     /// Held while a list is made, by authority: who waits for a key that does not answer keeps nobody else waiting.
     making: [tokio::sync::Mutex<()>; MAKING],
+    versions: Versions,
     fresh: Mutex<(i64, u32)>,
     /// Revocations of the inventory that the caches know of.
     seen: Mutex<u64>,
@@ -60,7 +58,7 @@ pub(crate) struct Serving {
 }
 
 struct List {
-    revocations: u64,
+    version: u64,
     made: Timestamp,
     list: Arc<SignedCrl>,
 }
@@ -73,6 +71,7 @@ impl Default for Desk {
             lists: Mutex::default(),
             deltas: Deltas::default(),
             making: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            versions: Versions::default(),
             fresh: Mutex::default(),
             seen: Mutex::default(),
         }
@@ -95,10 +94,28 @@ impl Desk {
     }
 
     /// The list at this place, if it is ready.
-    fn ready(&self, place: &Place, revocations: u64, now: Timestamp) -> Option<Arc<SignedCrl>> {
+    fn ready(&self, place: &Place, version: u64, now: Timestamp) -> Option<Arc<SignedCrl>> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |l: &&List| l.revocations == revocations && now.seconds_since(l.made) < LIST_SECONDS;
+        let fits = |l: &&List| l.version == version && now.seconds_since(l.made) < LIST_SECONDS;
         lists.get(place).filter(fits).map(|ready| Arc::clone(&ready.list))
+    }
+
+    /// Which version of the list at this place is so now.
+    fn version(&self, state: &State, place: &Place) -> u64 {
+        let issuers = state.control.authority.issuers();
+        let world = state.control.world();
+        // In a root's list stand authorities whose compromise has come to its end.
+        if issuers.roots().iter().any(|root| root.subject_key_id() == Some(place.ca_key_id())) {
+            return world.compromises.iter().filter(|c| c.ended.is_some()).count() as u64;
+        }
+        let inventory = &world.inventory;
+        self.versions.of(place, place.shards(), inventory.revocations(), |seen| {
+            let key_of = |(issuer, serial): (Vec<u8>, Serial)| {
+                let ca = issuers.issuing().iter().find(|ca| ca.certificate().subject_der() == issuer)?;
+                Some((ca.certificate().subject_key_id()?.to_vec(), serial))
+            };
+            Some(inventory.revoked_since(seen)?.into_iter().filter_map(key_of).collect())
+        })
     }
 
     /// Forgets what was revoked since the last look. Called before anything is answered from what is kept.
@@ -143,9 +160,9 @@ pub(super) fn routes() -> Router<State> {
         .route("/ocsp/{*request}", get(ocsp_get))
         .route("/crl/{*place}", get(list))
         .route("/ca/{file}", get(authority))
-        .route("/pki/bundle.pem", get(bundle_pem))
-        .route("/pki/bundle.p7b", get(bundle_pkcs7))
-        .route("/pki/bundle.json", get(bundle_spiffe))
+        .route("/pki/bundle.pem", get(bundle::pem))
+        .route("/pki/bundle.p7b", get(bundle::pkcs7))
+        .route("/pki/bundle.json", get(bundle::spiffe))
 }
 
 async fn ocsp_get(Shared(state): Shared<State>, uri: Uri, headers: HeaderMap) -> Response {
@@ -276,8 +293,8 @@ async fn list_at(
     now: Timestamp,
 ) -> Result<Option<Arc<SignedCrl>>, lanyard_control::plane::ControlError> {
     let desk = &state.revocation;
-    let revocations = state.control.world().inventory.revocations();
-    if let Some(ready) = desk.ready(place, revocations, now) {
+    let version = desk.version(state, place);
+    if let Some(ready) = desk.ready(place, version, now) {
         return Ok(Some(ready));
     }
     // A hundred relying parties that ask at once cost one signature. Only places that exist are kept, so strangers cannot make
@@ -287,14 +304,14 @@ async fn list_at(
         Some(making) => Some(making.lock().await),
         None => None,
     };
-    if let Some(ready) = desk.ready(place, revocations, now) {
+    if let Some(ready) = desk.ready(place, version, now) {
         return Ok(Some(ready));
     }
     let Some(made) = state.control.revocation_list(place, now)? else { return Ok(None) };
     let list = Arc::new(made);
     desk.deltas.note(place, &list, now);
     let mut lists = desk.lists.lock().unwrap_or_else(PoisonError::into_inner);
-    lists.insert(place.clone(), List { revocations, made: now, list: Arc::clone(&list) });
+    lists.insert(place.clone(), List { version, made: now, list: Arc::clone(&list) });
     Ok(Some(list))
 }
 
@@ -311,20 +328,24 @@ async fn delta_at(
     }
     // After that list, if it was made just now: a difference's number is above what it counts from.
     let now = state.clock.now();
-    let revocations = state.control.world().inventory.revocations();
+    let version = desk.version(state, place);
     let Some(base) = desk.deltas.base(place, now) else { return Ok(None) };
-    if let Some(ready) = desk.deltas.ready(place, revocations, now) {
+    if let Some(ready) = desk.deltas.ready(place, version, now) {
         return Ok(Some(ready));
     }
     let Some(made) = state.control.delta_list(place, base, now)? else { return Ok(None) };
-    Ok(Some(desk.deltas.keep(place, made, revocations, now)))
+    Ok(Some(desk.deltas.keep(place, made, version, now)))
 }
 
 async fn authority(Shared(state): Shared<State>, Path(file): Path<String>) -> Response {
     let issuers = state.control.authority.issuers();
     let wanted = file.strip_suffix(".cer").and_then(|id| data_encoding::HEXLOWER.decode(id.as_bytes()).ok());
     let found = wanted.and_then(|id| {
-        trusted(&issuers).find(|c| c.subject_key_id() == Some(id.as_slice())).map(|c| c.der().to_vec())
+        issuers
+            .trusted()
+            .into_iter()
+            .find(|c| c.subject_key_id() == Some(id.as_slice()))
+            .map(|c| c.der().to_vec())
     });
     match found {
         Some(der) => typed("application/pkix-cert", der),
@@ -332,56 +353,7 @@ async fn authority(Shared(state): Shared<State>, Path(file): Path<String>) -> Re
     }
 }
 
-/// Issuers and roots of every generation that is trusted.
-fn trusted(issuers: &lanyard_control::authority::Issuers) -> impl Iterator<Item = &Certificate> {
-    issuers.trusted().into_iter()
-}
-
-async fn bundle_pem(Shared(state): Shared<State>) -> Response {
-    let pem: String = trusted(&state.control.authority.issuers()).map(Certificate::to_pem).collect();
-    typed("application/x-pem-file", pem.into_bytes())
-}
-
-async fn bundle_pkcs7(Shared(state): Shared<State>) -> Response {
-    let issuers = state.control.authority.issuers();
-    let certificates: Vec<&[u8]> = trusted(&issuers).map(|c| c.der().as_ref()).collect();
-    typed("application/pkcs7-mime; smime-type=certs-only", pkcs7::certs_only(&certificates))
-}
-
-/// SPIFFE Trust Domain and Bundle 4: roots only, as JWKs that carry the certificate.
-async fn bundle_spiffe(Shared(state): Shared<State>) -> Response {
-    let issuers = state.control.authority.issuers();
-    let sequence = {
-        let world = state.control.world();
-        let ended = world.compromises.iter().filter(|c| c.is_distrusted()).count();
-        world.authorities.len() + ended
-    };
-    let keys: Vec<serde_json::Value> = issuers.roots().iter().filter_map(jwk).collect();
-    let bundle = serde_json::json!({
-        "keys": keys,
-        "spiffe_sequence": sequence,
-        "spiffe_refresh_hint": BUNDLE_REFRESH_SECONDS,
-    });
-    typed("application/json", bundle.to_string().into_bytes())
-}
-
-/// RFC 7518 6.2: an uncompressed point is 4, x and y.
-fn jwk(root: &Certificate) -> Option<serde_json::Value> {
-    let point = root.public_key().ok()?.bits();
-    let (curve, half) = match point.len() {
-        65 => ("P-256", 32),
-        97 => ("P-384", 48),
-        _ => return None,
-    };
-    let (x, y) = point.get(1..)?.split_at_checked(half)?;
-    let text = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
-    Some(serde_json::json!({
-        "use": "x509-svid", "kty": "EC", "crv": curve, "x": text(x), "y": text(y),
-        "x5c": [data_encoding::BASE64.encode(root.der())],
-    }))
-}
-
-fn typed(content_type: &str, body: Vec<u8>) -> Response {
+pub(super) fn typed(content_type: &str, body: Vec<u8>) -> Response {
     super::with_headers(
         (StatusCode::OK, body).into_response(),
         vec![("content-type", content_type.to_owned())],

@@ -45,6 +45,10 @@ pub async fn feed(
     // Opened before the snapshot is taken: a change in between is sent twice rather than never.
     let (id, items) = state.feeds.open(gateway, &site);
     let open = OpenFeed { feeds: Arc::clone(&state.feeds), id, items };
+    // Removed since its certificate was looked at: the removal ended the feeds that were open then, and this one was not.
+    if state.control.world().gateways.get(&gateway).is_none_or(|g| g.removed) {
+        return Err(Answer::new(StatusCode::FORBIDDEN, "gateway_removed", "this gateway was removed"));
+    }
     let first = line(&FeedItem::Snapshot(Box::new(snapshot(&state, gateway, &site))));
     tracing::info!(gateway.id = %gateway, %site, "gateway connected to its feed");
     let lines = stream::unfold((Some(first), open), |(first, mut open)| async move {

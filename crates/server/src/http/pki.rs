@@ -349,21 +349,35 @@ pub async fn renewals(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<
     let found = state.control.renewals(state.clock.now());
     let world = state.control.world();
     let named = |late: Late| {
-        let record = &world.devices.get(&late.device)?.record;
-        Some(LateLine {
-            device: late.device,
-            name: format!("{} {} {}", record.vendor, record.model, record.serial),
-            site: record.site.clone(),
-            owner: record.owner.clone(),
-            serial: late.serial,
-            not_after: late.not_after,
-            ended: late.ended,
-        })
+        let (kind, id) = late.holder;
+        let (kind, subject, name, site, owner) = match kind {
+            StreamKind::Device => {
+                let id = DeviceId::from(id);
+                let r = &world.devices.get(&id)?.record;
+                let name = format!("{} {} {}", r.vendor, r.model, r.serial);
+                ("device", id.to_string(), name, r.site.clone(), r.owner.clone())
+            }
+            StreamKind::Application => {
+                let id = ApplicationId::from(id);
+                let r = &world.applications.get(&id)?.record;
+                ("application", id.to_string(), r.name.clone(), r.site.clone(), r.owner.clone())
+            }
+            _ => {
+                let id = GatewayId::from(id);
+                let g = world.gateways.get(&id)?;
+                ("gateway", id.to_string(), g.names.join(" "), g.site.clone(), String::new())
+            }
+        };
+        let kind = kind.to_owned();
+        let Late { serial, not_after, ended, .. } = late;
+        Some(LateLine { kind, subject, name, site, owner, serial, not_after, ended })
     };
     Json(RenewalReport {
         watched: found.watched,
         on_time: found.on_time,
         due: found.due,
+        median_lag_seconds: found.lags.get(found.lags.len() / 2).copied(),
+        worst_lag_seconds: found.lags.last().copied(),
         late: found.late.into_iter().filter_map(named).collect(),
     })
 }

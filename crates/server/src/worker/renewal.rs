@@ -1,4 +1,4 @@
-//! Renewals that do not come: an alarm on the chain of each device that is late, once for each certificate.
+//! Renewals that do not come: an alarm on the chain of each holder, once when its certificate is late and once when it has ended.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(state: State, shutdown: CancellationToken) {
     while next_round(&shutdown, PAUSE).await {
-        for some in state.control.device_ids().chunks(STEP) {
+        for some in state.control.holders().chunks(STEP) {
             let now = state.clock.now();
             for late in state.control.newly_late(some, now) {
                 if shutdown.is_cancelled() {
                     return;
                 }
-                tracing::warn!(device.id = %late.device, cert.serial = %late.serial, until = %late.not_after, "a device has not renewed its certificate in time");
+                tracing::warn!(holder.id = %late.holder.1, cert.serial = %late.serial, until = %late.not_after, "a certificate was not renewed in time");
                 state.control.alarm_late_renewal(&late, now).await;
             }
             tokio::task::yield_now().await;

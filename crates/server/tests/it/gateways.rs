@@ -42,6 +42,16 @@ async fn a_removed_gateway_gets_no_certificate_again_and_is_not_waited_for() {
     let site = "north".to_owned();
     let add = Action::AddGateway { gateway, site, spki_sha256, vkey: vkey.verifier().vkey(), names };
     assert_eq!(hospital.decide(&hospital.registrar, add.clone()).await.unwrap_err().code(), "role_missing");
+    // A name that no certificate can say is refused here, not when the gateway asks for its first one.
+    for wrong in ["gw .hospital.example", "Gw.hospital.example", "-gw.hospital.example", "a..b", ""] {
+        let mut unfit = add.clone();
+        if let Action::AddGateway { names, .. } = &mut unfit {
+            names.push(wrong.to_owned());
+        }
+        let refused = hospital.decide(&hospital.admin, unfit).await.unwrap_err();
+        assert_eq!(refused.code(), "malformed", "{wrong}");
+        assert!(refused.detail.contains("names"), "{}", refused.detail);
+    }
     hospital.decide(&hospital.admin, add.clone()).await.unwrap();
     let certified = chain_from_pem(ask().await.unwrap().chain_pem.as_bytes()).unwrap().remove(0);
     let standing = || hospital.running.state.control.standing_of(certified.issuer_der(), &certified.serial());
@@ -107,7 +117,7 @@ async fn whoever_comes_second_to_a_name_is_refused() {
     let hospital = Hospital::open(dir.path()).await;
     let viewer = application("viewer", "viewer.hospital.example", &["10.0.0.8"]);
     hospital.decide(&hospital.registrar, viewer).await.unwrap();
-    for taken in ["Viewer.hospital.example", "10.0.0.8"] {
+    for taken in ["viewer.hospital.example", "10.0.0.8"] {
         let refused = hospital.decide(&hospital.admin, admission(1, &["gw.hospital.example", taken])).await;
         assert_eq!(refused.unwrap_err().code(), "name_taken", "{taken}");
     }

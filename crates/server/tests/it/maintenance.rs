@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
 use lanyard_api::pki::SiteLine;
+use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::maintenance::Window;
 use lanyard_domain::statement::Action;
 use lanyard_enroll::acme::CertId;
@@ -56,6 +57,18 @@ async fn certificates_are_renewed_inside_their_sites_window() {
     let jitter = certificate.not_after().seconds_since(told) / 10;
     assert!(in_window(told) && in_window(told.plus_seconds(jitter - 1)), "{told}");
     assert!(info.start > hospital.clock.now() && info.end < certificate.not_after());
+
+    // A new generation issues from now on: nobody is called before their time, for the one that drains outlives what it issued.
+    let create = Action::CreateAuthority {
+        name: "issuing-2".into(),
+        purpose: AuthorityPurpose::Devices,
+        site: None,
+        keys: KeyStore::Sealed,
+    };
+    hospital.decide(&hospital.security, create).await.unwrap();
+    let activate = Action::ActivateAuthority { name: "issuing-2".into() };
+    hospital.decide(&hospital.admin, activate).await.unwrap();
+    assert_eq!(control.renewal_info(&id, hospital.clock.now()).unwrap(), info);
 
     // Without windows as ever.
     hospital.decide(&hospital.admin, set(Vec::new())).await.unwrap();

@@ -38,6 +38,12 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         4..=7 | 22..=24 | 27 | 28 if log == 0 && stream_kind == StreamKind::Application as u8 => return true,
         // A gateway's certificate ends with a compromised authority.
         7 if log == 0 && stream_kind == StreamKind::Gateway as u8 => return true,
+        // Whoever's renewal is late.
+        17 if log == 0
+            && [StreamKind::Gateway as u8, StreamKind::Application as u8].contains(&stream_kind) =>
+        {
+            return true;
+        }
         1..=28 | 32 => StreamKind::Device,
         40..=42 => StreamKind::Release,
         60..=61 => StreamKind::Operator,
