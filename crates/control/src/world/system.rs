@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lanyard_domain::event::Event;
 use lanyard_domain::watched::Watched;
+use lanyard_pki::profile::ProfileName;
 
 use super::{Endorsement, KnownAuthority, MOST_RAS, Origin, Touched, World, settle};
 
@@ -21,13 +22,16 @@ impl World {
             Some(Event::LedgerStarted { origin, .. }) => self.origin = Some(origin.clone()),
             Some(Event::ServerCertified { certificate, serial, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
+                self.inventory.made_by(serial, ProfileName::ControlServer.as_str());
             }
             Some(Event::ResponderCertified { authority, certificate, serial, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
+                self.inventory.made_by(serial, ProfileName::OcspResponder.as_str());
                 self.responders.insert(authority.clone(), certificate.0.clone());
             }
             Some(Event::RaCertified { authority, certificate, serial, not_after, .. }) => {
                 self.take_stock(origin, &certificate.0, serial, (origin.time, *not_after));
+                self.inventory.made_by(serial, ProfileName::ScepRa.as_str());
                 let of_it = self.ras.entry(authority.clone()).or_default();
                 of_it.push(certificate.0.clone());
                 if of_it.len() > MOST_RAS {

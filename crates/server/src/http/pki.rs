@@ -18,6 +18,7 @@ use lanyard_domain::event::StreamKind;
 use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, StreamId};
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
+use lanyard_pki::profile::ProfileName;
 use lanyard_pki::serial::Serial;
 use serde::Deserialize;
 
@@ -148,7 +149,6 @@ impl<'a> Wanted<'a> {
         };
         let made_by = match filter.profile.as_deref() {
             None => None,
-            Some("control_server") => Some(MadeBy::Kind(StreamKind::System)),
             Some("gateway_server") => Some(MadeBy::Kind(StreamKind::Gateway)),
             Some(name) => match world.inventory.profile(name) {
                 Some(index) => Some(MadeBy::Profile(index)),
@@ -244,20 +244,22 @@ fn line(world: &World, issuers: &[Named], serial: &Serial, entry: &Entry) -> Inv
         Status::Good(_) | Status::Unknown => None,
     };
     let issuer = issuers.iter().find(|i| i.index == Some(entry.issuer));
+    let profile = entry.profile.map_or("", |index| world.inventory.profile_name(index));
+    let (name, effect) = of_our_own(profile);
     let mut line = InventoryLine {
         serial: serial.to_string(),
         kind: "server".to_owned(),
         subject: String::new(),
-        name: "control plane".to_owned(),
+        name: name.to_owned(),
         site: String::new(),
         owner: String::new(),
-        profile: entry.profile.map_or("control_server", |p| world.inventory.profile_name(p)).to_owned(),
+        profile: profile.to_owned(),
         issuer: issuer.map(|i| i.name.clone()).unwrap_or_default(),
         not_before: entry.not_before,
         not_after: entry.not_after,
         seen: true,
         revoked,
-        effect: "nobody can enroll, renew or get a token until it is renewed".to_owned(),
+        effect: effect.to_owned(),
     };
     if entry.subject_kind == StreamKind::Device as u8 {
         let id = DeviceId::from(entry.subject);
@@ -286,6 +288,20 @@ fn line(world: &World, issuers: &[Named], serial: &Serial, entry: &Entry) -> Inv
     line
 }
 
+/// What a certificate of our own services is, and what hangs on it.
+fn of_our_own(profile: &str) -> (&'static str, &'static str) {
+    if profile == ProfileName::OcspResponder.as_str() {
+        (
+            "OCSP responder",
+            "relying parties that ask for status get no answer that counts until it is renewed",
+        )
+    } else if profile == ProfileName::ScepRa.as_str() {
+        ("SCEP registration authority", "legacy devices cannot enroll or renew until it is renewed")
+    } else {
+        ("control plane", "nobody can enroll, renew or get a token until it is renewed")
+    }
+}
+
 fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
     line.kind = "device".to_owned();
     line.subject = id.to_string();
@@ -296,7 +312,8 @@ fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
     line.owner = record.owner.clone();
     let current = device.certificates.iter().chain(&device.former).find(|c| c.serial == line.serial);
     line.seen = current.is_some_and(|c| c.seen_at.is_some());
-    let newer = device.certificates.iter().any(|c| c.not_after > line.not_after);
+    let newer =
+        device.certificates.iter().any(|c| *c.profile == line.profile && c.not_after > line.not_after);
     line.effect = match newer {
         true => "nothing: a newer certificate has taken its place".to_owned(),
         false => format!("{}: it cannot authenticate until it has renewed", record.purpose),
