@@ -154,6 +154,11 @@ impl Issuers {
         &self.roots
     }
 
+    /// What stands between a root and an authority that is itself a root of ours: those, and the CAs above them.
+    pub(crate) fn between(&self) -> &[Certificate] {
+        &self.between
+    }
+
     /// Everything that is trusted, each once: issuing authorities, what stands between them and the roots, the roots.
     pub fn trusted(&self) -> Vec<&Certificate> {
         let mut all: Vec<&Certificate> = Vec::new();

@@ -22,6 +22,7 @@ use crate::carry_out::external::ordered;
 use crate::digest::random;
 use crate::journal::Journal;
 use crate::plane::{Control, ControlError};
+use crate::profiles::Installation;
 use crate::world::{KnownAuthority, World};
 
 /// The root of the first start; also the label of its key.
@@ -65,7 +66,9 @@ impl<J: Journal> Control<J> {
             keys.place(&generation.label, places.issuing);
             key(keys, &generation.label, key_kind(AuthorityPurpose::Devices))?;
             let root = self.root()?;
-            let prepared = prepare_issuing(naming, &generation, &root, keys, now).map_err(not_prepared)?;
+            let served = self.authority.installation.revocation.as_ref();
+            let prepared =
+                prepare_issuing(naming, &generation, &root, served, keys, now).map_err(not_prepared)?;
             self.certify_authority(FIRST_ISSUING, ProfileName::IssuingCa, prepared, places.issuing, now)
                 .await?;
         }
@@ -91,7 +94,8 @@ impl<J: Journal> Control<J> {
         key(keys, &label, key_kind(purpose))?;
         let root = self.root()?;
         let generation = Generation { number, label, serial: Serial::from_random(random()?) };
-        let prepared = prepare_issuing(&self.authority.installation.naming, &generation, &root, keys, now)
+        let Installation { naming, revocation, .. } = &self.authority.installation;
+        let prepared = prepare_issuing(naming, &generation, &root, revocation.as_ref(), keys, now)
             .map_err(not_prepared)?;
         self.certify_authority(name, ProfileName::IssuingCa, prepared, KeyStore::Sealed, now).await?;
         self.follow_authorities()

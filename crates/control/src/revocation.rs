@@ -34,7 +34,9 @@ impl<J: Journal> Control<J> {
     /// The list at this place as of now, signed. `None`: no such authority, another number of shards, or we serve no lists.
     pub fn revocation_list(&self, place: &Place, now: Timestamp) -> Result<Option<SignedCrl>, ControlError> {
         let issuers = self.authority.issuers();
-        if let Some(root) = issuers.roots().iter().find(|r| r.subject_key_id() == Some(place.ca_key_id())) {
+        // Roots of ours below somebody else's, too: the authorities that they sign name their list.
+        let root = |c: &&Certificate| c.subject_key_id() == Some(place.ca_key_id());
+        if let Some(root) = issuers.roots().iter().chain(issuers.between()).find(root) {
             return self.root_list(root, place, now);
         }
         self.shard(place, None, now)

@@ -14,7 +14,8 @@ use crate::issue::{self, IssuerSide, Lifetime, PrepareError, Prepared};
 use crate::key::{KeyBackend, KeyError, KeyKind, KeyLabel, KeyUse};
 use crate::lint::IssuerView;
 use crate::name::Naming;
-use crate::profile::{Profile, ProfileName, SubjectFacts};
+use crate::profile::revocation::Revocation;
+use crate::profile::{Profile, ProfileName, RevocationUris, SubjectFacts};
 use crate::serial::Serial;
 use crate::spki::{KeyRefused, PublicKey};
 use crate::tbs;
@@ -178,16 +179,18 @@ pub fn prepare_root(
     Ok(issue::assemble(&profile, &key, &facts, &itself, Lifetime::Default, generation.serial, now)?)
 }
 
-/// Makes an issuing CA certificate ready to be signed by `root`.
+/// Makes an issuing CA certificate ready to be signed by `root`, whose list and certificate are `served` at these addresses.
 pub fn prepare_issuing(
     naming: &Naming,
     generation: &Generation,
     root: &Issuer,
+    served: Option<&RevocationUris>,
     backend: &dyn KeyBackend,
     now: Timestamp,
 ) -> Result<Prepared, AuthorityError> {
     let key = PublicKey::parse(&backend.public_spki(&generation.label)?)?;
-    let profile = Profile::new(ProfileName::IssuingCa, naming.clone());
+    let revocation = served.cloned().map_or(Revocation::Unstated, Revocation::RootsList);
+    let profile = Profile::issuing(naming.clone(), revocation);
     let facts = SubjectFacts::Authority { generation: generation.number };
     let lifetime = within(root, &profile, now);
     Ok(issue::assemble(&profile, &key, &facts, &root.side(), lifetime, generation.serial, now)?)
@@ -228,11 +231,13 @@ pub fn request(
 }
 
 /// What a request of [`request`] for an issuing CA asks for, ready to be signed by `root`: for a root that is elsewhere than the
-/// authority, in a ceremony. The name is made anew from what the request says; one of another form is refused.
+/// authority, in a ceremony. The name is made anew from what the request says; one of another form is refused. Of the root its
+/// certificate alone is `served`: whoever has the authority cannot sign the root's list.
 pub fn prepare_requested(
     naming: &Naming,
     request: &VerifiedCsr,
     root: &Issuer,
+    served: Option<&RevocationUris>,
     serial: Serial,
     now: Timestamp,
 ) -> Result<Prepared, AuthorityError> {
@@ -241,7 +246,8 @@ pub fn prepare_requested(
         number.parse::<u32>().ok()
     };
     let generation = request.subject().iter().find_map(number).ok_or(AuthorityError::NotARequest)?;
-    let profile = Profile::new(ProfileName::IssuingCa, naming.clone());
+    let revocation = served.cloned().map_or(Revocation::Unstated, Revocation::RootOnly);
+    let profile = Profile::issuing(naming.clone(), revocation);
     let facts = SubjectFacts::Authority { generation };
     let lifetime = within(root, &profile, now);
     Ok(issue::assemble(&profile, request.key(), &facts, &root.side(), lifetime, serial, now)?)
@@ -305,7 +311,7 @@ impl Authority {
         backend.generate(&issuing.label, KeyKind::P256)?;
         let certificate = prepare_root(naming, root, backend, now)?.sign(backend)?;
         let root = Issuer::new(certificate, root.label.clone(), backend)?;
-        let certificate = prepare_issuing(naming, issuing, &root, backend, now)?.sign(backend)?;
+        let certificate = prepare_issuing(naming, issuing, &root, None, backend, now)?.sign(backend)?;
         let issuing = Issuer::new(certificate, issuing.label.clone(), backend)?;
         Ok(Self { root, issuing })
     }
@@ -365,8 +371,9 @@ mod tests {
         let label: KeyLabel = "issuing-g2".parse().unwrap();
         a.keys.generate(&label, KeyKind::P256).unwrap();
         let generation = Generation { number: 2, label, serial: testing::serial(9) };
-        let refused = prepare_issuing(&a.naming, &generation, &a.authority.issuing, &*a.keys, testing::NOW)
-            .unwrap_err();
+        let refused =
+            prepare_issuing(&a.naming, &generation, &a.authority.issuing, None, &*a.keys, testing::NOW)
+                .unwrap_err();
         let AuthorityError::Prepare(PrepareError::Lint(findings)) = refused else { panic!("{refused}") };
         assert!(findings.iter().any(|f| f.lint == "issuer_may_sign"), "{findings:?}");
     }

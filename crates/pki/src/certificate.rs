@@ -96,6 +96,11 @@ impl Certificate {
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
+    /// Where it says that its issuer's certificate is (RFC 5280 4.2.2.1), if it does.
+    pub fn issuer_address(&self) -> Option<String> {
+        let mut access = self.facts.access.iter();
+        access.find(|(method, _)| *method == crate::oid::CA_ISSUERS).and_then(|(_, uri)| uri.clone())
+    }
     /// Its serial number.
     pub fn serial(&self) -> Serial {
         self.serial

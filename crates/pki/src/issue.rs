@@ -122,6 +122,8 @@ pub(crate) fn assemble(
     let not_after = not_before.plus_seconds(seconds);
     let pointers = match &profile.terms().revocation {
         Revocation::Lists(uris) => Some(uris.pointers(issuer.view.key_id, &serial)?),
+        Revocation::RootsList(uris) => Some(uris.root_pointers(issuer.view.key_id, &serial)?),
+        Revocation::RootOnly(uris) => Some(uris.root_only(issuer.view.key_id)?),
         Revocation::ShortLived | Revocation::NoCheck | Revocation::Unstated => None,
     };
     let [key_usage, constant] = profile.extensions(key_type);
@@ -163,7 +165,7 @@ pub(crate) fn assemble(
         not_before,
         not_after,
         spki_sha256: key.sha256(),
-        shard: pointers.map(|pointers| pointers.place),
+        shard: pointers.and_then(|pointers| pointers.place),
         issuer: issuer.label.clone(),
         issuer_kind: issuer.kind,
         issuer_spki: issuer.key.der().to_vec(),
@@ -171,8 +173,8 @@ pub(crate) fn assemble(
 }
 
 fn revocation_extensions(pointers: &Pointers) -> Vec<u8> {
-    let mut out = tbs::crl_distribution_point(&pointers.crl);
-    out.extend(tbs::authority_info_access(Some(&pointers.ocsp), Some(&pointers.ca_issuers)));
+    let mut out = pointers.crl.as_ref().map(tbs::crl_distribution_point).unwrap_or_default();
+    out.extend(tbs::authority_info_access(pointers.ocsp.as_ref(), Some(&pointers.ca_issuers)));
     out
 }
 

@@ -312,9 +312,7 @@ const SHARDS: u32 = 32;
 /// Where certificates say that their revocation is served.
 fn revocation_uris(enroll: &Enroll) -> anyhow::Result<Option<RevocationUris>> {
     let uris = |base: &String| {
-        let at = |path: &str| format!("{base}/{path}");
-        RevocationUris::new(&at("crl"), &at("ocsp"), &at("ca"), SHARDS)
-            .map(|uris| uris.with_deltas_from(enroll.delta_entries))
+        RevocationUris::below(base, SHARDS).map(|uris| uris.with_deltas_from(enroll.delta_entries))
     };
     Ok(enroll.http_url.as_ref().map(uris).transpose()?)
 }

@@ -318,6 +318,14 @@ def a_root_of_ours_below_theirs_signs_the_next_authorities(s):
     leaf = s.folder / "leaf-2.pem"
     run("openssl", "x509", "-in", chain, "-out", leaf)
     run("openssl", "verify", "-CAfile", s.root, "-untrusted", s.file("u3.pem", made, out, s.policy), leaf)
+    # Its list is served where the authority's certificate says; the hospital's are the hospital's to publish.
+    text = run("openssl", "x509", "-in", made, "-noout", "-ext", "crlDistributionPoints,authorityInfoAccess").out
+    crl, above = s.folder / "root-h1.crl", s.folder / "root-h1.cer"
+    for file, words in ((crl, "Full Name:"), (above, "CA Issuers")):
+        run("curl", "-sS", "-f", "-o", file, s.here(text.split(words)[1].split("URI:")[1].split()[0]))
+    listed = run("openssl", "crl", "-inform", "DER", "-in", crl, "-CAfile", out, "-noout")
+    check("verify OK" in listed.err, listed.err)
+    same(run("openssl", "x509", "-inform", "DER", "-in", above).out.strip(), out.read_text().strip(), "its issuer")
     refusal(1, "stands below", lambda: h.as_("eve", "ca", "retire", "root-1"))
 
 
@@ -367,7 +375,7 @@ def the_ceremony_of_the_page_makes_a_root_that_the_server_works_under(s):
     shell = blocks.Shell("page", s.laptop, h.processes, path=[tools], replace={
         "sara.toml": str(h.folder / "sara.toml"), "eve.toml": str(h.folder / "eve.toml")})
     found = page()
-    same(len(found), 7, "blocks of the page")
+    same(len(found), 8, "blocks of the page")
     for block in found:
         shell.run(block)
     h.processes.stop("page")
@@ -377,6 +385,12 @@ def the_ceremony_of_the_page_makes_a_root_that_the_server_works_under(s):
     leaf = s.folder / "leaf-c.pem"
     run("openssl", "x509", "-in", chain, "-out", leaf)
     run("openssl", "verify", "-x509_strict", "-CAfile", s.laptop / "root.pem", "-untrusted", s.laptop / "issuing-c1.pem", leaf)
+    # What it names is served, and it names no list: nobody signs one for us.
+    root = s.folder / "root-c1.cer"
+    text = run("openssl", "x509", "-in", s.laptop / "issuing-c1.pem", "-noout", "-text").out
+    check("CRL Distribution" not in text, text)
+    run("curl", "-sS", "-f", "-o", root, s.here(text.split("CA Issuers - URI:")[1].split()[0]))
+    same(run("openssl", "x509", "-inform", "DER", "-in", root).out.strip(), (s.laptop / "root.pem").read_text().strip(), "root")
     for file, mode in ((s.laptop / "root", 0o700), (s.laptop / "root/root.key", 0o600), (s.laptop / "shares", 0o700),
                        (share(s, 1), 0o600)):
         same(file.stat().st_mode & 0o777, mode, f"mode of {file.name}")
@@ -398,6 +412,8 @@ def what_is_wrong_in_a_ceremony_is_said_by_name(s):
     refusal(2, "share 2 was given twice", sign(1, 2, 2))
     refusal(2, "share 1 is of set", sign(1, 2, 3, folder="shares-new"))
     refusal(2, "share 1 is of set", sign(1, 2, 3, directory=s.laptop / "root-new"))
+    refusal(2, "--http-url.*must begin with `http://`", lambda: lanyard(
+        "ca", "ceremony", "sign", root, "--certificate", certificate, "--request", csr, "--http-url", "https://h", "--out", out))
     refusal(1, "changed on its way", sign(1, 2, 3, digest="00" * 32))
     refusal(2, "holds no key: is the medium mounted", sign(1, 2, 3, directory=s.laptop / "shares"))
     refusal(2, "No such file", sign(1, 2, 3, directory=s.laptop / "absent"))

@@ -113,6 +113,22 @@ class Scene:
         check("verify OK" in verified.err, f"list not verified: {verified.err}")
         return pem
 
+    def whole_chain(self, certificate, issuer, ok=True):
+        """OpenSSL with a list for every certificate below the root, each from the address that stands in the certificate."""
+        parts = [self.list_of(certificate, issuer), self.list_of(issuer, self.hospital.anchors)]
+        everything = self.folder / "with-lists.pem"
+        everything.write_text("".join(part.read_text() for part in parts) + self.hospital.anchors.read_text())
+        return run("openssl", "verify", "-x509_strict", "-crl_check_all", "-CAfile", everything, "-untrusted", issuer,
+                   certificate, ok=ok)
+
+    def list_of(self, certificate, issuer):
+        status, _, body = self.fetch(self.here(listed_at(certificate)), file="one.crl")
+        same(status, 200, f"the list that {certificate.name} names")
+        pem = self.folder / f"list-of-{certificate.stem}.pem"
+        verified = run("openssl", "crl", "-inform", "DER", "-in", body, "-CAfile", issuer, "-out", pem)
+        check("verify OK" in verified.err, f"list not verified: {verified.err}")
+        return pem
+
     def by_list(self, certificate, ok=True):
         everything = self.folder / "with-list.pem"
         everything.write_text(self.crl(certificate).read_text() + self.hospital.anchors.read_text())
@@ -261,6 +277,21 @@ def a_list_and_its_difference_say_together_what_a_new_list_says(s):
     run(*verify, "-use_deltas", good)
 
 
+# R49, RFC 5280 4.2.1.13, 4.2.2.1: an authority's certificate says where its root's list and its root are.
+@suite.step
+def the_whole_chain_is_checked_by_the_lists_that_its_certificates_name(s):
+    _, certificate = s.device("CHAIN-1")
+    issuer = s.issuer(certificate)
+    s.whole_chain(certificate, issuer)
+    # Up to the root by what stands in the certificates, and the root is the one that is trusted.
+    thumbprint = ("openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in")
+    same(run(*thumbprint, s.issuer(issuer)).out, run(*thumbprint, s.hospital.anchors).out, "root")
+    # What is not served is not named: a root has no responder, and nothing about itself.
+    same(run("openssl", "x509", "-in", issuer, "-noout", "-ocsp_uri").out, "", "responder of a root")
+    text = run("openssl", "x509", "-in", s.hospital.anchors, "-noout", "-text").out
+    check("CRL Distribution" not in text and "Authority Information" not in text, text)
+
+
 # RFC 9919 6
 @suite.step
 def an_answer_by_get_is_kept_by_proxies_for_a_minute_at_most(s):
@@ -373,6 +404,12 @@ def a_compromised_authority_ends_with_everything_that_it_signed(s):
     serial = run("openssl", "x509", "-in", issuer, "-noout", "-serial").out.strip().split("=")[1]
     text = run("openssl", "crl", "-in", pem, "-noout", "-text").out
     check(serial in text and "CA Compromise" in text, text)
+    # And so does whoever follows the addresses in the certificates.
+    everything = s.folder / "with-root-list.pem"
+    everything.write_text(s.list_of(issuer, h.anchors).read_text() + h.anchors.read_text())
+    for certificate, expected in ((issuer, "certificate revoked"), (s.issuer(s.device("STOLEN-2")[1]), "OK")):
+        done = run("openssl", "verify", "-crl_check_all", "-CAfile", everything, certificate, ok=None)
+        check(expected in done.out + done.err, f"by the list that it names: {done.out}{done.err}")
     check(issuer.read_text().strip() not in s.fetch("/pki/bundle.pem", file="after.pem")[2].read_text(), "in the bundle")
     # The device comes back by a person's secret.
     after = s.enroll(device, "STOLEN-1-again")

@@ -196,7 +196,7 @@ fn authorities_in_a_token_issue() {
             let (root, issuing) = (generation("root", root_kind, 1), generation("issuing", issuing_kind, 2));
             let prepared = authority::prepare_root(&naming, &root, &hsm, now).unwrap();
             let root = Issuer::new(prepared.sign(&hsm).unwrap(), root.label, &hsm).unwrap();
-            let prepared = authority::prepare_issuing(&naming, &issuing, &root, &hsm, now).unwrap();
+            let prepared = authority::prepare_issuing(&naming, &issuing, &root, None, &hsm, now).unwrap();
             let issuing = Issuer::new(prepared.sign(&hsm).unwrap(), issuing.label, &hsm).unwrap();
             let device = MemoryKeys::default();
             let spki = device.generate(&label("tls"), KeyKind::P256).unwrap();

@@ -39,6 +39,9 @@ impl Shards {
     /// Enough for five million certificates, see the module.
     pub const DEFAULT: Shards = Shards(NonZeroU32::MIN.saturating_add(31));
 
+    /// All in one list, as a root has it.
+    pub const ONE: Shards = Shards(NonZeroU32::MIN);
+
     /// A count from 1 to 4096.
     pub fn new(count: u32) -> Result<Self, BadShard> {
         match NonZeroU32::new(count) {

@@ -182,7 +182,7 @@ fn a_key_that_decrypts_makes_no_authority() {
     let generation =
         crate::authority::Generation { number: 2, label: label.clone(), serial: testing::serial(7) };
     let certificate =
-        crate::authority::prepare_issuing(&a.naming, &generation, &a.authority.root, &*a.keys, NOW)
+        crate::authority::prepare_issuing(&a.naming, &generation, &a.authority.root, None, &*a.keys, NOW)
             .unwrap()
             .sign(&*a.keys)
             .unwrap();

@@ -1,4 +1,5 @@
-//! A listed certificate has one distribution point with one URI, that of its own shard, not critical; others have none.
+//! A listed certificate has one distribution point with one URI, not critical: that of its own shard, an authority's that of
+//! its root's list; others have none.
 
 use super::{Lint, Linted};
 use crate::oid;
@@ -7,7 +8,7 @@ pub(super) const LINT: Lint = Lint { name: "crl_point", clause: "RFC 5280 4.2.1.
 
 fn check(linted: &Linted<'_>) -> Result<(), String> {
     let facts = linted.facts;
-    let Some(pointers) = linted.pointers else {
+    let Some(list) = linted.pointers.and_then(|pointers| pointers.crl.as_ref()) else {
         return if facts.names_a_crl {
             Err("a CRL in a certificate that stands on none".into())
         } else {
@@ -21,8 +22,8 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
         return Err("freshestCRL is not written".into());
     }
     match facts.crl_points.as_slice() {
-        [point] if point.plain && point.uris == [pointers.crl.as_str()] => Ok(()),
+        [point] if point.plain && point.uris == [list.as_str()] => Ok(()),
         [] => Err("cRLDistributionPoints is missing".into()),
-        other => Err(format!("distribution points are {other:?}, expected one with `{}`", pointers.crl)),
+        other => Err(format!("distribution points are {other:?}, expected one with `{list}`")),
     }
 }

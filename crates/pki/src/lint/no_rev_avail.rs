@@ -13,7 +13,9 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
         return Err("noRevAvail stands beside a CRL or OCSP pointer".into());
     }
     match (facts.no_rev_avail, &linted.terms.revocation) {
-        (Some(_), Revocation::Unstated) => Err("a CA must not say noRevAvail".into()),
+        (Some(_), Revocation::Unstated | Revocation::RootsList(_) | Revocation::RootOnly(_)) => {
+            Err("a CA must not say noRevAvail".into())
+        }
         (Some(_), Revocation::Lists(_)) => {
             Err("noRevAvail in a profile whose certificates are listed".into())
         }
@@ -21,8 +23,8 @@ fn check(linted: &Linted<'_>) -> Result<(), String> {
         (None, Revocation::NoCheck) if facts.is_listed() => {
             Err("an OCSP responder names a CRL or a responder".into())
         }
-        (None, Revocation::Unstated | Revocation::Lists(_) | Revocation::NoCheck) => Ok(()),
         (None, Revocation::ShortLived) => Err("noRevAvail is missing".into()),
+        (None, _) => Ok(()),
         (Some(found), Revocation::ShortLived) => {
             if found.critical || !found.is_null {
                 return Err("noRevAvail must be NULL and not critical".into());

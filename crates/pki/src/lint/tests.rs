@@ -6,11 +6,14 @@ use lanyard_domain::time::Timestamp;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::*;
+use crate::authority::{self, Generation};
 use crate::certificate::Certificate;
+use crate::csr;
 use crate::facts::{AltNames, HardwareModuleName, NoRevAvail, Parameters, TimeForm};
 use crate::key::{KeyBackend, KeyKind, MemoryKeys};
 use crate::oid;
-use crate::profile::{Profile, ProfileName, SubjectFacts};
+use crate::profile::revocation::Revocation;
+use crate::profile::{Profile, ProfileName, RevocationUris, SubjectFacts};
 use crate::spki::{KeyRefused, PublicKey};
 use crate::testing::{self, Installation};
 
@@ -60,6 +63,45 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// An authority whose certificate says where its root's list is, or only where its root is.
+    fn authority(a: &'a Installation, of_root: fn(RevocationUris) -> Revocation) -> Self {
+        let uris = testing::revocation_uris();
+        let generation = Generation {
+            number: 2,
+            label: (format!("issuing-{}", a.keys.list().unwrap().len())).parse().unwrap(),
+            serial: testing::serial(9),
+        };
+        a.keys.generate(&generation.label, KeyKind::P256).unwrap();
+        let (naming, root, keys) = (&a.naming, &a.authority.root, &*a.keys);
+        let prepared = match of_root(uris.clone()) {
+            Revocation::RootsList(uris) => {
+                authority::prepare_issuing(naming, &generation, root, Some(&uris), keys, testing::NOW)
+            }
+            _ => {
+                let der = authority::request(ProfileName::IssuingCa, naming, &generation, keys).unwrap();
+                let request = csr::verify(&der).unwrap();
+                authority::prepare_requested(
+                    naming,
+                    &request,
+                    root,
+                    Some(&uris),
+                    generation.serial,
+                    testing::NOW,
+                )
+            }
+        };
+        let issuing = prepared.unwrap().sign(keys).unwrap();
+        let root = a.authority.root.side().view;
+        let serial = issuing.serial();
+        let pointers = match of_root(uris.clone()) {
+            Revocation::RootsList(_) => uris.root_pointers(root.key_id, &serial).unwrap(),
+            _ => uris.root_only(root.key_id).unwrap(),
+        };
+        let profile = Profile::issuing(a.naming.clone(), of_root(uris));
+        let facts = issuing.facts().clone();
+        Self { facts, profile, identity: None, pointers: Some(pointers), issuer: root }
+    }
+
     fn findings(&self, facts: &Facts) -> Vec<&'static str> {
         let linted = Linted {
             facts,
@@ -93,6 +135,8 @@ fn what_we_issue_has_no_finding() {
         Case::built_in(&a, ProfileName::OcspResponder, &a.ocsp_responder().certificate, None),
         Case::built_in(&a, ProfileName::ScepRa, &a.scep_ra().certificate, None),
         Case::built_in(&a, ProfileName::IssuingCa, a.authority.issuing.certificate(), None),
+        Case::authority(&a, Revocation::RootsList),
+        Case::authority(&a, Revocation::RootOnly),
     ] {
         assert_eq!(case.findings(&case.facts), Vec::<&str>::new(), "{}", case.profile.name());
     }
@@ -242,6 +286,31 @@ fn lints_for_authorities_say_no() {
     check("no_rev_avail", &|f| f.no_rev_avail = Some(NoRevAvail { critical: false, is_null: true }));
     let device_key = a.device().certificate.facts().key.clone();
     check("subject_key_id", &|f| f.key = device_key.clone());
+    // One without addresses names none.
+    check("crl_point", &|f| f.names_a_crl = true);
+    check("access_pointers", &|f| f.access.push((oid::CA_ISSUERS, Some("http://other".into()))));
+}
+
+// R49
+#[test]
+fn an_authority_names_its_roots_list_and_nothing_else() {
+    let a = Installation::new();
+    let listed = Case::authority(&a, Revocation::RootsList);
+    let [point] = listed.facts.crl_points.as_slice() else { panic!("{:?}", listed.facts.crl_points) };
+    let root = data_encoding::HEXLOWER.encode(a.authority.root.side().view.key_id);
+    assert_eq!(point.uris, [format!("http://pki.hospital.example/crl/{root}/1/0.crl")]);
+    listed.says_no("crl_point", |f| f.crl_points.clear());
+    listed.says_no("crl_point", |f| f.crl_points[0].uris = vec!["http://other".into()]);
+    listed.says_no("crl_point", |f| critical(f, oid::CRL_DISTRIBUTION_POINTS));
+    listed.says_no("access_pointers", |f| f.access.clear());
+    // A root has no responder.
+    listed.says_no("access_pointers", |f| f.access.insert(0, (oid::OCSP, Some("http://o".into()))));
+    listed.says_no("no_rev_avail", |f| f.no_rev_avail = Some(NoRevAvail { critical: false, is_null: true }));
+    let only = Case::authority(&a, Revocation::RootOnly);
+    assert!(only.facts.crl_points.is_empty() && only.facts.access.len() == 1);
+    only.says_no("crl_point", |f| f.names_a_crl = true);
+    only.says_no("access_pointers", |f| f.access.clear());
+    only.says_no("no_rev_avail", |f| f.no_rev_avail = Some(NoRevAvail { critical: false, is_null: true }));
 }
 
 /// id-emailAddress (RFC 5280 appendix A.1).

@@ -166,7 +166,10 @@ impl Terms {
                     // RFC 9608: there is no revocation list; the certificate ends before one would matter.
                     Revocation::ShortLived => out.extend(tbs::no_rev_avail()),
                     Revocation::NoCheck => out.extend(tbs::ocsp_no_check()),
-                    Revocation::Lists(_) | Revocation::Unstated => {}
+                    Revocation::Lists(_)
+                    | Revocation::RootsList(_)
+                    | Revocation::RootOnly(_)
+                    | Revocation::Unstated => {}
                 }
             }
             Role::Authority { path_len } => {
@@ -199,6 +202,13 @@ impl Profile {
     pub fn new(name: ProfileName, naming: Naming) -> Self {
         let spec = name.spec();
         Self::compile(spec.name, naming, spec.default_lifetime_seconds, Terms::of_spec(spec))
+    }
+
+    /// An issuing authority's.
+    pub(crate) fn issuing(naming: Naming, revocation: Revocation) -> Self {
+        let spec = ProfileName::IssuingCa.spec();
+        let terms = Terms { revocation, ..Terms::of_spec(spec) };
+        Self::compile(spec.name, naming, spec.default_lifetime_seconds, terms)
     }
 
     pub(super) fn compile(name: &str, naming: Naming, lifetime_seconds: i64, terms: Terms) -> Self {

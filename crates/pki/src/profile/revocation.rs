@@ -1,6 +1,7 @@
 //! How a certificate's revocation is known: it ends before it would matter (noRevAvail), or lists and a responder say it.
 //!
-//! In scope: the three addresses of an installation, and which of them stand in one certificate. Out of scope: how the
+//! In scope: the three addresses of an installation, and which of them stand in one certificate: all three in one that is
+//! listed, its root's list and the root in an authority's (a root has no responder). Out of scope: how the
 //! lists are divided ([`crate::crl::shard`]), building and serving lists and answers.
 //!
 //! Base addresses are of the installation, not of a profile: below them the issuer's key identifier tells the generations
@@ -65,6 +66,12 @@ impl RevocationUris {
         })
     }
 
+    /// The addresses as a control plane serves them below its public one.
+    pub fn below(http_url: &str, shards: u32) -> Result<Self, BadRevocationUris> {
+        let at = |path: &str| format!("{}/{path}", http_url.trim_end_matches('/'));
+        Self::new(&at("crl"), &at("ocsp"), &at("ca"), shards)
+    }
+
     /// Lists with at least so many entries say where their difference is; none do for 0.
     pub fn with_deltas_from(mut self, entries: usize) -> Self {
         self.deltas_from = entries;
@@ -105,20 +112,31 @@ impl RevocationUris {
     pub(crate) fn pointers(&self, issuer_key_id: &[u8], serial: &Serial) -> Result<Pointers, BadUri> {
         let place = Place::of(issuer_key_id, self.shards, serial);
         Ok(Pointers {
-            crl: self.crl(&place)?,
-            ocsp: self.ocsp.clone(),
+            crl: Some(self.crl(&place)?),
+            ocsp: Some(self.ocsp.clone()),
             ca_issuers: self.ca_issuers(issuer_key_id)?,
-            place,
+            place: Some(place),
         })
+    }
+
+    /// What stands in the certificate of an authority whose root has its list here.
+    pub(crate) fn root_pointers(&self, root_key_id: &[u8], serial: &Serial) -> Result<Pointers, BadUri> {
+        let place = Place::of(root_key_id, Shards::ONE, serial);
+        Ok(Pointers { crl: Some(self.crl(&place)?), place: Some(place), ..self.root_only(root_key_id)? })
+    }
+
+    /// What stands in the certificate of an authority whose root's key is elsewhere: nobody signs a list for us to serve.
+    pub(crate) fn root_only(&self, root_key_id: &[u8]) -> Result<Pointers, BadUri> {
+        Ok(Pointers { place: None, crl: None, ocsp: None, ca_issuers: self.ca_issuers(root_key_id)? })
     }
 }
 
-/// The three addresses in one certificate.
+/// The addresses in one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pointers {
-    pub place: Place,
-    pub crl: HttpUri,
-    pub ocsp: HttpUri,
+    pub place: Option<Place>,
+    pub crl: Option<HttpUri>,
+    pub ocsp: Option<HttpUri>,
     pub ca_issuers: HttpUri,
 }
 
@@ -133,8 +151,12 @@ fn checked(field: &'static str, text: &str) -> Result<HttpUri, BadRevocationUris
 /// How a profile's certificates are revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Revocation {
-    /// A CA: its end is announced by trust bundles.
+    /// A root, or a CA of an installation without a public address: its end is announced by trust bundles.
     Unstated,
+    /// A CA below a root of ours: the root's list, beside trust bundles.
+    RootsList(RevocationUris),
+    /// A CA below a root whose key is elsewhere: only where that root's certificate is.
+    RootOnly(RevocationUris),
     /// It lives too briefly for a list: noRevAvail (RFC 9608).
     ShortLived,
     /// CRL shard and responder.
@@ -159,10 +181,25 @@ mod tests {
         let pointers = uris("http://pki.hospital.example", 128).pointers(&[0xab; 20], &serial).unwrap();
         let id = "ab".repeat(20);
         // 0x4100000102 = 258 modulo 256, and 258 = 2 * 128 + 2
-        assert_eq!(pointers.crl.as_str(), format!("http://pki.hospital.example/crl/{id}/128/2.crl"));
+        assert_eq!(pointers.crl.unwrap().as_str(), format!("http://pki.hospital.example/crl/{id}/128/2.crl"));
         assert_eq!(pointers.ca_issuers.as_str(), format!("http://pki.hospital.example/ca/{id}.cer"));
-        assert_eq!(pointers.ocsp.as_str(), "http://pki.hospital.example/ocsp");
-        assert!(pointers.place.holds(&serial));
+        assert_eq!(pointers.ocsp.unwrap().as_str(), "http://pki.hospital.example/ocsp");
+        assert!(pointers.place.unwrap().holds(&serial));
+    }
+
+    #[test]
+    fn an_authority_names_the_one_list_of_its_root_and_no_responder() {
+        let serial = Serial::from_der_content(&[0x41, 0, 0, 1, 2]).unwrap();
+        let (root, id) = ([0xab; 20], "ab".repeat(20));
+        // As many lists as its own certificates have: the root's is one all the same. A slash at the end is none more.
+        let uris = RevocationUris::below("http://pki.hospital.example/", 128).unwrap();
+        let pointers = uris.root_pointers(&root, &serial).unwrap();
+        assert_eq!(pointers.crl.unwrap().as_str(), format!("http://pki.hospital.example/crl/{id}/1/0.crl"));
+        assert_eq!(pointers.ca_issuers.as_str(), format!("http://pki.hospital.example/ca/{id}.cer"));
+        assert_eq!(pointers.ocsp, None);
+        let only = uris.root_only(&root).unwrap();
+        assert_eq!((only.place, only.crl, only.ocsp), (None, None, None));
+        assert_eq!(only.ca_issuers, pointers.ca_issuers);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Installation {
         let (root, issuing) = (generation("root-g1", root), generation("issuing-g1", issuing));
         let prepared = authority::prepare_root(&naming, &root, &keys, NOW).unwrap();
         let root = Issuer::new(prepared.sign(&keys).unwrap(), root.label, &keys).unwrap();
-        let prepared = authority::prepare_issuing(&naming, &issuing, &root, &keys, NOW).unwrap();
+        let prepared = authority::prepare_issuing(&naming, &issuing, &root, None, &keys, NOW).unwrap();
         let issuing = Issuer::new(prepared.sign(&keys).unwrap(), issuing.label, &keys).unwrap();
         Self { keys, authority: Authority { root, issuing }, naming }
     }

@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
 
+use lanyard_pki::authority::{self, Generation};
 use lanyard_pki::crl::{Kind, Scope};
+use lanyard_pki::csr;
+use lanyard_pki::key::{KeyBackend as _, KeyKind};
 use lanyard_pki::ocsp::{Ask, HashKind, Nonce, Policy, Request, Responder, Standing};
-use lanyard_pki::profile::{ALL, ProfileName};
+use lanyard_pki::profile::{ALL, ProfileName, RevocationUris};
 use lanyard_pki::revocation::{Reason, Revocation};
 use lanyard_pki::serial::Serial;
 use lanyard_pki::uri::HttpUri;
@@ -36,7 +39,24 @@ fn certificates(a: &Installation) -> Samples {
         };
         (format!("cert-{profile}"), certificate.der().to_vec())
     };
-    ALL.iter().map(sample).collect()
+    let mut samples: Samples = ALL.iter().map(sample).collect();
+    samples.extend(authorities(a));
+    samples
+}
+
+/// Issuing authorities that say where their root's list is, or the root alone.
+fn authorities(a: &Installation) -> [(String, Vec<u8>); 2] {
+    let uris = RevocationUris::below("http://pki.hospital.example", 32).unwrap();
+    let (naming, root) = (Installation::naming(), &a.authority.root);
+    let generation = Generation { number: 2, label: "issuing-g2".parse().unwrap(), serial: random_serial() };
+    a.keys.generate(&generation.label, KeyKind::P256).unwrap();
+    let listed = authority::prepare_issuing(&naming, &generation, root, Some(&uris), &a.keys, NOW).unwrap();
+    let request = authority::request(ProfileName::IssuingCa, &naming, &generation, &a.keys).unwrap();
+    let request = csr::verify(&request).unwrap();
+    let only =
+        authority::prepare_requested(&naming, &request, root, Some(&uris), random_serial(), NOW).unwrap();
+    [("cert-authority-listed", listed), ("cert-authority-by-request", only)]
+        .map(|(name, prepared)| (name.to_owned(), prepared.sign(&a.keys).unwrap().der().to_vec()))
 }
 
 fn lists(a: &Installation) -> Samples {
@@ -126,7 +146,8 @@ fn pkilint_finds_nothing_in_what_we_sign() {
         ProfileName::RootCa | ProfileName::IssuingCa => ProfileName::RootCa,
         _ => ProfileName::IssuingCa,
     };
-    let pairs: Vec<String> = ALL.iter().map(|p| format!("cert-{} cert-{p}", issuer(p))).collect();
+    let mut pairs: Vec<String> = ALL.iter().map(|p| format!("cert-{} cert-{p}", issuer(p))).collect();
+    pairs.extend(["listed", "by-request"].map(|name| format!("cert-root_ca cert-authority-{name}")));
     fs::write(dir.path().join("pairs.txt"), pairs.join("\n")).unwrap();
     fs::write(dir.path().join("lint.py"), include_str!("pkilint.py")).unwrap();
     let (ok, text) = run(dir.path(), python, "lint.py .");
