@@ -579,6 +579,7 @@ KINDS = {
     121: "access_completed decision status location response_sha256",
 }
 AUDIT_ONLY = (15, 17, 18, 19)
+ENDINGS = (109, 117, 118)
 
 
 def no_duplicates(pairs):
@@ -690,7 +691,8 @@ class Case:
 
     def state_is_erased(self):
         return any(line.event is None and self.counts(line) and
-                   (line.stream[1] == RELEASE or (line in self.chain and line.kind not in AUDIT_ONLY))
+                   (line.stream[1] == RELEASE or line.kind in ENDINGS or
+                    (line in self.chain and line.kind not in AUDIT_ONLY))
                    for line in self.main)
 
 
@@ -730,6 +732,50 @@ def releases(case):
             elif line.stream[2] in found:
                 found[line.stream[2]][1] = line.event["event"].removeprefix("release_")
     return found
+
+
+def element(der, at):
+    """Where the content of the DER element at this place begins and ends."""
+    begin, size = at + 2, der[at + 1]
+    if size & 0x80:
+        begin, size = begin + (size & 0x7F), int.from_bytes(der[begin:begin + (size & 0x7F)], "big")
+    if begin + size > len(der):
+        raise ValueError("a certificate ends early")
+    return begin, begin + size
+
+
+def names_in(certificate):
+    """Issuer and subject of a certificate (base64), as they stand there."""
+    der = base64.b64decode(certificate)
+    at, fields = element(der, element(der, 0)[0])[0], []
+    for _ in ("version", "serial", "algorithm", "issuer", "validity", "subject"):
+        end = element(der, at)[1]
+        fields.append(der[at:end])
+        at = end
+    return fields[3], fields[5]
+
+
+def ended(case):
+    """9.4: a function that says whether a certificate stands below an authority that has ended within the horizon."""
+    gone = {line.event["name"] for line in case.main if line.event and line.kind in ENDINGS and case.counts(line)
+            and (line.kind != 117 or line.event["plan"]["mode"] == "distrust_now")}
+    known = {}
+    for line in case.main:
+        if gone and line.named("authority_created", "authority_imported"):
+            issuer, subject = names_in(line.event["certificate"])
+            known[subject] = (line.event["name"], issuer)
+
+    def says(certificate):
+        above = names_in(certificate)[0] if gone else None
+        for _ in known:
+            if above not in known:
+                return False
+            name, above = known[above]
+            if name in gone:
+                return True
+        return False
+
+    return says
 
 
 def fold(case, at):
@@ -772,8 +818,9 @@ def fold(case, at):
             stage = "retiring"
         elif name == "device_retired":
             stage, certificates = "retired", {}
+    over = ended(case)
     valid = [c["certificate_sha256"] for c in certificates.values()
-             if micros(c["not_before"]) <= at <= micros(c["not_after"])]
+             if micros(c["not_before"]) <= at <= micros(c["not_after"]) and not over(c["certificate"])]
     known, event = releases(case), shown.event if shown else None
     verdict, strength, fresh = stated, "inventoried" if bound is None else "hardware_key", False
     if bound and bound["event"] == "soft_key_accepted":

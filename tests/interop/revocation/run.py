@@ -417,6 +417,17 @@ def a_compromised_authority_ends_with_everything_that_it_signed(s):
     s.by_list(after)
 
 
+    # Evidence about the device carries what ended the authority, and both verifiers count its new certificate alone.
+    file = s.folder / "STOLEN-1.evidence"
+    h.as_("anna", "evidence", "at", device, "now", "-f", file)
+    report = lanyard("verify", file, "--log-key", h.started["log_vkey"])
+    digest = run("openssl", "x509", "-in", after, "-noout", "-fingerprint", "-sha256").out.strip().split("=")[1]
+    same(report["claim"]["state"]["certificates"], [digest.replace(":", "").lower()], "certificates that count")
+    check(b'"event":"authority_compromise_confirmed"' in file.read_bytes(), "the bundle does not show the compromise")
+    done = run(PYTHON, ROOT / "tests/interop/bundle/verify.py", "--log-vkey", h.started["log_vkey"], file, ok=None)
+    check("proved" in report["outcome"] and '"outcome": "proved' in done.out, f"{report['outcome']}: {done.out}{done.err}")
+
+
 def ocsp_of(s, certificate, issuer):
     """The same where the bundle has the issuer no more."""
     address = run("openssl", "x509", "-in", certificate, "-noout", "-ocsp_uri").out.strip()

@@ -16,13 +16,14 @@ use lanyard_ledger::bundle::{BuildError, Builder, Opening, Outcome, TrustPolicy}
 use lanyard_ledger::leaf::LeafHeader;
 use lanyard_ledger::note::{Note, NoteError};
 
+use super::authorities::{above, is_ending, named};
 use super::claim::{CLAIM_FORMAT, Claim, ClaimError, ReadingFacts};
 use super::history::{History, Horizon, Line, OPERATOR_ADDED, OPERATOR_REMOVED, state_at};
 use super::verify::{signed_by, verify};
 use crate::digest::sha256;
 
 /// Kinds of the system stream that a bundle can need; the stream's others (idle marks) need not be loaded.
-pub const SYSTEM_KINDS: [u16; 5] = [100, 101, 102, 103, 114];
+pub const SYSTEM_KINDS: [u16; 8] = [100, 101, 102, 103, 109, 114, 117, 118];
 
 /// A leaf as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +151,9 @@ pub fn related(
             _ => {}
         }
     }
-    let keep = Keep { loaded, device, gateway: reading.map(|r| r.gateway), endorsements: &endorsements };
+    let authorities = above(loaded, device);
+    let gateway = reading.map(|r| r.gateway);
+    let keep = Keep { loaded, device, gateway, endorsements: &endorsements, authorities: &authorities };
     let signers = loaded.lines().iter().filter(|line| keep.but_operators(line)).filter_map(signed_by);
     let mut operators: BTreeSet<OperatorId> = signers.collect();
     loop {
@@ -179,6 +182,8 @@ struct Keep<'a> {
     device: DeviceId,
     gateway: Option<GatewayId>,
     endorsements: &'a BTreeSet<Digest>,
+    /// Above the device's certificates: what ended one of them decides about the claim.
+    authorities: &'a BTreeSet<String>,
 }
 
 impl Keep<'_> {
@@ -193,6 +198,10 @@ impl Keep<'_> {
                 );
                 wanted && line.is_of(StreamKind::Gateway, id)
             }),
+            k if k == StreamKind::System as u8 && is_ending(line) => {
+                // Where nothing says whose end it was, it may be one of these.
+                named(line).is_none_or(|name| self.authorities.contains(name))
+            }
             k if k == StreamKind::System as u8 => match &line.event {
                 Some(
                     Event::LedgerStarted { .. }
@@ -323,11 +332,13 @@ pub(super) fn put_together(parts: Parts<'_>) -> Result<Vec<u8>, CollectError> {
     let closing = closing(&history, &claim, Claim::digest_of(parts.claim))?;
     let related = related(&history, claim.device, &HashMap::new(), Some(&claim));
     let endorsements: BTreeSet<Digest> = related.endorsements.iter().copied().collect();
+    let authorities = above(&history, claim.device);
     let keep = Keep {
         loaded: &history,
         device: claim.device,
         gateway: related.gateway,
         endorsements: &endorsements,
+        authorities: &authorities,
     };
     let anchored = parts.gateway.as_ref().map(|g| sha256(g.note.as_bytes()));
     let wanted = |line: &Line| match (&line.event, line.header.stream_kind) {

@@ -10,6 +10,7 @@ use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::evaluate;
 use lanyard_ledger::leaf::LeafHeader;
 
+use super::authorities::Ended;
 use super::claim::DeviceState;
 use crate::world::{Origin, World};
 
@@ -135,8 +136,10 @@ pub fn state_at(history: &History, id: DeviceId, horizon: Horizon, at: Timestamp
         of_interest && horizon.includes(line)
     };
     let world = history.world(counts);
-    let device = world.devices.get(&id)?;
-    let trust = evaluate(device, &world.releases, at);
+    let mut device = world.devices.get(&id)?.clone();
+    let ended = Ended::of(history, |line| horizon.includes(line));
+    device.certificates.retain(|c| ended.end_of(history, id, &c.sha256).is_none());
+    let trust = evaluate(&device, &world.releases, at);
     let name = |id: Option<ReleaseId>| {
         id.and_then(|id| world.releases.get(&id))
             .map(|r| ReleaseName { id: r.id, version: r.record.version.clone() })

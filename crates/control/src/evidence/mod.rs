@@ -8,6 +8,7 @@
 //! To add a check: a file in `verify/` with one function, a line in `verify::CHECKS`, a test in which it says no, its
 //! paragraph in chapter 9 and its lines in `tests/interop/bundle/verify.py`.
 
+mod authorities;
 pub mod claim;
 pub mod collect;
 pub mod history;

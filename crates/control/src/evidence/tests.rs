@@ -1,5 +1,6 @@
 //! What the checks say yes to, and for each of them a bundle to which it says no.
 
+mod authorities;
 mod catalogue;
 mod exporter;
 mod peer;

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use lanyard_domain::compromise::CompromiseMode;
 use lanyard_domain::event::{Appraisal, Event};
 use lanyard_domain::operator::Role;
 use lanyard_domain::text::Digest;
@@ -11,6 +12,7 @@ use lanyard_ledger::bundle::Outcome;
 
 use super::super::testkit::*;
 use super::super::*;
+use super::authorities::{ENDS, ISSUING, compromise, in_service, read_after};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/interop/bundle/verify.py");
 
@@ -73,6 +75,33 @@ fn good() -> Vec<File> {
     let mut story = Story::good();
     story.withdraw_release();
     files.push(file("release withdrawn", &story, &story.claim_at(story.now)));
+    files.extend(authorities());
+    files
+}
+
+/// Readings from before an authority's end, and states after it.
+fn authorities() -> Vec<File> {
+    let mut files = Vec::new();
+    for (how, end) in ENDS {
+        let mut story = Story::good();
+        let reading = story.claim_of_reading();
+        end(&mut story, ISSUING);
+        files.push(file(&format!("read before its authority was {how}"), &story, &reading));
+        files.push(file(&format!("state when its authority is {how}"), &story, &story.claim_at(story.now)));
+        let mut unheard = in_service();
+        let heard = unheard.main.len() as u64 - 1;
+        end(&mut unheard, ISSUING);
+        unheard.read();
+        unheard.decided().heard_pos = heard;
+        unheard.attest(b"kernel");
+        let reading = unheard.claim_of_reading();
+        files.push(file(&format!("read without having heard that it was {how}"), &unheard, &reading));
+        story.main.last_mut().unwrap().erased = true;
+        files.push(file(&format!("{how}, withheld"), &story, &story.claim_at(story.now)));
+    }
+    let replaced = |story: &mut Story, name: &str| compromise(story, name, CompromiseMode::ReplaceFirst);
+    let (story, claim) = read_after(replaced, ISSUING);
+    files.push(file("read while it was being replaced", &story, &claim));
     files
 }
 
@@ -104,6 +133,18 @@ fn lies() -> Vec<File> {
     files.push(file("successor: the older state as the newest", &story, &stale));
     let (story, lied) = called_good(story);
     files.push(file("attestation: tampered called good", &story, &lied));
+
+    for (how, end) in ENDS {
+        for name in [ISSUING, "root-g1"] {
+            let (story, claim) = read_after(end, name);
+            files.push(file(&format!("reading: its authority {name} was {how}"), &story, &claim));
+        }
+        let mut story = Story::good();
+        let before = story.claim_at(story.now);
+        end(&mut story, ISSUING);
+        let lie = Claim { state: before.state, ..story.claim_at(story.now) };
+        files.push(file(&format!("state: its authority was {how}"), &story, &lie));
+    }
 
     let mut bent = |name: &str, bend: fn(&mut Story)| {
         let mut story = Story::good();

@@ -18,6 +18,7 @@ mod time;
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_ledger::bundle::{self, Outcome, TrustPolicy, Verified};
 
+use super::authorities::is_ending;
 use super::claim::Claim;
 use super::history::{History, Horizon, Line};
 #[cfg(test)]
@@ -199,12 +200,12 @@ impl Case<'_> {
         self.chain().filter_map(|line| Some((line, line.event.as_ref()?)))
     }
 
-    /// Whether a payload that a device's or release's state is made of is not there, up to the horizon.
+    /// Whether a payload that the state is made of, of the device, a release or an authority, is not there, up to the horizon.
     fn state_is_erased(&self) -> bool {
         let bears_state = |line: &Line| {
             let device =
                 line.is_of(StreamKind::Device, self.claim.device) && !AUDIT_ONLY.contains(&line.header.kind);
-            device || line.header.stream_kind == StreamKind::Release as u8
+            device || line.header.stream_kind == StreamKind::Release as u8 || is_ending(line)
         };
         self.main.lines().iter().any(|l| l.event.is_none() && bears_state(l) && self.horizon.includes(l))
     }

@@ -6,6 +6,7 @@ use lanyard_domain::id::GatewayId;
 use lanyard_domain::trust::Verdict;
 use lanyard_ledger::bundle::Anchor;
 
+use super::super::authorities::{Ended, is_ending};
 use super::super::claim::{Claim, ReadingFacts};
 use super::super::history::state_at;
 use super::{Case, Finding, Horizon, Line, not_proven, passed};
@@ -146,7 +147,14 @@ fn allowed(case: &Case<'_>, record: &AccessRecord) -> Result<(), String> {
     if (record.firmware, record.model) != releases {
         return Err("the decision names other releases than the device ran".to_owned());
     }
-    match &record.certificate_sha256 {
+    let ended = Ended::of(&case.main, |line| case.horizon.includes(line));
+    let shown = record.certificate_sha256.as_ref();
+    if let Some(name) = shown.and_then(|shown| ended.end_of(&case.main, case.claim.device, shown)) {
+        return Err(format!(
+            "it was allowed by a certificate of authority `{name}`, of which nothing counted any more"
+        ));
+    }
+    match shown {
         Some(shown) if state.certificates.contains(shown) => {}
         _ => return Err("the certificate shown is not one of the device's valid ones".to_owned()),
     }
@@ -191,7 +199,9 @@ fn completed(case: &Case<'_>, facts: &ReadingFacts, decided: &Line) -> Result<()
 /// off may go on for as long as its tier allows; the reader must know.
 fn overtaken(case: &Case<'_>, record: &AccessRecord) -> Option<String> {
     let at = case.claim.at;
-    let unheard = case.chain().filter(|l| l.pos() > record.heard_pos && l.time() <= at).last()?;
+    let decides = |l: &&Line| l.is_of(StreamKind::Device, case.claim.device) || is_ending(l);
+    let mut lines = case.main.lines().iter().filter(decides);
+    let unheard = lines.rfind(|l| l.pos() > record.heard_pos && l.time() <= at)?;
     let by_then = state_at(&case.main, case.claim.device, Horizon::Time(at), at)?;
     (by_then.verdict == Verdict::Untrusted).then(|| {
         format!(

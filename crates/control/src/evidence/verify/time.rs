@@ -41,7 +41,8 @@ pub(super) fn words(case: &Case<'_>) -> Vec<String> {
         );
     }
     words.push(
-        "a withdrawal of a release that no event of the device's chain reflects yet could be left out"
+        "a withdrawal of a release, or the end of an authority (retired, compromised), that no event of the device's chain \
+         reflects yet could be left out"
             .to_owned(),
     );
     let bootstrapped = case
