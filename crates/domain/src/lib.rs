@@ -20,6 +20,7 @@ pub mod maintenance;
 pub mod operator;
 pub mod record;
 pub mod release;
+pub mod rights;
 pub mod statement;
 pub mod text;
 pub mod tier;

@@ -881,8 +881,11 @@ def decides(line, action, roles):
         "gateway_added": ("add_gateway", "gateway", ["site", "vkey", "spki_sha256", "names"], ["admin"]),
         "gateway_removed": ("remove_gateway", "gateway", ["reason"], ["security", "admin"]),
         "endorsement_added": ("add_endorsement", None, ["certificate", "grade", "uses"], ["security", "admin"]),
-        "enrollment_secret_issued": ("issue_secret", "device", ["secret", "expires"], ["registrar", *both]),
-        "revocation_ordered": ("revoke_certificates", "device", ["serials", "reason"], both) if event.get("serials")
+        "enrollment_secret_issued": ("issue_application_secret", "application", ["secret", "expires"],
+                                     ["registrar", "security", "admin"]) if line.stream[1] == APPLICATION
+        else ("issue_secret", "device", ["secret", "expires"], ["registrar", *both]),
+        "revocation_ordered": ("revoke_application_certificates", "application", ["serials", "reason"], ["security", "admin"])
+        if line.stream[1] == APPLICATION else ("revoke_certificates", "device", ["serials", "reason"], both) if event.get("serials")
         else ("revoke_device", "device", ["reason"], both),
         "late_renewal_allowed": ("allow_late_renewal", "device", ["until"], both),
         "request_file_handed_in": ("hand_in_request", "device", ["request_sha256"], ["registrar", *both]),

@@ -19,7 +19,8 @@ mod releases;
 mod watched;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-use lanyard_domain::operator::{Operator, Role};
+use lanyard_domain::operator::Operator;
+use lanyard_domain::rights::{Right, right};
 use lanyard_domain::statement::{Action, SignedStatement, Statement};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
@@ -67,7 +68,7 @@ impl Done {
     }
 }
 
-/// Checks a statement against the world: signature by an active operator, this log, a recent time.
+/// Checks a statement against the world: signature by an active operator who may decide this, this log, a recent time.
 pub(crate) fn accept(
     world: &World,
     signed: &SignedStatement,
@@ -103,10 +104,11 @@ pub(crate) fn accept(
             ),
         ));
     }
+    require(by, right(&statement.action))?;
     Ok(Accepted { signed: signed.clone(), by: by.clone(), statement })
 }
 
-pub(crate) fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), ControlError> {
+pub(crate) fn require(by: &Operator, Right { what, roles }: Right<'_>) -> Result<(), ControlError> {
     if by.may(roles) {
         return Ok(());
     }

@@ -79,7 +79,7 @@ pub struct Person {
 }
 
 impl Person {
-    fn new(n: u8, name: &'static str, roles: &[Role]) -> Self {
+    pub fn new(n: u8, name: &'static str, roles: &[Role]) -> Self {
         let key = Ed25519KeyPair::from_seed_unchecked(&[n; 32]).unwrap();
         Self { id: OperatorId::from_random([n; 16]), roles: roles.to_vec(), name, key }
     }
@@ -108,7 +108,7 @@ impl Person {
         signed
     }
 
-    fn added(&self, statement: Option<SignedStatement>) -> Event {
+    pub fn added(&self, statement: Option<SignedStatement>) -> Event {
         Event::OperatorAdded {
             name: self.name.to_owned(),
             roles: self.roles.clone(),

@@ -5,6 +5,7 @@ mod catalogue;
 mod exporter;
 mod peer;
 mod refusals;
+mod rights;
 mod snapshot;
 
 use lanyard_domain::time::Timestamp;

@@ -5,11 +5,12 @@ use lanyard_attest::tpm::credential::make_credential;
 use lanyard_domain::device::Identity;
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::operator::Operator;
+use lanyard_domain::rights::{HAND_IN_REQUEST, Right};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::offline::{Challenge, Keys, Ticket, TicketDraft, TicketFor};
 
-use super::{CARRIERS, unreadable};
+use super::unreadable;
 use crate::carry_out::require;
 use crate::digest::{random, sha256};
 use crate::enroll::Claimed;
@@ -33,7 +34,7 @@ impl<J: Journal> Control<J> {
         whom: ChallengeFor,
         now: Timestamp,
     ) -> Result<Challenge, ControlError> {
-        require(by, &CARRIERS, "make a challenge file")?;
+        require(by, Right { what: "make a challenge file", ..HAND_IN_REQUEST })?;
         match whom {
             ChallengeFor::Keys(file) => self.challenge_keys(&file, now).await,
             ChallengeFor::Device(id) => self.challenge_device(id, now),

@@ -6,6 +6,7 @@ use lanyard_domain::device::{WAITS_FOR_A_PERSON, used_before};
 use lanyard_domain::event::{AlarmCode, FileProof};
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::operator::Operator;
+use lanyard_domain::rights::{HAND_IN_REQUEST, Right};
 use lanyard_domain::statement::{Action, SignedStatement};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
@@ -17,7 +18,7 @@ use lanyard_enroll::{Authentication, EnrollmentRequest, Protocol};
 use lanyard_pki::certificate::Certificate;
 
 use super::challenge::claimed;
-use super::{CARRIERS, FileAbout, Hand, HandedIn, RESPONSE_SECONDS, sealed, unreadable};
+use super::{FileAbout, Hand, HandedIn, RESPONSE_SECONDS, sealed, unreadable};
 use crate::appraise::{Presented, bound_ak};
 use crate::carry_out::{accept, require};
 use crate::certify::{Certified, Circumstances};
@@ -52,7 +53,7 @@ impl<J: Journal> Control<J> {
         file: &[u8],
         now: Timestamp,
     ) -> Result<FileAbout, ControlError> {
-        require(by, &CARRIERS, "look at a request file")?;
+        require(by, Right { what: "look at a request file", ..HAND_IN_REQUEST })?;
         self.open_file(file, now).map(|opened| opened.about)
     }
 
@@ -65,7 +66,6 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<HandedIn, ControlError> {
         let accepted = accept(&self.world(), signed, now)?;
-        require(&accepted.by, &CARRIERS, "hand in a request file")?;
         let opened = self.open_file(file, now)?;
         let about = &opened.about;
         let id = about.device;

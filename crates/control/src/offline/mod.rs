@@ -13,7 +13,6 @@ mod hand_in;
 use lanyard_domain::device::Command;
 use lanyard_domain::event::FileProof;
 use lanyard_domain::id::{DeviceId, OperatorId};
-use lanyard_domain::operator::Role;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_enroll::offline::{FileError, Response, Ticket};
@@ -25,8 +24,6 @@ use crate::plane::ControlError;
 pub use challenge::ChallengeFor;
 pub use hand_in::Repeat;
 
-/// Who handles files, and hands them in.
-const CARRIERS: [Role; 3] = [Role::Registrar, Role::Security, Role::Biomedical];
 /// A response that lies in a drawer for longer than a week is a device that nobody installed.
 const RESPONSE_SECONDS: i64 = 7 * 86_400;
 

@@ -5,7 +5,8 @@ use crate::credential::{Certificate, Intended, OpenSecret};
 use crate::device::{Refusal, Transition, replaced_account, require};
 use crate::event::{Event, RevocationReason};
 use crate::id::{IssuanceId, SecretId};
-use crate::operator::{Operator, Role};
+use crate::operator::Operator;
+use crate::rights;
 use crate::statement::SignedStatement;
 use crate::text::{Blob, Digest};
 use crate::time::Timestamp;
@@ -67,7 +68,7 @@ impl Application {
         by: &Operator,
         statement: SignedStatement,
     ) -> Result<Transition, Refusal> {
-        require(by, &[Role::Registrar, Role::Security, Role::Admin], "register an application")?;
+        require(by, rights::REGISTER_APPLICATION)?;
         record.check().map_err(|e| Refusal::new("record_invalid", e.to_string()))?;
         Ok(Transition { events: vec![Event::ApplicationRegistered { record, statement }] })
     }
@@ -81,7 +82,7 @@ impl Application {
         match command {
             Command::Approve { by, statement } => self.approve(by, statement),
             Command::Remove { by, statement } => {
-                require(by, &[Role::Security, Role::Admin], "remove an application")?;
+                require(by, rights::REMOVE_APPLICATION)?;
                 if self.stage == Stage::Removed {
                     return Err(self.removed());
                 }
@@ -92,7 +93,7 @@ impl Application {
                 Ok(std::iter::once(Event::ApplicationRemoved { statement }).chain(revoked).collect())
             }
             Command::IssueSecret { by, secret, expires, statement } => {
-                require(by, &[Role::Registrar, Role::Security, Role::Admin], "have a secret made")?;
+                require(by, rights::ISSUE_APPLICATION_SECRET)?;
                 if self.stage == Stage::Removed {
                     return Err(self.removed());
                 }
@@ -148,7 +149,7 @@ impl Application {
                 Ok(vec![Event::IssuanceAbandoned { issuance, why }])
             }
             Command::RevokeCertificates { by, serials, reason, statement } => {
-                require(by, &[Role::Security, Role::Admin], "revoke certificates")?;
+                require(by, rights::REVOKE_APPLICATION_CERTIFICATES)?;
                 if serials.is_empty() {
                     return Err(Refusal::new("no_certificate_named", "name at least one serial number"));
                 }
@@ -169,7 +170,7 @@ impl Application {
     }
 
     fn approve(&self, by: &Operator, statement: SignedStatement) -> Result<Vec<Event>, Refusal> {
-        require(by, &[Role::Security], "approve an application")?;
+        require(by, rights::APPROVE_APPLICATION)?;
         match self.stage {
             Stage::Registered => {}
             Stage::Approved => return Err(Refusal::new("already_approved", "it is approved already")),

@@ -8,7 +8,8 @@ use super::{Device, Identity, MakerIdentity, Stage};
 use crate::credential::{Certificate, LONGEST_SECRET_SECONDS, OpenSecret};
 use crate::event::{Appraisal, Event, RevocationReason};
 use crate::id::SecretId;
-use crate::operator::{Operator, Role};
+use crate::operator::Operator;
+use crate::rights;
 use crate::statement::SignedStatement;
 use crate::text::Digest;
 use crate::tier::Tier;
@@ -176,7 +177,7 @@ impl Device {
         statement: SignedStatement,
         now: Timestamp,
     ) -> Result<Vec<Event>, Refusal> {
-        require(by, &[Role::Registrar, Role::Security, Role::Biomedical], "have an enrollment secret made")?;
+        require(by, rights::ISSUE_SECRET)?;
         // Before the approvals too: the device may ask, and is told to wait.
         if !matches!(self.stage, Stage::Registered(_)) {
             self.may_hold_identity()?;
@@ -322,7 +323,7 @@ impl Device {
         reason: RevocationReason,
         statement: SignedStatement,
     ) -> Result<Vec<Event>, Refusal> {
-        require(by, &[Role::Security, Role::Biomedical], "revoke a device")?;
+        require(by, rights::REVOKE_DEVICE)?;
         if matches!(self.stage, Stage::Retiring | Stage::Retired) {
             return Err(self.wrong_stage("revoked"));
         }
@@ -341,7 +342,7 @@ impl Device {
         reason: RevocationReason,
         statement: SignedStatement,
     ) -> Result<Vec<Event>, Refusal> {
-        require(by, &[Role::Security, Role::Biomedical], "revoke certificates")?;
+        require(by, rights::REVOKE_CERTIFICATES)?;
         serials.iter().try_for_each(|serial| Certificate::is_current(serial, &self.certificates))?;
         if serials.is_empty() {
             return Err(Refusal::new("no_certificate_named", "name at least one serial number"));
@@ -363,7 +364,7 @@ impl Device {
         statement: SignedStatement,
         now: Timestamp,
     ) -> Result<Vec<Event>, Refusal> {
-        require(by, &[Role::Security, Role::Biomedical], "allow a late renewal")?;
+        require(by, rights::ALLOW_LATE_RENEWAL)?;
         self.may_hold_identity()?;
         if !(1..=LONGEST_LATE_ALLOWANCE_SECONDS).contains(&until.seconds_since(now)) {
             return Err(Refusal::new(

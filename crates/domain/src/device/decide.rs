@@ -7,6 +7,7 @@ use crate::event::{AlarmCode, Appraisal, BootState, Event, FileProof, Probe, Rev
 use crate::id::{IssuanceId, OperatorId, ReleaseId, SecretId};
 use crate::operator::{Operator, Role};
 use crate::record::DeviceRecord;
+use crate::rights::{self, Right};
 use crate::statement::SignedStatement;
 use crate::text::{Blob, Digest};
 use crate::time::Timestamp;
@@ -185,7 +186,7 @@ impl Device {
         by: &Operator,
         statement: SignedStatement,
     ) -> Result<Transition, Refusal> {
-        require(by, &[Role::Registrar, Role::Security, Role::Biomedical], "register a device")?;
+        require(by, rights::REGISTER_DEVICE)?;
         record.check().map_err(|e| Refusal::new("record_invalid", e.to_string()))?;
         Ok(Transition { events: vec![Event::DeviceRegistered { record, statement }] })
     }
@@ -304,7 +305,7 @@ impl Device {
             Command::RecordAppraisal(facts) => self.record_appraisal(facts),
             Command::Reassess => Ok(Vec::new()),
             Command::Quarantine { by, statement, reason } => {
-                require(by, &[Role::Security, Role::Biomedical], "quarantine a device")?;
+                require(by, rights::QUARANTINE_DEVICE)?;
                 if self.resume().is_none() {
                     return Err(self.wrong_stage("quarantined"));
                 }
@@ -313,14 +314,14 @@ impl Device {
                 Ok(vec![Event::DeviceQuarantined { reasons, statement: Some(statement) }])
             }
             Command::Release { by, statement } => {
-                require(by, &[Role::Security, Role::Biomedical], "release a device from quarantine")?;
+                require(by, rights::RELEASE_DEVICE)?;
                 match self.stage {
                     Stage::Quarantined { .. } => Ok(vec![Event::QuarantineReleased { statement }]),
                     _ => Err(self.wrong_stage("released from quarantine")),
                 }
             }
             Command::Retire { by, statement } => {
-                require(by, &[Role::Biomedical, Role::Security], "retire a device")?;
+                require(by, rights::RETIRE_DEVICE)?;
                 if matches!(self.stage, Stage::Retiring | Stage::Retired) {
                     return Err(self.wrong_stage("retired"));
                 }
@@ -362,7 +363,7 @@ impl Device {
                 self.hand_in(by, request_sha256, proof, expires, statement, now)
             }
             Command::ExportEvidence { by, statement, claim_sha256 } => {
-                require(by, &Role::ALL, "export evidence")?;
+                require(by, rights::EXPORT_EVIDENCE)?;
                 Ok(vec![Event::EvidenceExported { claim_sha256, statement }])
             }
         }
@@ -375,7 +376,7 @@ impl Device {
                 format!("`{role}` does not approve devices; security and biomedical do"),
             ));
         }
-        require(by, &[role], "approve in that role")?;
+        require(by, rights::approve_device(&role))?;
         let Stage::Registered(approvals) = &self.stage else { return Err(self.wrong_stage("approved")) };
         if approvals.requester == by.id {
             return Err(Refusal::new(
@@ -507,7 +508,7 @@ fn fresh(last: BootState, new: BootState) -> Result<(), Refusal> {
     ))
 }
 
-pub(crate) fn require(by: &Operator, roles: &[Role], what: &str) -> Result<(), Refusal> {
+pub(crate) fn require(by: &Operator, Right { what, roles }: Right<'_>) -> Result<(), Refusal> {
     if by.may(roles) {
         return Ok(());
     }

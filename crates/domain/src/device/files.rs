@@ -5,7 +5,8 @@
 use super::Device;
 use super::decide::{Refusal, require};
 use crate::event::{Event, FileProof};
-use crate::operator::{Operator, Role};
+use crate::operator::Operator;
+use crate::rights;
 use crate::statement::SignedStatement;
 use crate::text::Digest;
 use crate::time::Timestamp;
@@ -44,7 +45,7 @@ impl Device {
         statement: SignedStatement,
         now: Timestamp,
     ) -> Result<Vec<Event>, Refusal> {
-        require(by, &[Role::Registrar, Role::Security, Role::Biomedical], "hand in a request file")?;
+        require(by, rights::HAND_IN_REQUEST)?;
         if now > expires {
             return Err(Refusal::new(
                 "request_expired",

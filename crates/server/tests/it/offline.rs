@@ -259,7 +259,7 @@ async fn a_file_is_handed_in_by_somebody_who_may_and_who_signed_for_it() {
     };
     assert_eq!(code(&hospital.registrar, stranger).await, "other_request");
     assert_eq!(
-        code(&hospital.registrar, Action::RetireDevice { device: bench.device }).await,
+        code(&hospital.biomed, Action::RetireDevice { device: bench.device }).await,
         "wrong_statement"
     );
     // The statement alone, where statements go.

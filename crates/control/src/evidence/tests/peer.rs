@@ -16,7 +16,7 @@ use super::authorities::{ENDS, ISSUING, compromise, in_service, read_after};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/interop/bundle/verify.py");
 
-type File = (String, Vec<u8>);
+pub(super) type File = (String, Vec<u8>);
 
 // R114, R115
 #[test]
@@ -263,7 +263,7 @@ fn mutated(original: &[u8]) -> Vec<File> {
 }
 
 /// Outcome and part for each file, in order.
-fn python(files: &[File]) -> Vec<(String, String)> {
+pub(super) fn python(files: &[File]) -> Vec<(String, String)> {
     let folder = tempfile::tempdir().unwrap();
     let trust = trust();
     let mut command = Command::new("python3");

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{DeviceId, OperatorId, ReleaseId};
-use lanyard_domain::operator::Role;
+use lanyard_domain::rights::right;
 use lanyard_domain::statement::{Action, SignedStatement};
 
 use super::super::history::{OPERATOR_REMOVED, operators};
@@ -108,7 +108,7 @@ fn check(
     let Some(Event::OperatorAdded { roles, public_key, .. }) = &added.event else {
         return Ok(Signer::Erased);
     };
-    if !roles.iter().any(|role| needed(event).contains(role)) {
+    if !roles.iter().any(|role| right(&statement.action).roles.contains(role)) {
         return Err(format!("operator {id} holds no role that may decide this"));
     }
     UnparsedPublicKey::new(&ED25519, public_key.0)
@@ -228,37 +228,5 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             (pos, legal_basis) == (p, b)
         }
         _ => false,
-    }
-}
-
-/// Roles of which the signer must hold one; the same as the use cases ask for.
-fn needed(event: &Event) -> &[Role] {
-    match event {
-        Event::DeviceRegistered { .. }
-        | Event::ReleaseProposed { .. }
-        | Event::EnrollmentSecretIssued { .. }
-        | Event::RequestFileHandedIn { .. } => &[Role::Registrar, Role::Security, Role::Biomedical],
-        Event::ApplicationRegistered { .. } | Event::ServerWatched { .. } | Event::ServerUnwatched { .. } => {
-            &[Role::Registrar, Role::Security, Role::Admin]
-        }
-        Event::ProfileProposed { .. } => &[Role::Registrar, Role::Security, Role::Admin],
-        Event::ApplicationApproved { .. } | Event::ProfileApproved { .. } => &[Role::Security],
-        Event::MaintenanceSet { .. } => &[Role::Biomedical, Role::Admin],
-        Event::ApplicationRemoved { .. } => &[Role::Security, Role::Admin],
-        Event::DeviceApproved { role, .. } => std::slice::from_ref(role),
-        Event::OperatorAdded { .. }
-        | Event::OperatorRemoved { .. }
-        | Event::GatewayAdded { .. }
-        | Event::PayloadErased { .. } => &[Role::Admin],
-        Event::EndorsementAdded { .. }
-        | Event::GatewayRemoved { .. }
-        | Event::AuthorityPlanned { .. }
-        | Event::AuthorityImported { .. }
-        | Event::AuthorityActivated { .. }
-        | Event::AuthorityCompromiseDeclared { .. }
-        | Event::AuthorityCompromiseConfirmed { .. }
-        | Event::AuthorityRetired { .. } => &[Role::Security, Role::Admin],
-        Event::EvidenceExported { .. } => &Role::ALL,
-        _ => &[Role::Security, Role::Biomedical],
     }
 }
