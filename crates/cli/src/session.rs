@@ -4,7 +4,7 @@
 
 use anyhow::Context;
 use http::{Method, Uri};
-use lanyard_api::client::{Channel, Client, Server};
+use lanyard_api::client::{Channel, Client, Server, json};
 use lanyard_api::clock::Clock;
 use lanyard_api::operator::{About, Recorded, StatementRequest};
 use lanyard_api::signing::{OperatorKey, sign_request, sign_statement};
@@ -87,9 +87,10 @@ impl Session {
         body: Option<&Req>,
     ) -> anyhow::Result<Rep> {
         let target: Uri = path.parse().with_context(|| format!("`{path}` is not a path"))?;
-        let headers = sign_request(self.operator, &self.key, &method, &target, self.clock.now(), random()?);
+        let (now, body) = (self.clock.now(), json(body)?);
+        let headers = sign_request(self.operator, &self.key, &method, &target, now, random()?, &body);
         let channel = self.channel().await?;
-        Ok(channel.call_with(method, path, &headers, body).await?)
+        Ok(channel.call_json(method, path, &headers, body).await?)
     }
 
     /// A call that carries its own signature inside.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use lanyard_api::client::{CallError, Client};
+use lanyard_api::client::{CallError, Client, json};
 use lanyard_api::clock::Clock;
 use lanyard_api::operator::{Bootstrap, Recorded, StatementRequest};
 use lanyard_api::signing::{KeyFileError, OperatorKey, sign_request, sign_statement};
@@ -170,8 +170,9 @@ impl Desk {
         request: Option<&Req>,
     ) -> Result<Rep, DeskError> {
         let target = path.parse().map_err(|_| DeskError::Path(path.to_owned()))?;
-        let headers = sign_request(operator.id, &operator.key, &method, &target, self.clock.now(), fresh()?);
-        Ok(self.client.connect().await?.call_with(method, path, &headers, request).await?)
+        let (now, body) = (self.clock.now(), json(request)?);
+        let headers = sign_request(operator.id, &operator.key, &method, &target, now, fresh()?, &body);
+        Ok(self.client.connect().await?.call_json(method, path, &headers, body).await?)
     }
 
     /// A read in an operator's name.

@@ -236,17 +236,24 @@ impl Channel {
         headers: &HeaderMap,
         body: Option<&Req>,
     ) -> Result<Rep, CallError> {
+        self.call_json(method, path, headers, json(body)?).await
+    }
+
+    /// The same with a body that is JSON already, and signed as it is; empty for none.
+    pub async fn call_json<Rep: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        bytes: Vec<u8>,
+    ) -> Result<Rep, CallError> {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(all) = request.headers_mut() {
             all.extend(headers.clone());
-            if body.is_some() {
+            if !bytes.is_empty() {
                 all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             }
         }
-        let bytes = match body {
-            Some(b) => serde_json::to_vec(b).map_err(|e| CallError::Request(e.to_string()))?,
-            None => Vec::new(),
-        };
         let request = request.body(Bytes::from(bytes)).map_err(|e| CallError::Request(e.to_string()))?;
         let response = self.call_raw(request).await?;
         read_answer(&self.server, response)
@@ -344,4 +351,12 @@ fn refusal(server: &str, response: &Response<Bytes>) -> CallError {
     let text = String::from_utf8_lossy(response.body());
     let excerpt = text.chars().take(EXCERPT).map(|c| if c.is_control() { ' ' } else { c }).collect();
     CallError::Status { server: server.to_owned(), status: response.status(), excerpt }
+}
+
+/// The bytes of a JSON body; none for none.
+pub fn json<T: Serialize + ?Sized>(body: Option<&T>) -> Result<Vec<u8>, CallError> {
+    match body {
+        Some(body) => serde_json::to_vec(body).map_err(|e| CallError::Request(e.to_string())),
+        None => Ok(Vec::new()),
+    }
 }

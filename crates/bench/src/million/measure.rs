@@ -126,7 +126,7 @@ impl<'a> Caller<'a> {
     async fn list(&self, channel: &mut Channel, filter: &str) -> Result<Vec<InventoryLine>> {
         let path = format!("/v1/certificates?{filter}");
         let (target, now) = (path.parse()?, self.clock.now());
-        let headers = sign_request(self.made.operator, &self.key, &Method::GET, &target, now, fresh()?);
+        let headers = sign_request(self.made.operator, &self.key, &Method::GET, &target, now, fresh()?, &[]);
         Ok(channel.call_with(Method::GET, &path, &headers, None::<&()>).await?)
     }
 

@@ -96,7 +96,7 @@ impl<'a> Person<'a> {
         let (target, key) = (path.parse().unwrap(), self.home.key().unwrap());
         let method = http::Method::GET;
         let headers =
-            sign_request(self.made.operator, &key, &method, &target, self.clock.now(), fresh().unwrap());
+            sign_request(self.made.operator, &key, &method, &target, self.clock.now(), fresh().unwrap(), &[]);
         let mut channel = self.client.connect().await.unwrap();
         let lines: Vec<lanyard_api::pki::InventoryLine> =
             channel.call_with(method, &path, &headers, None::<&()>).await.unwrap();

@@ -89,7 +89,7 @@ pub fn router(state: State) -> Router {
 /// Reads the whole body first, within limits; then carries the call out to its end even when whoever asked goes away:
 /// between an intent and its certificate (I3), or half-way through the devices of a withdrawn release.
 async fn to_the_end(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let most = match parts.uri.path() {
         "/v1/bootstrap" | "/v1/gateway/certificate" | "/v1/enroll/begin" | "/v1/token" => SMALL_BODY,
         _ => MAX_BODY,
@@ -106,6 +106,7 @@ async fn to_the_end(request: Request, next: Next) -> Response {
         Ok(body) => body,
         Err(error) => return unreadable(&error).into_response(),
     };
+    parts.extensions.insert(peer::WholeBody(body.clone()));
     let call = next.run(Request::from_parts(parts, Body::from(body)));
     let call = async move {
         let answer = call.await;

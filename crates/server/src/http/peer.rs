@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use lanyard_api::listen::Peer;
-use lanyard_api::signing::read_signed;
+use lanyard_api::signing::{RequestFault, read_signed};
 use lanyard_control::authority::thumbprint;
 use lanyard_domain::id::{DeviceId, GatewayId};
 use lanyard_domain::operator::Operator;
@@ -30,7 +31,11 @@ pub struct DevicePeer {
 /// A gateway that showed one of its current certificates.
 pub struct GatewayPeer(pub GatewayId);
 
-/// An operator who signed the request.
+/// The body of a request as it was read: what an operator's signature is about. Every request of the router has it.
+#[derive(Clone)]
+pub(super) struct WholeBody(pub(super) Bytes);
+
+/// An operator who signed the request, its body included.
 pub struct OperatorPeer(pub Operator);
 
 /// The channel binding of a connection whose client showed no certificate (enrollment).
@@ -143,8 +148,17 @@ impl FromRequestParts<State> for OperatorPeer {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Answer> {
         let refuse = |code: &str, detail: String| Answer::new(StatusCode::UNAUTHORIZED, code, detail);
-        let signed = read_signed(&parts.method, &parts.uri, &parts.headers)
-            .map_err(|e| refuse("signature_needed", e.to_string()))?;
+        let WholeBody(body) = parts.extensions.get::<WholeBody>().ok_or_else(|| {
+            Answer::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_fault",
+                "the request came without its body",
+            )
+        })?;
+        let signed = read_signed(&parts.method, &parts.uri, &parts.headers, body).map_err(|e| match e {
+            RequestFault::OtherBody => refuse("signature_invalid", e.to_string()),
+            _ => refuse("signature_needed", e.to_string()),
+        })?;
         let now = state.clock.now();
         if !signed.is_fresh(now) {
             return Err(refuse(

@@ -190,7 +190,7 @@ impl Hospital {
 
     pub fn signed(&self, who: &Person, path: &str) -> http::HeaderMap {
         let target: http::Uri = path.parse().unwrap();
-        sign_request(who.id, &who.key, &http::Method::GET, &target, self.clock.now(), random())
+        sign_request(who.id, &who.key, &http::Method::GET, &target, self.clock.now(), random(), &[])
     }
 
     pub async fn channel(&self) -> Channel {

@@ -66,11 +66,23 @@ impl Bench {
         path: &str,
         body: &Req,
     ) -> Result<Rep, Problem> {
+        let body = serde_json::to_vec(body).unwrap();
+        self.signed_for(who, path, &body, body.clone()).await
+    }
+
+    /// Signed for one body, sent with another.
+    async fn signed_for<Rep: serde::de::DeserializeOwned>(
+        &self,
+        who: &Person,
+        path: &str,
+        signed: &[u8],
+        sent: Vec<u8>,
+    ) -> Result<Rep, Problem> {
         let target: http::Uri = path.parse().unwrap();
         let now = self.hospital.clock.now();
-        let headers = sign_request(who.id, &who.key, &http::Method::POST, &target, now, random());
+        let headers = sign_request(who.id, &who.key, &http::Method::POST, &target, now, random(), signed);
         let mut channel = self.hospital.channel().await;
-        refusal(channel.call_with(http::Method::POST, path, &headers, Some(body)).await)
+        refusal(channel.call_json(http::Method::POST, path, &headers, sent).await)
     }
 
     async fn send(&self, who: &Person, file: &[u8], action: Action) -> Result<FileAnswer, Problem> {
@@ -289,5 +301,35 @@ async fn a_challenge_is_made_for_known_devices_only() {
     let request = bench.agent().request_file(RequestWith::Challenge(challenge)).await.unwrap();
     bench.hand_in(&request).await.unwrap();
     assert_eq!(code(file(Keys { serial: "P-2".into(), ..keys })).await, "hardware_key_reused");
+    bench.hospital.running.shutdown().await;
+}
+
+// R99: what the control plane answers is what the person asked, not what somebody put in its place on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_call_with_another_body_is_refused() {
+    let bench = bench().await;
+    let who = &bench.hospital.registrar;
+    let ask = |device| serde_json::to_vec(&ChallengeRequest::Device { device }).unwrap();
+    let (mine, other) = (ask(bench.device), ask(DeviceId::from_random([9; 16])));
+    let look = serde_json::to_vec(&FileLook { file: Blob(b"x".to_vec()) }).unwrap();
+    for path in ["/v1/files/challenge", "/v1/files/look", "/v1/evidence/claim"] {
+        for (signed, sent, code) in [
+            (&mine, &other, "signature_invalid"),
+            (&look, &mine, "signature_invalid"),
+            // A signature that leaves the body out, as those of older programs do.
+            (&Vec::new(), &mine, "signature_needed"),
+            // One of a body that is not there.
+            (&mine, &Vec::new(), "signature_needed"),
+        ] {
+            let answer: Result<serde_json::Value, Problem> =
+                bench.signed_for(who, path, signed, sent.clone()).await;
+            let refused = answer.unwrap_err();
+            assert_eq!((refused.status, refused.code()), (401, code), "{path}");
+        }
+    }
+    // As it was signed, it is read.
+    let answer: Result<serde_json::Value, Problem> =
+        bench.signed_for(who, "/v1/files/look", &look, look.clone()).await;
+    assert_ne!(answer.unwrap_err().status, 401);
     bench.hospital.running.shutdown().await;
 }
