@@ -72,8 +72,13 @@ pub struct Standing {
 }
 
 impl<J: Journal> Control<J> {
-    /// Takes evidence of an enrolled device and records what follows.
-    pub async fn attest(&self, presented: Presented, now: Timestamp) -> Result<Standing, ControlError> {
+    /// Takes evidence of an enrolled device, which showed this certificate, and records what follows.
+    pub async fn attest(
+        &self,
+        presented: Presented,
+        shown: &Digest,
+        now: Timestamp,
+    ) -> Result<Standing, ControlError> {
         self.paces.admit(presented.device.into(), Act::Proof, now)?;
         let device = presented.device;
         let appraised = self.appraise_or_alarm(presented, Purpose::Attest, None, None, now).await?;
@@ -85,16 +90,25 @@ impl<J: Journal> Control<J> {
             |_, _| Ok(vec![Command::RecordAppraisal(appraised.facts.clone())]),
         )
         .await?;
-        self.standing(device, now)
+        self.standing(device, Some(shown), now)
     }
 
-    /// Where a device stands now.
-    pub fn standing(&self, id: DeviceId, now: Timestamp) -> Result<Standing, ControlError> {
+    /// Where a device stands now. When to renew is said of the certificate that it shows, or else of its newest: one whose answer was
+    /// lost is the device's newest here and nothing that the device has.
+    pub fn standing(
+        &self,
+        id: DeviceId,
+        shown: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<Standing, ControlError> {
         let world = self.world();
         let device = find(&world, id)?;
         let trust = evaluate(device, &world.releases, now);
-        let newest = device.certificates.iter().max_by_key(|c| c.not_after);
-        let renew_at = newest.and_then(|c| world.turn_of(&c.serial.parse().ok()?));
+        let of = match shown {
+            Some(shown) => device.certificates.iter().find(|c| c.sha256 == *shown),
+            None => device.certificates.iter().max_by_key(|c| c.not_after),
+        };
+        let renew_at = of.and_then(|c| world.turn_of(&c.serial.parse().ok()?));
         Ok(Standing {
             trust,
             stage: device.stage.name(),

@@ -76,12 +76,12 @@ pub async fn attest(
         channel: peer.channel,
         evidence: request.evidence.0,
     };
-    Ok(Json(standing(state.control.attest(presented, state.clock.now()).await?)))
+    Ok(Json(standing(state.control.attest(presented, &peer.certificate, state.clock.now()).await?)))
 }
 
 /// `GET /v1/standing`: where the device stands, without new evidence. Asking is a use of its certificate (R44).
 pub async fn whereabouts(Shared(state): Shared<State>, peer: DevicePeer) -> Result<Json<Standing>, Answer> {
-    Ok(Json(standing(state.control.standing(peer.device, state.clock.now())?)))
+    Ok(Json(standing(state.control.standing(peer.device, Some(&peer.certificate), state.clock.now())?)))
 }
 
 /// `POST /v1/renew`.
@@ -208,7 +208,7 @@ fn proof(proof: IssuanceProof) -> Proof {
 }
 
 fn issued_reply(state: &State, issued: Certified) -> Result<Json<Issued>, Answer> {
-    let standing = standing(state.control.standing(issued.device, state.clock.now())?);
+    let standing = standing(state.control.standing(issued.device, None, state.clock.now())?);
     Ok(Json(Issued {
         device: issued.device,
         chain_pem: issued.chain_pem,

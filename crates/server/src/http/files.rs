@@ -113,7 +113,7 @@ pub async fn request(
     // Beyond its signer's end nobody could verify it.
     response.expires = signer.ends().map_or(response.expires, |end| response.expires.min(end));
     let not_after = response.chain.first().and_then(|der| Certificate::parse(der).ok());
-    let standing = state.control.standing(response.device, now)?;
+    let standing = state.control.standing(response.device, None, now)?;
     tracing::info!(device.id = %response.device, protocol = "file", "a request file was answered");
     Ok(Json(FileAnswer::Issued {
         file: Blob(signer.sign(response.unsigned(&signer.chain()))?),

@@ -246,6 +246,39 @@ async fn a_compromised_authority_is_replaced_without_cutting_anyone_and_revoked_
     scene.hospital.running.shutdown().await;
 }
 
+// R44, R49, I7: whose renewal was answered, and who did not hear it, has nothing new: it is told as long as it shows the old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_answer_was_lost_in_a_compromise_is_told_again() {
+    let scene = Scene::new().await;
+    let (device, chip, old) = scene.enrolled("P-1").await;
+    scene.second_generation().await;
+    scene.compromise(PLAN).await;
+    let state = scene.hospital.devices.path().join("P-1");
+    let kept: Vec<_> = std::fs::read_dir(&state)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .map(|file| (file.clone(), std::fs::read(file).unwrap()))
+        .collect();
+    scene.hospital.agent("P-1", &chip, &scene.firmware).renew().await.unwrap();
+    // Cut off before it wrote down what it was given.
+    for (file, bytes) in kept {
+        std::fs::write(file, bytes).unwrap();
+    }
+    let agent = scene.hospital.agent("P-1", &chip, &scene.firmware);
+    assert_eq!(agent.identities().leaf().unwrap(), *old.der());
+    let told = agent.attest().await.unwrap().renew_at;
+    assert!(told.is_some_and(|at| at <= scene.hospital.clock.now()), "{told:?}");
+    assert_eq!(agent.standing().await.unwrap().renew_at, told);
+    let renewed = leaf(&agent.renew().await.unwrap().chain_pem);
+    assert_ne!(renewed.issuer_der(), old.issuer_der());
+    assert_eq!(agent.attest().await.unwrap().renew_at, None);
+    until(async || scene.is_revoked_with_its_issuer(&old)).await;
+    assert!(
+        scene.hospital.device(device).await.certificates.iter().all(|c| c.serial != old.serial().to_string())
+    );
+    scene.hospital.running.shutdown().await;
+}
+
 // R49, I6: with a key in other hands nothing counts, and the hardware speaks again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_other_hands_ends_all_trust_at_once_and_devices_enroll_anew() {

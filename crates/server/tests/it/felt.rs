@@ -81,7 +81,7 @@ impl Ward {
     }
 }
 
-async fn gateway(hospital: &Hospital, dir: &Path, ehr: &StandInEhr) -> RunningGateway {
+pub async fn gateway(hospital: &Hospital, dir: &Path, ehr: &StandInEhr) -> RunningGateway {
     let passphrase = Passphrase::from_bytes(b"correct horse battery staple".to_vec(), "test").unwrap();
     let sealed = SealedDirectory::open(&dir.join("keys"), Sealer::new(passphrase, Cost::LEAST)).unwrap();
     let keys = GatewayKeys::open(Arc::new(SoftwareKeys::open(sealed).unwrap())).unwrap();

@@ -1,5 +1,6 @@
 //! A hospital of one control plane, four operators, a maker, and devices.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,12 +94,17 @@ pub async fn start_with(dir: &Path, clock: &Clock, keys: KeyPlaces) -> Running {
 }
 
 pub fn client(running: &Running, clock: &Clock) -> Client {
-    let anchors = Anchors::new(chain_from_pem(running.anchors_pem.as_bytes()).unwrap()).unwrap();
+    client_of(running.address, &running.anchors_pem, clock)
+}
+
+/// The same for a control plane in another process.
+pub fn client_of(address: SocketAddr, anchors_pem: &str, clock: &Clock) -> Client {
+    let anchors = Anchors::new(chain_from_pem(anchors_pem.as_bytes()).unwrap()).unwrap();
     let peers = Peers { anchors: AnchorStore::new(anchors), gate: Gate::any_valid() };
     let ask = clock.clone();
     let tls = client_config(IdentityStore::empty(), peers, lanyard_pki::tls::Clock::new(move || ask.now()))
         .unwrap();
-    let server: Server = running.address.to_string().parse().unwrap();
+    let server: Server = address.to_string().parse().unwrap();
     Client::new(vec![server], Arc::new(tls))
 }
 
@@ -351,7 +357,7 @@ impl Firmware {
     }
 }
 
-struct Measured(Vec<u8>);
+pub struct Measured(pub Vec<u8>);
 
 impl Measurements for Measured {
     fn event_log(&self, _root: &dyn RootOfTrust) -> Result<Vec<u8>, MeasureError> {

@@ -6,6 +6,7 @@
 mod authorities;
 mod certificates;
 mod compromise;
+mod compromise_crash;
 mod crash;
 mod deltas;
 mod enrollment;

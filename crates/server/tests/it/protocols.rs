@@ -35,7 +35,7 @@ pub struct Ward {
 /// A device on a chip of its own.
 pub struct Pump {
     pub id: DeviceId,
-    serial: String,
+    pub serial: String,
     pub tpm: Arc<SoftTpm>,
     pub secret: Option<OneTimeSecret>,
 }
@@ -51,16 +51,22 @@ pub async fn ward() -> Ward {
     Ward { dir, hospital, maker, firmware: Firmware::new("2.1", 2) }
 }
 
-fn standard(serial: &str) -> DeviceRecord {
+pub fn standard(serial: &str) -> DeviceRecord {
     DeviceRecord { tier: Tier::Standard, ..record(serial) }
 }
 
 impl Ward {
     pub async fn pump(&self, serial: &str, protocol: Protocol) -> Pump {
-        let id = self.hospital.register(standard(serial)).await.unwrap();
+        self.pump_of(standard(serial), protocol).await
+    }
+
+    /// The same for another record.
+    pub async fn pump_of(&self, record: DeviceRecord, protocol: Protocol) -> Pump {
+        let serial = &record.serial.clone();
+        let id = self.hospital.register(record).await.unwrap();
         let tpm = Arc::new(SoftTpm::in_memory(&self.maker, "Chip 2", serial).unwrap());
         let mut pump = Pump { id, serial: serial.to_owned(), tpm, secret: None };
-        if protocol != Protocol::Acme {
+        if matches!(protocol, Protocol::Est | Protocol::Cmp) {
             pump.secret = Some(self.secret(id).await);
         }
         self.certify(&pump, &self.maker, &pump.serial);
@@ -117,7 +123,7 @@ impl Ward {
     }
 }
 
-fn seconds(n: u64) -> Patience {
+pub fn seconds(n: u64) -> Patience {
     Patience::of(Duration::from_secs(n))
 }
 
