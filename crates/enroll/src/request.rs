@@ -82,7 +82,7 @@ pub enum Outcome {
         /// A sentence.
         why: String,
     },
-    /// Not now: our own fault (log or key store away). Ask again soon.
+    /// Not now: our own fault (log or key store away), or asked too often. Ask again soon.
     Unavailable {
         /// A sentence.
         why: String,

@@ -322,6 +322,10 @@ pub fn outcome(certified: Result<Certified, ControlError>) -> Outcome {
             Outcome::Issued { chain: chain.iter().map(|c| c.der().to_vec()).collect() }
         }
         Ok(Certified::Waiting { why }) => Outcome::Pending { retry_after_seconds: ASK_AGAIN_SECONDS, why },
+        // RFC 6585 4: a bound that is over in a minute is no word that ends a device's attempts.
+        Err(ControlError::Refused(refused)) if refused.code == "too_often" => {
+            Outcome::Unavailable { why: refused.text }
+        }
         Err(ControlError::Refused(refused)) => Outcome::Refused { code: refused.code, why: refused.text },
         Err(ControlError::Malformed { field, reason }) => {
             Outcome::Refused { code: "malformed".to_owned(), why: format!("{field}: {reason}") }
@@ -337,5 +341,19 @@ pub fn outcome(certified: Result<Certified, ControlError>) -> Outcome {
             tracing::error!(%what, "internal fault; please report it");
             Outcome::Unavailable { why: "internal fault; the server's log has it".to_owned() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R44, I12: what is over in a minute is asked again; every other refusal is a refusal.
+    #[test]
+    fn a_device_that_asks_too_often_is_told_to_wait_and_not_that_it_is_refused() {
+        let refused = |code| outcome(Err(ControlError::refused(code, "why")));
+        assert_eq!(refused("too_often"), Outcome::Unavailable { why: "why".to_owned() });
+        let of_another = Outcome::Refused { code: "too_many_certificates".to_owned(), why: "why".to_owned() };
+        assert_eq!(refused("too_many_certificates"), of_another);
     }
 }

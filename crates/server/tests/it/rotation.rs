@@ -34,7 +34,7 @@ const OVERLAP: i64 = 3_601;
 pub struct EstDevice<'a> {
     hospital: &'a Hospital,
     pub id: DeviceId,
-    keys: Arc<MemoryKeys>,
+    pub keys: Arc<MemoryKeys>,
 }
 
 impl<'a> EstDevice<'a> {
@@ -42,6 +42,11 @@ impl<'a> EstDevice<'a> {
         let id = hospital.register(DeviceRecord { tier, ..record(serial) }).await.unwrap();
         hospital.approve(id).await;
         Self { hospital, id, keys: Arc::new(MemoryKeys::default()) }
+    }
+
+    /// The same device after a stop of the control plane.
+    pub fn again(hospital: &'a Hospital, id: DeviceId, keys: Arc<MemoryKeys>) -> Self {
+        Self { hospital, id, keys }
     }
 
     pub fn key(&self, name: &str) -> KeyLabel {
@@ -76,7 +81,8 @@ impl<'a> EstDevice<'a> {
         channel.call_raw(request.body(outgoing.body.into()).unwrap()).await.unwrap()
     }
 
-    async fn ask(
+    /// Asks for a certificate for `key`: by `shown`, or by a secret.
+    pub async fn ask(
         &self,
         shown: Option<(&Certificate, &KeyLabel)>,
         key: &KeyLabel,
@@ -115,7 +121,7 @@ impl<'a> EstDevice<'a> {
     }
 
     /// Shows a certificate to the token endpoint: a use, whatever the answer.
-    async fn uses(&self, certificate: &Certificate, key: &KeyLabel) {
+    pub async fn uses(&self, certificate: &Certificate, key: &KeyLabel) {
         let body = b"grant_type=client_credentials".to_vec();
         let headers = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
         let outgoing = Outgoing { method: "POST", path: "/v1/token".to_owned(), headers, body };
@@ -137,7 +143,7 @@ impl<'a> EstDevice<'a> {
         }
     }
 
-    fn standing(&self, certificate: &Certificate) -> Standing {
+    pub fn standing(&self, certificate: &Certificate) -> Standing {
         let control = &self.hospital.running.state.control;
         control.standing_of(certificate.issuer_der(), &certificate.serial())
     }
@@ -158,7 +164,7 @@ impl<'a> EstDevice<'a> {
     }
 }
 
-fn granted(answered: Answered<client::Issued>) -> Certificate {
+pub fn granted(answered: Answered<client::Issued>) -> Certificate {
     match answered {
         Answered::Granted(issued) => issued.certificate,
         other => panic!("{other:?}"),
