@@ -366,7 +366,7 @@ async fn clear(records: SocketAddr) -> Result<()> {
 }
 
 /// A connection without TLS that is kept.
-async fn plain(address: SocketAddr) -> Result<Kept> {
+pub(crate) async fn plain(address: SocketAddr) -> Result<Kept> {
     let socket = TcpStream::connect(address).await.context("cannot reach the challenge server")?;
     socket.set_nodelay(true)?;
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;

@@ -80,7 +80,7 @@ async fn tamper(
 }
 
 /// Each device has its own moment within the period.
-fn keep_sending(device: &Arc<VirtualDevice>, index: usize, of: usize) -> AbortOnDropHandle<()> {
+pub(crate) fn keep_sending(device: &Arc<VirtualDevice>, index: usize, of: usize) -> AbortOnDropHandle<()> {
     let device = device.clone();
     let first = EVERY.mul_f64(index as f64 / of.max(1) as f64);
     AbortOnDropHandle::new(tokio::spawn(async move {

@@ -61,10 +61,10 @@ pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
 }
 
 /// How requests went.
-struct Pass {
-    rate: f64,
-    per_core: f64,
-    times: Vec<Duration>,
+pub(crate) struct Pass {
+    pub(crate) rate: f64,
+    pub(crate) per_core: f64,
+    pub(crate) times: Vec<Duration>,
 }
 
 /// One certificate for each, and those.
@@ -146,11 +146,11 @@ async fn renew(
     pass(start, before, times)
 }
 
-fn next<T>(waiting: &Mutex<VecDeque<T>>) -> Option<T> {
+pub(crate) fn next<T>(waiting: &Mutex<VecDeque<T>>) -> Option<T> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-fn pass(start: Instant, before: Duration, times: Vec<Duration>) -> Result<Pass> {
+pub(crate) fn pass(start: Instant, before: Duration, times: Vec<Duration>) -> Result<Pass> {
     let per_core = cpu::per_core(times.len(), before, cpu::used()?);
     Ok(Pass { rate: times.len() as f64 / start.elapsed().as_secs_f64(), per_core, times })
 }

@@ -64,6 +64,8 @@ pub struct Hospital {
     pub clock: Clock,
     /// The people who admit devices.
     pub staff: Admission,
+    /// Who admits people, and agrees to authorities.
+    pub admin: Arc<VirtualOperator>,
     /// How enrolling the fleet went.
     pub enrolled: Pass,
     /// How its first attestation went.
@@ -81,7 +83,7 @@ impl Hospital {
         let folder = disk::folder()?;
         let dns = free_port()?;
         let parts = runtime.block_on(open(&folder, settings.devices, dns))?;
-        let (control, gateway, upstream, devices, clock, staff, enrolled, attested) = parts;
+        let (control, gateway, upstream, devices, clock, (staff, admin), enrolled, attested) = parts;
         Ok(Hospital {
             runtime,
             control,
@@ -89,6 +91,7 @@ impl Hospital {
             devices,
             clock,
             staff,
+            admin,
             enrolled,
             attested,
             dns,
@@ -118,7 +121,8 @@ impl Hospital {
     }
 }
 
-type Parts = (Running, RunningGateway, SocketAddr, Vec<Arc<VirtualDevice>>, Clock, Admission, Pass, Pass);
+type People = (Admission, Arc<VirtualOperator>);
+type Parts = (Running, RunningGateway, SocketAddr, Vec<Arc<VirtualDevice>>, Clock, People, Pass, Pass);
 
 async fn open(folder: &TempDir, devices: usize, dns: SocketAddr) -> Result<Parts> {
     let clock = Clock::system();
@@ -150,7 +154,7 @@ async fn open(folder: &TempDir, devices: usize, dns: SocketAddr) -> Result<Parts
         anchors_pem: control.anchors_pem.clone(),
     };
     let maker = Arc::new(Maker::new("Bench Chips", clock.now())?);
-    let admission = staff(desk, &secret, &maker).await?;
+    let (admission, admin) = staff(desk, &secret, &maker).await?;
 
     let made = fleet::manufacture(0, devices, maker, Storage::Memory).await?;
     for admitted in admission.admit(&made, AT_ONCE).await {
@@ -172,7 +176,7 @@ async fn open(folder: &TempDir, devices: usize, dns: SocketAddr) -> Result<Parts
         Ok(())
     });
     let attested = attested.await.context("a device did not attest")?;
-    Ok((control, gateway, upstream, devices, clock, admission, enrolled, attested))
+    Ok((control, gateway, upstream, devices, clock, (admission, admin), enrolled, attested))
 }
 
 /// Every protocol; certificates say where their revocation is served.
@@ -208,7 +212,7 @@ where
 }
 
 /// The people, the maker and the releases that the fleet needs.
-async fn staff(desk: Desk, secret: &str, maker: &Maker) -> Result<Admission> {
+async fn staff(desk: Desk, secret: &str, maker: &Maker) -> Result<People> {
     let person = |name, role| VirtualOperator::new(name, &[role]).map(Arc::new);
     let admin = person("Admin", Role::Admin)?;
     let admission = Admission {
@@ -231,7 +235,7 @@ async fn staff(desk: Desk, secret: &str, maker: &Maker) -> Result<Admission> {
         desk.decide(&admission.biomedical, propose, "as published").await?;
         desk.decide(&admission.security, Action::ApproveRelease { release }, "compared").await?;
     }
-    Ok(admission)
+    Ok((admission, admin))
 }
 
 async fn gateway(

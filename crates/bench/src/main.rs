@@ -8,6 +8,7 @@
 
 mod acme;
 mod appraisal;
+mod cmp;
 mod cpu;
 mod crl;
 mod disk;
@@ -27,8 +28,10 @@ mod nginx;
 mod ocsp;
 mod p256;
 mod pkcs11;
+mod push;
 mod relay;
 mod renewal;
+mod scep;
 mod table;
 mod upstream;
 mod ward;
@@ -82,9 +85,12 @@ const BENCHES: &[Bench] = &[
     Bench { name: "renewal", run: Run::Inside(renewal::run) },
     Bench { name: "relay", run: Run::Inside(relay::run) },
     Bench { name: "est", run: Run::Inside(est::run) },
+    Bench { name: "cmp", run: Run::Inside(cmp::run) },
+    Bench { name: "scep", run: Run::Inside(scep::run) },
     Bench { name: "acme", run: Run::Inside(acme::run) },
     Bench { name: "ocsp", run: Run::Inside(ocsp::run) },
     Bench { name: "distrust", run: Run::Inside(distrust::run) },
+    Bench { name: "push", run: Run::Inside(push::run) },
 ];
 
 fn main() -> ExitCode {
