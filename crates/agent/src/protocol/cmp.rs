@@ -82,7 +82,15 @@ impl Agent {
                 Ok((unconfirmed, message))
             })
             .await?;
-        let reply = transaction.post(message).await?;
+        let reply = match transaction.post(message).await {
+            Ok(reply) => reply,
+            // The certificate is here and on disk. Its first use, which follows, says as much as this message.
+            Err(error) if !error.is_refusal() => {
+                tracing::warn!(%error, "the confirmation of a certificate could not be delivered; its use confirms it");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         match unconfirmed.read(&transaction.client, &reply, self.parts.clock.now()).map_err(odd)? {
             Ok(()) => Ok(()),
             // It counts as not given: back to the one before, if there is one.

@@ -290,8 +290,13 @@ impl Agent {
             self.blocking(|parts| parts.pending.forget()).await?;
         }
         issued?;
-        self.blocking(|parts| parts.pending.forget()).await?;
-        self.standing().await.map_err(|e| AgentError::Unasked(Box::new(e)))
+        let standing = self.standing().await.map_err(|e| AgentError::Unasked(Box::new(e)));
+        // A first one is kept until it was used: what nobody is seen to have taken may be given up by those who issued it, and
+        // the same key gets another by the same secret.
+        if standing.is_ok() || purpose == Purpose::Renewal {
+            self.blocking(|parts| parts.pending.forget()).await?;
+        }
+        standing
     }
 
     /// Shows itself, with evidence where it was enrolled with evidence, and hears where it stands.

@@ -82,12 +82,16 @@ impl PendingStore {
     ) -> Result<Pending, AgentError> {
         let (slot, now) = (parts.identities.next_slot(), parts.clock.now());
         let kept = self.held().clone();
+        // A first certificate that came and was never seen to work: its key is the current one, and a secret is good for no other.
+        let untried = |p: &Pending| {
+            purpose == Purpose::First && !parts.identities.has_way_back() && p.slot != slot.into()
+        };
         let fits = |p: &Pending| {
             p.protocol == protocol
                 && p.purpose == purpose
-                && KeySlot::from(p.slot) == slot
+                && (KeySlot::from(p.slot) == slot || untried(p))
                 && now.seconds_since(p.began) <= LONGEST_SECONDS
-                && is_of(&p.request.0, parts.root.as_ref(), slot)
+                && is_of(&p.request.0, parts.root.as_ref(), p.slot.into())
         };
         if let Some(pending) = kept.filter(fits) {
             return Ok(pending);

@@ -14,7 +14,7 @@ mod recognise;
 
 use lanyard_attest::webauthn::AttestedKey;
 use lanyard_domain::authority::AuthorityPurpose;
-use lanyard_domain::device::{Basis, Command, Device, Identity, WAITS_FOR_A_PERSON};
+use lanyard_domain::device::{BEING_ISSUED, Basis, Command, Device, Identity, WAITS_FOR_A_PERSON};
 use lanyard_domain::event::AlarmCode;
 use lanyard_domain::id::{DeviceId, OperatorId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
@@ -128,11 +128,22 @@ impl<J: Journal> Control<J> {
         self.paces.admit(id.into(), Act::Proof, now)?;
         // A file counts once, whatever its secret would allow.
         if hand.is_none()
-            && let Some(again) = self.answered_before(&recognised, &key, now).await?
+            && let Some(again) = self.answered_before(id, &recognised.proven, &key, now).await?
         {
             return Ok(again);
         }
+        let proven = recognised.proven.clone();
         match self.issue_to(recognised, request, how.key, hand, now).await {
+            // The same request came twice: the other one has the certificate, or is about to.
+            Err(ControlError::Refused(refused)) if hand.is_none() && refused.code == "secret_used" => {
+                match self.answered_before(id, &proven, &key, now).await? {
+                    Some(answered) => Ok(answered),
+                    None => Err(refused.into()),
+                }
+            }
+            Err(ControlError::Refused(refused)) if refused.code == BEING_ISSUED => {
+                Err(ControlError::Unavailable(refused.text))
+            }
             Err(ControlError::Refused(refused)) if WAITS_FOR_A_PERSON.contains(&refused.code.as_str()) => {
                 Ok(Certified::Waiting { why: refused.text })
             }
@@ -149,16 +160,17 @@ impl<J: Journal> Control<J> {
     /// A secret is good once. Who lost the answer and asks again with the same key gets the same certificate.
     async fn answered_before(
         &self,
-        recognised: &Recognised,
+        device: DeviceId,
+        proven: &Proven,
         key: &Digest,
         now: Timestamp,
     ) -> Result<Option<Certified>, ControlError> {
-        let Proven::Secret(_) = &recognised.proven else { return Ok(None) };
+        let Proven::Secret(_) = proven else { return Ok(None) };
         let used = |device: &Device| device.secret.as_ref().is_some_and(|s| s.used_for == Some(*key));
-        if !used(find(&self.world(), recognised.device)?) {
+        if !used(find(&self.world(), device)?) {
             return Ok(None);
         }
-        self.issued_before(recognised.device, key, now).await
+        self.issued_before(device, key, now).await
     }
 
     /// The certificate that this key of the device has, while it is good.
@@ -346,7 +358,76 @@ pub fn outcome(certified: Result<Certified, ControlError>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use lanyard_domain::event::{Event, StreamKind};
+    use lanyard_domain::id::IssuanceId;
+    use lanyard_domain::text::Blob;
+
     use super::*;
+    use crate::evidence::testkit::START;
+    use crate::plane::tests::house::{House, device, statement};
+
+    // I3, R36: the same request comes twice at once (a client whose patience ended): one secret gives one certificate, and whoever
+    // is second hears "later" or gets that very one, never that his secret is worth nothing.
+    #[test]
+    fn the_same_request_twice_at_once_gives_one_certificate() {
+        let stream = StreamId::from(device());
+        let (id, expires) = (SecretId::from_random([9; 5]), START.plus_seconds(3_600));
+        for is_answered in [false, true] {
+            let house = House::new();
+            let opened = Event::EnrollmentSecretIssued { secret: id, expires, statement: statement() };
+            house.write(StreamKind::Device, stream, opened);
+            // Of the other one: any certificate will do for what was recorded for this key.
+            let der = house.certify_gateway().unwrap().der().to_vec();
+            let csr = house.csr("device-key");
+            let spki_sha256 = Digest(lanyard_pki::csr::verify(&csr).unwrap().spki_sha256());
+            let (issuance, serial) = (IssuanceId::from_bytes([3; 16]), "4a000000aa".to_owned());
+            let mut first = vec![
+                Event::EnrollmentSecretUsed { secret: id, spki_sha256 },
+                Event::IssuanceIntended {
+                    issuance,
+                    protocol: "est".into(),
+                    profile: "device_ldevid".into(),
+                    serial: serial.clone(),
+                    spki_sha256,
+                    tbs_sha256: Digest::default(),
+                    evidence_sha256: Digest::default(),
+                },
+            ];
+            if is_answered {
+                first.push(Event::CertificateIssued {
+                    issuance,
+                    serial,
+                    certificate_sha256: sha256(&der),
+                    certificate: Blob(der.clone()),
+                    spki_sha256,
+                    not_before: START,
+                    not_after: START.plus_seconds(86_400),
+                });
+            }
+            let before = (house.recorded(4), house.recorded(5));
+            house.before(23, first.into_iter().map(|event| (StreamKind::Device, stream, event)).collect());
+            let secret = house.control.secrets.derive(id, stream, expires);
+            let request = EnrollmentRequest {
+                protocol: Protocol::Est,
+                profile: None,
+                csr: lanyard_pki::csr::verify(&csr).unwrap(),
+                authentication: Authentication::Secret(secret.prove(secret.reveal()).unwrap()),
+            };
+            let certified = house.control.certify_with(request, Circumstances::USUAL, START).now_or_never();
+            match certified.unwrap() {
+                Err(ControlError::Unavailable(why)) if !is_answered => {
+                    assert!(why.contains("ask again"), "{why}")
+                }
+                Ok(Certified::Issued { chain, .. }) if is_answered => {
+                    assert_eq!(chain[0].der().as_ref(), der)
+                }
+                other => panic!("{is_answered}: {other:?}"),
+            }
+            let after = (house.recorded(4), house.recorded(5));
+            assert_eq!(after, (before.0 + 1, before.1 + usize::from(is_answered)), "only the other one's");
+        }
+    }
 
     // R44, I12: what is over in a minute is asked again; every other refusal is a refusal.
     #[test]

@@ -30,6 +30,7 @@ pub(super) struct Recognised {
 }
 
 /// What proved it.
+#[derive(Clone)]
 pub(super) enum Proven {
     /// A one-time secret that is its own.
     Secret(SecretId),

@@ -26,6 +26,9 @@ pub const LONGEST_LATE_ALLOWANCE_SECONDS: i64 = LONGEST_SECRET_SECONDS;
 /// Refusals that a person's decision will lift: the device is told to wait and ask again.
 pub const WAITS_FOR_A_PERSON: [&str; 2] = ["not_approved", "late_renewal_not_allowed"];
 
+/// What is over in a moment: whoever asks again with the same key gets the certificate that is being made.
+pub const BEING_ISSUED: &str = "being_issued";
+
 /// What a request for a certificate rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
@@ -231,6 +234,13 @@ impl Device {
             ));
         }
         if open.used_for.is_some() {
+            // The same request came twice, and the first is being signed: one secret gives one certificate.
+            if !self.pending.is_empty() {
+                return Err(Refusal::new(
+                    BEING_ISSUED,
+                    "a certificate for this device is being made at this moment; ask again with the same key",
+                ));
+            }
             return Ok(Vec::new());
         }
         let mut events = Vec::new();

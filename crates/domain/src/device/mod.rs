@@ -10,7 +10,9 @@ mod files;
 mod tests;
 
 pub(crate) use credentials::replaced_account;
-pub use credentials::{Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, WAITS_FOR_A_PERSON};
+pub use credentials::{
+    BEING_ISSUED, Basis, LATE_RENEWAL_SECONDS, LONGEST_LATE_ALLOWANCE_SECONDS, WAITS_FOR_A_PERSON,
+};
 pub(crate) use decide::require;
 pub use decide::{AppraisalFacts, Command, Context, Refusal, Transition};
 pub use files::{UsedFile, used_before};

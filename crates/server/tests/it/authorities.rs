@@ -103,7 +103,7 @@ async fn our_root_is_retired_when_the_hospitals_own_has_taken_its_place() {
     let theirs = Issuer::new(root.clone(), "their-root".parse().unwrap(), &keys).unwrap();
     let naming = Naming::new("Test Hospital", "lanyard.test").unwrap();
     let serial = Serial::from_random(random());
-    let made = prepare_requested(&naming, &request, &theirs, serial, hospital.clock.now()).unwrap();
+    let made = prepare_requested(&naming, &request, &theirs, None, serial, hospital.clock.now()).unwrap();
     let certificate = made.sign(&keys).unwrap();
     let import = Action::ImportAuthority {
         name: "issuing-h1".into(),

@@ -11,6 +11,7 @@ use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
 use lanyard_agent::{Agent, AgentError};
 use lanyard_api::device::Standing;
 use lanyard_api::operator::EventLine;
+use lanyard_control::certify::NotTaken;
 use lanyard_domain::endorsement::EndorsementUse;
 use lanyard_domain::event::RevocationReason;
 use lanyard_domain::id::{DeviceId, SecretId};
@@ -349,4 +350,38 @@ async fn stopped_dead_anywhere(protocol: Protocol) {
         }
     }
     panic!("{protocol}: it never ends by itself");
+}
+
+// R44, I7, R36: a device that got its certificate, and whose confirmation nobody heard before it was given up, needs no person: its
+// secret gives the same key another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_certificate_that_was_given_up_unheard_is_followed_by_another_for_the_same_key() {
+    let ward = Arc::new(ward().await);
+    for polls in 1..200 {
+        let pump = Arc::new(ward.admitted(&format!("SN-unheard-{polls}"), Protocol::Cmp).await);
+        let stopped = {
+            let (agent, pump) = (ward.agent(&pump), pump.clone());
+            tokio::task::spawn_blocking(move || {
+                killed_after(polls, agent.enroll_by(Protocol::Cmp, pump.secret.clone(), seconds(60)))
+                    .map(drop)
+            })
+        };
+        let done = stopped.await.unwrap().is_some();
+        assert!(!done, "it was never stopped between the certificate and its confirmation");
+        let agent = ward.agent(&pump);
+        let Some(identity) = agent.identities().current() else { continue };
+        let leaf = |pem: &str| chain_from_pem(pem.as_bytes()).unwrap().remove(0);
+        let first = leaf(&identity.chain_pem);
+        let control = &ward.hospital.running.state.control;
+        let now = ward.hospital.clock.now();
+        assert!(control.take_back(&first, NotTaken::Silent, now).await.unwrap());
+        agent.show().await.unwrap_err();
+        enroll(&agent, &pump, Protocol::Cmp).await.unwrap();
+        let second = leaf(&agent.identities().current().unwrap().chain_pem);
+        assert_eq!(second.spki_sha256(), first.spki_sha256());
+        assert_ne!(second.serial(), first.serial());
+        agent.show().await.unwrap();
+        return;
+    }
+    panic!("no certificate came");
 }

@@ -14,7 +14,7 @@ use lanyard_domain::statement::SignedStatement;
 use lanyard_domain::text::Blob;
 use lanyard_domain::tier::Tier;
 use lanyard_pki::authority::{Authority as Made, Generation};
-use lanyard_pki::certificate::Certificate;
+use lanyard_pki::certificate::{Certificate, chain_from_pem};
 use lanyard_pki::csr;
 use lanyard_pki::key::{KeyBackend as _, KeyKind, MemoryKeys};
 use lanyard_pki::name::Naming;
@@ -36,8 +36,8 @@ pub(crate) struct Meddled {
     seqs: Mutex<HashMap<StreamId, u64>>,
     once: Mutex<HashSet<Digest>>,
     before: Mutex<Option<(u16, Vec<Written>)>>,
-    /// Kinds of events, as they were recorded.
-    kinds: Mutex<Vec<u16>>,
+    /// Events, as they were recorded.
+    log: Mutex<Vec<Event>>,
 }
 
 impl Meddled {
@@ -64,7 +64,7 @@ impl Meddled {
                 world
                     .apply(Origin { stream, stream_kind, pos, time: START, actor: entry.actor }, Some(event));
                 *seqs.entry(stream).or_default() += 1;
-                self.kinds.lock().unwrap().push(event.kind());
+                self.log.lock().unwrap().push(event.clone());
             }
         }
         Ok(Appended { pos, time: START })
@@ -93,8 +93,12 @@ impl Journal for Meddled {
         "durable"
     }
 
-    async fn certificate_at(&self, _: u64) -> Result<Option<Vec<u8>>, JournalError> {
-        Ok(None)
+    async fn certificate_at(&self, pos: u64) -> Result<Option<Vec<u8>>, JournalError> {
+        let log = self.log.lock().unwrap();
+        Ok(match log.get(usize::try_from(pos).unwrap()) {
+            Some(Event::CertificateIssued { certificate, .. }) => Some(certificate.0.clone()),
+            _ => None,
+        })
     }
 
     async fn event_at(&self, _: u64) -> Result<Option<(StreamId, u8, u16)>, JournalError> {
@@ -147,7 +151,7 @@ impl House {
             seqs: Mutex::default(),
             once: Mutex::default(),
             before: Mutex::default(),
-            kinds: Mutex::default(),
+            log: Mutex::default(),
         };
         let write = |kind, stream, event| log.append_now(&[entry(&log, kind, stream, event)]).unwrap();
         let system = |event| write(StreamKind::System, StreamId::SYSTEM, event);
@@ -229,13 +233,17 @@ impl House {
         control.sign_and_record_certificate(device(), ready, actor, START).now_or_never().unwrap()
     }
 
-    pub(crate) fn certify_gateway(&self) -> Result<(), ControlError> {
+    pub(crate) fn certify_gateway(&self) -> Result<Certificate, ControlError> {
         let csr = self.csr("gateway-key");
-        self.control.certify_gateway(gateway(), &csr, START).now_or_never().unwrap().map(|_| ())
+        self.control
+            .certify_gateway(gateway(), &csr, START)
+            .now_or_never()
+            .unwrap()
+            .map(|(pem, _)| chain_from_pem(pem.as_bytes()).unwrap().remove(0))
     }
 
     pub(crate) fn recorded(&self, kind: u16) -> usize {
-        self.control.journal.kinds.lock().unwrap().iter().filter(|k| **k == kind).count()
+        self.control.journal.log.lock().unwrap().iter().filter(|e| e.kind() == kind).count()
     }
 }
 

@@ -88,11 +88,32 @@ fn a_secret_gives_no_second_certificate() {
     give_secret(&mut life, 2, DAY).unwrap();
     life.try_(use_secret(2, 1)).unwrap();
     life.try_(on(Basis::Credential, 2)).unwrap();
+    let issuance = IssuanceId::from_bytes([2; 16]);
+    life.try_(Command::AbandonIssuance { issuance, why: "the control plane stopped".into() }).unwrap();
     assert_eq!(
         life.try_(use_secret(2, 1)),
         Ok(()),
         "intended is not issued: a crash in between costs no secret"
     );
+}
+
+// I3: the same request twice at once is one certificate, whoever of the two is answered first.
+#[test]
+fn a_secret_gives_nothing_else_while_its_certificate_is_being_made() {
+    let mut life = approved(Tier::Low);
+    give_secret(&mut life, 1, DAY).unwrap();
+    life.try_(use_secret(1, 1)).unwrap();
+    assert_eq!(
+        life.try_(use_secret(1, 1)),
+        Ok(()),
+        "used and given up, or its answer to a wish for hardware was lost"
+    );
+    life.try_(on(Basis::Credential, 1)).unwrap();
+    assert_eq!(life.try_(use_secret(1, 1)), Err("being_issued"));
+    assert_eq!(life.try_(use_secret(1, 2)), Err("secret_used"), "another key is another matter");
+    let issuance = IssuanceId::from_bytes([1; 16]);
+    life.try_(Command::AbandonIssuance { issuance, why: "the key store is away".into() }).unwrap();
+    assert_eq!(life.try_(use_secret(1, 1)), Ok(()));
 }
 
 // R36: a device that lost its power between the answer and its confirmation needs nobody to come by.
