@@ -21,8 +21,8 @@ use crate::plane::{Control, ControlError, Extras, find};
 use crate::upkeep::ITSELF;
 use crate::world::World;
 
-/// From a certificate's beginning (it lies 300 s back) to the longest wait for a confirmation, with room for a slow machine.
-const SILENCE_SECONDS: i64 = 1_200;
+/// From a certificate's beginning (it lies 900 s back) to the longest wait for a confirmation, with room for a slow machine.
+const SILENCE_SECONDS: i64 = 1_800;
 
 /// What a holder's wish to have a certificate revoked came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ fn a_device_certificate_says_what_its_profile_says() {
     assert_eq!(names.dns, [format!("{id}.device.hospital.example")]);
     assert_eq!(facts.extended_key_usage.as_deref(), Some(&[crate::oid::CLIENT_AUTH][..]));
     assert!(facts.no_rev_avail.is_some() && !facts.names_a_crl && !facts.names_an_ocsp_responder);
-    assert_eq!(certificate.not_before(), NOW.plus_seconds(-300));
+    assert_eq!(certificate.not_before(), NOW.plus_seconds(-900));
     assert_eq!(certificate.not_after().seconds_since(certificate.not_before()), 86_400);
     assert_eq!(certificate.renew_at().seconds_since(certificate.not_before()), 57_600);
     assert!(!certificate.is_ca());

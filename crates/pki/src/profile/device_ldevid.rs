@@ -20,9 +20,9 @@ pub(super) const SPEC: Spec = Spec {
     // 24 h: renewed at 16 h, which leaves a night without the control plane before anything lapses.
     default_lifetime_seconds: DAY,
     longest_lifetime_seconds: SHORT_LIVED,
-    // Peers whose clock is up to five minutes late accept a certificate in the second in which it is made; five
-    // minutes is also the skew that Kerberos made every hospital network hold.
-    backdate_seconds: 5 * MINUTE,
+    // Whoever's clock is ten minutes late, the device itself or a gateway, takes a certificate in the second in which it is made;
+    // five more for the way there, as much as for the control plane's own.
+    backdate_seconds: 15 * MINUTE,
     subject,
 };
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lanyard_agent::Agent;
 use lanyard_agent::fhir::DataPath;
 use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
+use lanyard_api::clock::Clock;
 use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::compromise::{CompromiseMode, CompromisePlan, Deadlines};
 use lanyard_domain::event::RevocationReason;
@@ -82,6 +83,11 @@ impl Ward {
 }
 
 pub async fn gateway(hospital: &Hospital, dir: &Path, ehr: &StandInEhr) -> RunningGateway {
+    gateway_with(hospital, dir, ehr, hospital.clock.clone()).await
+}
+
+/// The same by a clock of its own.
+pub async fn gateway_with(hospital: &Hospital, dir: &Path, ehr: &StandInEhr, clock: Clock) -> RunningGateway {
     let passphrase = Passphrase::from_bytes(b"correct horse battery staple".to_vec(), "test").unwrap();
     let sealed = SealedDirectory::open(&dir.join("keys"), Sealer::new(passphrase, Cost::LEAST)).unwrap();
     let keys = GatewayKeys::open(Arc::new(SoftwareKeys::open(sealed).unwrap())).unwrap();
@@ -110,7 +116,7 @@ pub async fn gateway(hospital: &Hospital, dir: &Path, ehr: &StandInEhr) -> Runni
         ehr_timeout: Duration::from_secs(15),
         max_body: 1 << 20,
         limits: Default::default(),
-        clock: hospital.clock.clone(),
+        clock,
     };
     let gateway = Gateway::start(config, keys).await.unwrap();
     gateway.ready().await;

@@ -254,6 +254,18 @@ impl Hospital {
         firmware: &Firmware,
         enrollment: Enrollment,
     ) -> Agent {
+        self.agent_by(serial, tpm, firmware, enrollment, self.clock.clone())
+    }
+
+    /// The same by a clock of its own.
+    pub fn agent_by(
+        &self,
+        serial: &str,
+        tpm: &Arc<SoftTpm>,
+        firmware: &Firmware,
+        enrollment: Enrollment,
+        clock: Clock,
+    ) -> Agent {
         let config = AgentConfig {
             servers: vec![self.running.address.to_string()],
             anchors_pem: self.running.anchors_pem.clone(),
@@ -267,7 +279,7 @@ impl Hospital {
             enrollment,
         };
         let measured = Arc::new(Measured(firmware.log.clone()));
-        Agent::new(config, Arc::clone(tpm) as Arc<dyn RootOfTrust>, measured, self.clock.clone()).unwrap()
+        Agent::new(config, Arc::clone(tpm) as Arc<dyn RootOfTrust>, measured, clock).unwrap()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod authorities;
 mod certificates;
+mod clocks;
 mod compromise;
 mod compromise_crash;
 mod crash;

@@ -9,6 +9,7 @@ use lanyard_agent::protocol::{Enrollment, OneTimeSecret, Patience, Protocol};
 use lanyard_agent::tpm::RootOfTrust;
 use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
 use lanyard_agent::{Agent, AgentError};
+use lanyard_api::clock::Clock;
 use lanyard_api::device::Standing;
 use lanyard_api::operator::EventLine;
 use lanyard_control::certify::NotTaken;
@@ -44,6 +45,11 @@ pub struct Pump {
 pub async fn ward() -> Ward {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
+    ward_in(dir, hospital).await
+}
+
+/// The same for a hospital that is there.
+pub async fn ward_in(dir: tempfile::TempDir, hospital: Hospital) -> Ward {
     let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
     let certificate = Blob(maker.root_der().to_vec());
     let uses = vec![EndorsementUse::Ek, EndorsementUse::Tpm];
@@ -95,7 +101,7 @@ impl Ward {
     }
 
     /// A maker's certificate for the attestation key, in the pump's folder.
-    fn certify(&self, pump: &Pump, maker: &MakerCa, device: &str) {
+    pub fn certify(&self, pump: &Pump, maker: &MakerCa, device: &str) {
         let ak = pump.tpm.ensure_ak().unwrap().public;
         let leaf = maker.certify_attestation_key(&ak, "Chip 2", device).unwrap();
         let pem = Certificate::parse(&leaf).unwrap().to_pem();
@@ -104,13 +110,18 @@ impl Ward {
 
     /// The pump's agent, as it is after each start.
     pub fn agent(&self, pump: &Pump) -> Agent {
+        self.agent_by(pump, self.hospital.clock.clone())
+    }
+
+    /// The same by a clock of its own.
+    pub fn agent_by(&self, pump: &Pump, clock: Clock) -> Agent {
         let address = self.hospital.running.enroll_address.unwrap();
         let enrollment = Enrollment {
             servers: vec![address.to_string()],
             attestation_certificates: Some(self.hospital.devices.path().join(format!("{}.pem", pump.serial))),
             ..Enrollment::default()
         };
-        self.hospital.agent_with(&pump.serial, &pump.tpm, &self.firmware, enrollment)
+        self.hospital.agent_by(&pump.serial, &pump.tpm, &self.firmware, enrollment, clock)
     }
 
     pub async fn events(&self, device: DeviceId) -> Vec<serde_json::Value> {
@@ -119,7 +130,7 @@ impl Ward {
         lines.into_iter().map(|line| serde_json::to_value(line.event).unwrap()).collect()
     }
 
-    async fn issued(&self, device: DeviceId) -> usize {
+    pub async fn issued(&self, device: DeviceId) -> usize {
         self.events(device).await.iter().filter(|e| e["event"] == "certificate_issued").count()
     }
 }

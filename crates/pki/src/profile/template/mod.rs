@@ -129,7 +129,7 @@ impl Template {
             revocation,
             longest_lifetime_seconds: validity.longest_seconds,
             // As device_ldevid: the peers' clocks are the late ones.
-            backdate_seconds: 5 * MINUTE,
+            backdate_seconds: 15 * MINUTE,
             renewal: self.renewal,
             subject: SubjectForm::Template(Arc::new(self.clone())),
         };
