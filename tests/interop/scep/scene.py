@@ -103,7 +103,7 @@ class Device:
         """This certificate is by that authority, for that key and this device, and the ledger has it."""
         s = self.scene
         run("openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", s.hospital.anchors,
-            "-untrusted", s.authority(issuer), certificate)
+            "-untrusted", s.authority(issuer), certificate, env=s.hospital.env)
         text = run("openssl", "x509", "-in", certificate, "-noout", "-text").out
         for expected in (f"URI:urn:uuid:{self.id}", "TLS Web Client Authentication"):
             check(expected in text, f"`{expected}` is missing:\n{text}")
@@ -143,7 +143,8 @@ class Device:
 
     def swan(self, key, *arguments, authority="legacy-north", dn=None, to=None, ok=True):
         """`pki --scep` for this key."""
-        return run("pki", *self.swan_arguments(key, *arguments, authority=authority, dn=dn, to=to), ok=ok)
+        arguments = self.swan_arguments(key, *arguments, authority=authority, dn=dn, to=to)
+        return run("pki", *arguments, ok=ok, env=self.scene.hospital.env)
 
     def swan_arguments(self, key, *arguments, authority="legacy-north", dn=None, to=None):
         s = self.scene
@@ -160,10 +161,10 @@ class Device:
                            authority)
 
     def renews(self, name, ok=True, **more):
-        key = self.new_key(name)
+        key, issuer = self.new_key(name), more.get("authority", "legacy-north")
         done = self.swan(key, "--cert", self.certificate, "--key", self.key, ok=ok,
                          dn=more.pop("dn", f"serialNumber={self.id}"), **more)
-        return self.has_by(done, name, key) if ok else done
+        return self.has_by(done, name, key, issuer) if ok else done
 
 
 class Scene:
@@ -190,6 +191,12 @@ class Scene:
         at = lines.index("[enroll]\n") + 1
         self.hospital.toml.write_text("".join([*lines[:at], f"scep_algorithms = '{algorithms}'\n", *lines[at:]]))
         self.hospital.restart()
+        self.find()
+
+    def later(self, offset):
+        """Everything starts again at another time: server, people, strongSwan and OpenSSL; `+2d`."""
+        preload = run("faketime", "-f", offset, "printenv", "LD_PRELOAD").out.strip()
+        self.hospital.restart({"LD_PRELOAD": preload, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
         self.find()
 
     def device(self, name, **record):

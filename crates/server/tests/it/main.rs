@@ -17,6 +17,7 @@ mod generations;
 mod hardware;
 mod hospital;
 mod keys_away;
+mod late;
 mod maintenance;
 mod maker;
 mod offline;
