@@ -13,7 +13,8 @@ import malformed  # noqa: E402,F401
 import sites  # noqa: E402,F401
 import by_certmonger  # noqa: E402,F401
 import by_micromdm  # noqa: E402,F401
+import hardware  # noqa: E402,F401
 import ends  # noqa: E402,F401
 
 if __name__ == "__main__":
-    suite.run(Scene, peers=("curl", "dbus-run-session", "faketime", "getcert", "openssl", "pki", "scepclient"))
+    suite.run(Scene, peers=("curl", "dbus-run-session", "getcert", "openssl", "pki", "scepclient", "softhsm2-util", "faketime"))

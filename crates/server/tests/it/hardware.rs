@@ -24,19 +24,19 @@ const PLACE: &str = "LANYARD_SERVER_HSM_PLACE";
 const PIN: &str = "739153";
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
-struct Place(PathBuf);
+pub struct Place(PathBuf);
 
 impl Place {
-    fn pull_out(&self) {
+    pub fn pull_out(&self) {
         std::fs::rename(self.0.join("tokens"), self.0.join("elsewhere")).unwrap();
     }
-    fn put_in(&self) {
+    pub fn put_in(&self) {
         std::fs::rename(self.0.join("elsewhere"), self.0.join("tokens")).unwrap();
     }
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.0.join("data")
     }
-    fn keys(&self, first: KeyStore) -> KeyPlaces {
+    pub fn keys(&self, first: KeyStore) -> KeyPlaces {
         KeyPlaces {
             first: FirstKeys { root: first, issuing: first },
             pkcs11: Some(Pkcs11 {
@@ -49,6 +49,11 @@ impl Place {
 
 /// Runs `test` in a process of its own with a fresh token: the module reads its configuration from the environment, once.
 fn alone(name: &str, test: impl AsyncFnOnce(Place)) {
+    alone_as(&format!("hardware::{name}"), test);
+}
+
+/// The same for a test elsewhere.
+pub fn alone_as(name: &str, test: impl AsyncFnOnce(Place)) {
     use std::os::unix::fs::PermissionsExt;
     if let Some(place) = std::env::var_os(PLACE) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -83,7 +88,7 @@ fn alone(name: &str, test: impl AsyncFnOnce(Place)) {
     let said = dir.path().join("said");
     let log = std::fs::File::create(&said).unwrap();
     let status = Command::new(std::env::current_exe().unwrap())
-        .args([&format!("hardware::{name}"), "--exact", "--nocapture"])
+        .args([name, "--exact", "--nocapture"])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
@@ -122,7 +127,7 @@ impl Devices {
     }
 }
 
-async fn line(hospital: &Hospital, name: &str) -> AuthorityLine {
+pub async fn line(hospital: &Hospital, name: &str) -> AuthorityLine {
     let lines: Vec<AuthorityLine> = hospital.look(&hospital.security, "/v1/authorities").await.unwrap();
     lines.into_iter().find(|a| a.name == name).unwrap()
 }
@@ -139,7 +144,7 @@ async fn activate(hospital: &Hospital, name: &str) {
 }
 
 /// No intent is open anywhere, and every certificate that a stream has was intended in it.
-async fn nothing_is_open(hospital: &Hospital) {
+pub async fn nothing_is_open(hospital: &Hospital) {
     let control = &hospital.running.state.control;
     let devices: Vec<DeviceId> = {
         let world = control.world();

@@ -15,6 +15,7 @@ mod felt;
 mod gateways;
 mod generations;
 mod hardware;
+mod hardware_protocols;
 mod hospital;
 mod keys_away;
 mod late;
