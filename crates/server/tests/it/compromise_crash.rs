@@ -309,12 +309,13 @@ async fn members(ward: &Ward) -> Vec<Member> {
 fn moments() -> Vec<Moment> {
     let loops: u64 = std::env::var(LOOPS).ok().and_then(|n| n.parse().ok()).unwrap_or(6);
     // Two more follow: when all who are awake have gone over, and at the deadline.
-    let chosen = [Moment::Confirmed, Moment::Renewed(8), Moment::Revoked(4), Moment::Renewed(40)];
+    let chosen = [Moment::Renewed(8), Moment::Revoked(4), Moment::Renewed(40)];
+    // Early, while turns come; each life is about as long as a start and a few renewals.
     let random = (0..loops.saturating_sub(6)).map(|_| {
         let [a, b, ..] = lanyard_control::digest::random::<16>().unwrap();
-        Moment::After(Duration::from_millis(u64::from(u16::from_be_bytes([a, b])) % 3_000))
+        Moment::After(Duration::from_millis(u64::from(u16::from_be_bytes([a, b])) % 1_000))
     });
-    chosen.into_iter().chain(random).collect()
+    std::iter::once(Moment::Confirmed).chain(random).chain(chosen).collect()
 }
 
 // R49, R50, R51, I3, I7: the drill "kill -9 in the middle of a compromise".
