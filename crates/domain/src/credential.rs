@@ -67,7 +67,7 @@ impl Certificate {
     /// Whether it is there to take that one's place: a later one by the same profile. One for another use (a second network
     /// port, mail) is no successor; where a class gets another profile, what stands by the old one ends on its day.
     pub fn succeeds(&self, older: &Self) -> bool {
-        self.profile == older.profile && self.not_before > older.not_before
+        self.profile == older.profile && self.pos > older.pos
     }
 
     /// Whether it is one of these.

@@ -6,7 +6,7 @@ use lanyard_domain::device::Stage;
 use lanyard_domain::id::{OperatorId, StreamId};
 use lanyard_domain::time::Timestamp;
 
-use super::round::{Held, application, device, gateway};
+use super::round::{Held, Left, application, device, gateway};
 use super::{Compromise, Holder};
 use crate::journal::Journal;
 use crate::plane::Control;
@@ -112,9 +112,10 @@ fn place(
     if compromise.is_distrusted() {
         held.by_it.clear();
     }
-    let place = match (held.by_it.is_empty(), held.another) {
-        (true, true) => Place::Replaced,
-        (true, false) => Place::OffTheAir,
+    let place = match (held.by_it.is_empty(), held.left) {
+        (true, Left::InUse) => Place::Replaced,
+        (true, Left::Unseen) => Place::Settling,
+        (true, Left::Nothing) => Place::OffTheAir,
         (false, _) if held.by_it.iter().all(|c| c.replaced) => Place::Settling,
         (false, _) if now < turn => Place::Waiting,
         (false, _) if now.seconds_since(turn) < OVERDUE_SECONDS => Place::Told,

@@ -17,12 +17,24 @@ use super::{Compromise, Holder};
 use crate::carry_out::gateway_entry;
 use crate::inventory::IssuerIndex;
 use crate::journal::{Entry, Journal};
-use crate::plane::{Control, ControlError, Extras, Refused};
+use crate::plane::{Control, ControlError, Extras};
 use crate::upkeep::ITSELF;
 use crate::world::{Gateway, World};
 
 /// A gateway serves by its new certificate from the moment it has it; a minute for the handshakes that are under way.
 const SETTLE_SECONDS: i64 = 60;
+
+/// What a holder has beside certificates by the compromised authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Left {
+    /// Nothing: it is off the air without them.
+    #[default]
+    Nothing,
+    /// One that nobody saw it use: its answer may have been lost.
+    Unseen,
+    /// One that it uses.
+    InUse,
+}
 
 /// What is to be done for a holder now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +43,12 @@ pub enum Due {
     Nothing,
     /// It may wait.
     Later,
-    /// These are to be revoked. `alone`: it has no other certificate, and is off the air then.
+    /// These are to be revoked.
     Revoke {
         /// Serial numbers.
         serials: Vec<String>,
-        /// Whether it has nothing else.
-        alone: bool,
+        /// What it has beside them.
+        left: Left,
     },
 }
 
@@ -44,8 +56,8 @@ pub enum Due {
 #[derive(Default)]
 pub(super) struct Held {
     pub(super) by_it: Vec<Replaceable>,
-    /// It has another one, for whichever use.
-    pub(super) another: bool,
+    /// What else it has, for whichever use.
+    pub(super) left: Left,
 }
 
 /// A certificate by the compromised authority.
@@ -66,6 +78,9 @@ impl Held {
         if let Some(application) = application(world, holder.id) {
             let mut held = of_holder(world, issuer, &application.certificates, now);
             held.by_it.iter_mut().for_each(|c| c.in_use = false);
+            if held.left == Left::Unseen {
+                held.left = Left::InUse;
+            }
             return held;
         }
         gateway(world, holder.id)
@@ -87,7 +102,8 @@ fn of_holder(world: &World, issuer: IssuerIndex, certificates: &[Certificate], n
             in_use: successors().any(|c| c.seen_at.is_some()),
         }
     });
-    Held { by_it: by_it.collect(), another: living().any(|c| counts(&c)) }
+    let left = living().filter(counts).map(|c| if c.seen_at.is_some() { Left::InUse } else { Left::Unseen });
+    Held { by_it: by_it.collect(), left: left.max().unwrap_or_default() }
 }
 
 fn of_gateway(world: &World, issuer: IssuerIndex, gateway: &Gateway, now: Timestamp) -> Held {
@@ -102,14 +118,14 @@ fn of_gateway(world: &World, issuer: IssuerIndex, gateway: &Gateway, now: Timest
                 in_use: false,
             }),
             Some(entry) if !is_compromised(world, entry.issuer) => {
-                held.another = true;
+                held.left = Left::InUse;
                 in_use |= now.seconds_since(entry.not_before) >= SETTLE_SECONDS;
             }
             _ => {}
         }
     }
     for certificate in &mut held.by_it {
-        (certificate.replaced, certificate.in_use) = (held.another, in_use);
+        (certificate.replaced, certificate.in_use) = (held.left == Left::InUse, in_use);
     }
     held
 }
@@ -146,8 +162,21 @@ pub(super) fn due(world: &World, compromise: &Compromise, holder: Holder, now: T
     let serials: Vec<String> = held.by_it.into_iter().filter(|c| all || c.in_use).map(|c| c.serial).collect();
     match serials.is_empty() {
         true => Due::Later,
-        false => Due::Revoke { serials, alone: !held.another },
+        false => Due::Revoke { serials, left: held.left },
     }
+}
+
+/// What a person has to hear of a device that has no other certificate in use at its deadline: its owner, on its chain.
+fn off_the_air(name: &str, device: &Device, left: Left) -> Option<String> {
+    let what = match left {
+        Left::InUse => return None,
+        Left::Nothing => "it has no other",
+        Left::Unseen => "nobody saw it use the one that it was given: look whether it has it",
+    };
+    let owner = &device.record.owner;
+    Some(format!(
+        "issuer_compromised: its certificates by the compromised authority `{name}` were revoked and {what}; owner: {owner}"
+    ))
 }
 
 impl<J: Journal> Control<J> {
@@ -186,7 +215,7 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<(), ControlError> {
         let due = self.due_for(name, &[holder], now).pop();
-        let Some((_, Due::Revoke { serials, alone })) = due else { return Ok(()) };
+        let Some((_, Due::Revoke { serials, left })) = due else { return Ok(()) };
         let reason = RevocationReason::IssuerCompromised;
         let id = holder.id;
         if device(&self.world(), id).is_some() {
@@ -194,12 +223,15 @@ impl<J: Journal> Control<J> {
             self.on_device(id, ITSELF, now, Extras::default(), |_, device| {
                 let current = |s: &&String| device.certificates.iter().any(|c| c.serial == **s);
                 let revoke = |serial: &String| device::Command::RevokeOwn { serial: serial.clone(), reason };
-                Ok(serials.iter().filter(current).map(revoke).collect())
+                let mut commands: Vec<device::Command<'_>> =
+                    serials.iter().filter(current).map(revoke).collect();
+                // In one append with what it is about: a stop in between would swallow it.
+                if let Some(detail) = off_the_air(name, device, left).filter(|_| !commands.is_empty()) {
+                    commands.push(device::Command::RaiseAlarm { code: AlarmCode::RenewalLate, detail });
+                }
+                Ok(commands)
             })
             .await?;
-            if alone {
-                self.alarm_off_the_air(id, name, now).await;
-            }
             return Ok(());
         }
         if application(&self.world(), id).is_some() {
@@ -238,16 +270,6 @@ impl<J: Journal> Control<J> {
         })
         .await?;
         Ok(())
-    }
-
-    /// A device that had no other certificate at its deadline needs a person: its owner hears of it on its chain.
-    async fn alarm_off_the_air(&self, id: DeviceId, name: &str, now: Timestamp) {
-        let owner = self.world().devices.get(&id).map(|d| d.record.owner.clone()).unwrap_or_default();
-        let text = format!(
-            "its certificates by the compromised authority `{name}` were revoked and it has no other; owner: {owner}"
-        );
-        let refused = Refused::new("issuer_compromised", text);
-        self.alarm(id, AlarmCode::RenewalLate, &refused, now).await;
     }
 
     /// Ends it: nothing by the authority is in use any more, and its own certificate is revoked. False while our own

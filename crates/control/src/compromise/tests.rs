@@ -16,7 +16,7 @@ use lanyard_pki::key::MemoryKeys;
 use lanyard_pki::name::Naming;
 
 use super::progress::{Place, progress};
-use super::round::{Due, due};
+use super::round::{Due, Left, due};
 use super::*;
 use crate::inventory::Status;
 
@@ -317,11 +317,17 @@ fn a_fleet_is_replaced_first_and_revoked_after_in_the_order_of_risk() {
     assert_eq!(fleet.count("low", Place::Told, later), 25);
     assert!(matches!(fleet.status(&devices[0].2), Status::Revoked(r) if r.reason.crl_reason() == 2));
 
+    // One was given a certificate and never seen with it: at its deadline that is no replacement.
+    let (_, unheard, _) = devices[4].clone();
+    fleet.certify(StreamKind::Device, unheard, &new, later);
+
     // The critical ones' deadline comes first; whoever did not renew until then is off the air, and named.
     let evening = START.plus_seconds(4 * 3_600);
-    assert_eq!(fleet.count("critical", Place::Overdue, evening), 25);
+    assert_eq!(fleet.count("critical", Place::Overdue, evening), 24);
+    assert!(matches!(fleet.due(unheard, evening), Due::Revoke { left: Left::Unseen, .. }));
     assert!(!fleet.round(evening));
-    assert_eq!(fleet.count("critical", Place::OffTheAir, evening), 25);
+    assert_eq!(fleet.count("critical", Place::OffTheAir, evening), 24);
+    assert_eq!(fleet.count("critical", Place::Settling, evening), 1);
     assert_eq!(fleet.count("high", Place::Overdue, evening), 25);
     assert!(matches!(fleet.status(&viewers), Status::Good(_)));
     let found = progress(&fleet.world, &fleet.world.compromises[0], evening);
@@ -344,7 +350,7 @@ fn an_older_certificate_is_no_successor() {
     assert_eq!(fleet.due(stream, START.plus_seconds(60)), Due::Later);
     let after = fleet.certify(StreamKind::Device, stream, &new, START.plus_seconds(120));
     fleet.record(StreamKind::Device, stream, START, Event::CertificateSeen { serial: after });
-    assert!(matches!(fleet.due(stream, START.plus_seconds(180)), Due::Revoke { alone: false, .. }));
+    assert!(matches!(fleet.due(stream, START.plus_seconds(180)), Due::Revoke { left: Left::InUse, .. }));
 }
 
 // R49, I7: a device with a certificate for its network port beside the one for TLS replaces each by its own successor.
@@ -361,7 +367,7 @@ fn a_certificate_for_another_use_is_no_successor() {
     let renewed = fleet.certify(device, stream, &new, later);
     assert_eq!(fleet.due(stream, later), Due::Later);
     fleet.record(device, stream, later, Event::CertificateSeen { serial: renewed });
-    let only = |serial: &String| Due::Revoke { serials: vec![serial.clone()], alone: false };
+    let only = |serial: &String| Due::Revoke { serials: vec![serial.clone()], left: Left::InUse };
     assert_eq!(fleet.due(stream, later), only(&tls));
     assert!(!fleet.round(later), "the port's is waited for");
     assert!(matches!(fleet.status(&network), Status::Good(_)));
@@ -405,7 +411,7 @@ fn gateways_and_applications_have_their_own_end() {
                 .iter()
                 .map(|c| c.serial.clone())
                 .collect(),
-            alone: false,
+            left: Left::InUse,
         }
     );
 }
@@ -432,7 +438,13 @@ fn a_key_in_other_hands_ends_everything_with_one_event() {
     assert!(fleet.round(START));
     assert!(fleet.world.devices[&stream.into()].certificates.is_empty(), "its own chain says so too");
     let renewed = fleet.certify(StreamKind::Device, stream, &new, START.plus_seconds(60));
-    assert!(fleet.world.stands(&fleet.world.devices[&stream.into()].certificates[0]), "{renewed}");
+    assert!(fleet.world.stands(&fleet.world.devices[&stream.into()].certificates[0]));
+    assert_eq!(
+        fleet.count("critical", Place::Settling, START.plus_seconds(60)),
+        1,
+        "its answer may have been lost"
+    );
+    fleet.record(StreamKind::Device, stream, START, Event::CertificateSeen { serial: renewed });
     assert_eq!(fleet.count("critical", Place::Replaced, START.plus_seconds(60)), 1);
     fleet.system(Event::AuthorityRevoked { name: "issuing-1".into(), serial: old.serial().to_string() });
     fleet.restart();

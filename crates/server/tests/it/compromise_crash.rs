@@ -533,8 +533,8 @@ impl After {
             match member.asleep {
                 // An answer that a kill took away is asked for again.
                 false => assert!((1..=asked).contains(&new) && alarms == 0, "{serial}: {new} of {asked}"),
-                // Its owner is called once at most; who needs a person is `status`'s word, which no kill takes away.
-                true => assert!(new == 0 && alarms <= 1, "{serial}: {new} new, {alarms} alarms"),
+                // Its owner is called once, in one append with what was taken from it.
+                true => assert!(new == 0 && alarms == 1, "{serial}: {new} new, {alarms} alarms"),
             }
             all.extend(old.into_iter().map(|number| (member.pump.id, number)));
         }

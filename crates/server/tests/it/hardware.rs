@@ -251,7 +251,7 @@ fn a_module_that_goes_in_a_batch_costs_no_device_its_certificate_and_others_noti
     );
 }
 
-// F7, R51
+// R51
 #[test]
 fn a_start_without_the_module_goes_on_with_the_others_and_makes_what_was_ordered_when_it_is_back() {
     alone(

@@ -37,7 +37,7 @@ async fn active(hospital: &Hospital, name: &str, site: Option<&str>) {
     hospital.decide(&hospital.admin, Action::ActivateAuthority { name }).await.unwrap();
 }
 
-// F7, I7, R51
+// I7, R51
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_missing_stops_its_own_authority_only_and_is_used_when_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
