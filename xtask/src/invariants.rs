@@ -44,7 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "ledger", "domain",
         ],
     ),
-    ("fuzz", &["gateway", "enroll", "attest", "api", "pki", "ledger", "domain"]),
+    ("fuzz", &["gateway", "control", "enroll", "attest", "api", "pki", "ledger", "domain"]),
 ];
 
 /// Crates without IO: rules and formats. None of these libraries may be in their trees.

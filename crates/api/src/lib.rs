@@ -13,6 +13,7 @@ pub mod device;
 pub mod exporter;
 pub mod gateway;
 pub mod listen;
+pub mod makers;
 pub mod offline;
 pub mod operator;
 pub mod pki;

@@ -25,6 +25,7 @@ use crate::authority::{IssuancePermit, PreparedIssuance, Wish, thumbprint};
 use crate::certify::issuer::{told, while_it_issues};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, SealedAt, Space};
+use crate::makers::ask::Shown;
 use crate::offline::Hand;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, Refused, decide_all, device_entry, find};
@@ -140,6 +141,7 @@ pub(crate) struct Keys {
     ek_certificate_sha256: Digest,
     endorsement_sha256: Digest,
     grade: Option<String>,
+    pub(crate) shown: Shown,
 }
 
 impl<J: Journal> Control<J> {
@@ -267,6 +269,7 @@ impl<J: Journal> Control<J> {
             self.alarm(owner, AlarmCode::HardwareKeyReused, &refused, now).await;
             return Err(refused.into());
         }
+        self.ask_lists(id, &keys.shown, now).await?;
         // I2: alarmed too, though anyone with an endorsed key can cause it; `alarm` bounds that.
         if let Err(ControlError::Refused(refused)) = &bindable {
             match refused.code.as_str() {
@@ -364,7 +367,12 @@ impl<J: Journal> Control<J> {
         self.record(now, |world| {
             let device = find(world, id)?;
             let mut commands = way.commands();
+            if let Some(keys) = keys {
+                // On the newest world: a list may have been taken since the device was recognised.
+                world.believes_maker(&keys.shown, device.record.tier, now)?;
+            }
             commands.extend(binding(keys, device));
+            commands.extend(keys.and_then(|keys| world.show_makers(id, &keys.shown, now)));
             commands.push(Command::RecordAppraisal(appraised.facts.clone()));
             commands.push(intent(&ready, way.protocol(), appraised.facts.evidence_sha256));
             let events = decide_all(world, device, commands, now)?;
@@ -474,6 +482,9 @@ impl<J: Journal> Control<J> {
                 let device = find(world, id)?;
                 let mut commands = way.commands();
                 commands.extend(binding(keys, device));
+                // What a list names that was taken meanwhile was never believed.
+                let believed = keys.filter(|k| world.ask_makers(&k.shown, now).hit.is_none());
+                commands.extend(believed.and_then(|keys| world.show_makers(id, &keys.shown, now)));
                 commands.push(Command::RecordAppraisal(appraised.facts.clone()));
                 let events = decide_all(world, device, commands, now)?;
                 Ok((vec![device_entry(device, actor, events, extras.clone())], ()))
@@ -569,6 +580,7 @@ fn endorsed_keys(
         ek_certificate_sha256: Digest(endorsed.certificate_sha256()),
         endorsement_sha256: anchor.sha256,
         grade: anchor.grade.clone(),
+        shown: Shown::of(claimed.ek_certificates.iter().map(Vec::as_slice), anchor),
         ek,
         ak,
     })

@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod generation;
 pub mod inventory;
 pub mod journal;
+pub mod makers;
 pub mod names;
 pub mod offline;
 mod pace;

@@ -12,6 +12,7 @@ use crate::compromise::CompromisePlan;
 use crate::endorsement::EndorsementUse;
 use crate::id::{DeviceId, GatewayId, IssuanceId, ReleaseId, SecretId};
 use crate::maintenance::Window;
+use crate::maker::{MakerCertificate, MakerReason};
 use crate::operator::Role;
 use crate::record::DeviceRecord;
 use crate::release::ReleaseRecord;
@@ -176,6 +177,10 @@ pub enum AlarmCode {
     RevokedCertificateUsed,
     /// A certificate was not renewed in time.
     RenewalLate,
+    /// Its maker revoked the certificate of its hardware.
+    MakerRevoked,
+    /// Whether its maker revoked that certificate is not known: the maker's list is out of date.
+    MakerListStale,
 }
 
 /// What a request file proves itself by.
@@ -317,6 +322,20 @@ pub enum Event {
     CertificateSeen { serial: String },
     /// A person lets the device renew although its last certificate has ended, until then.
     LateRenewalAllowed { until: Timestamp, statement: SignedStatement },
+    /// Its hardware spoke for it by these certificates of its maker, its own first; the makers' lists that were asked about them.
+    MakerCertificatesShown {
+        endorsement_sha256: Digest,
+        certificates: Vec<MakerCertificate>,
+        lists: Vec<Digest>,
+    },
+    /// A list by its maker names one of those certificates.
+    MakerRevocationFound {
+        list_sha256: Digest,
+        issuer_sha256: Digest,
+        serial: String,
+        revoked_at: Option<Timestamp>,
+        reason: MakerReason,
+    },
 
     /// An ACME account speaks for this device or application from now on (RFC 8555 7.3.4).
     AcmeAccountBound { account_sha256: Digest, jwk: String },
@@ -477,6 +496,19 @@ pub enum Event {
         uses: Vec<EndorsementUse>,
         statement: SignedStatement,
     },
+    /// A list of certificates that a maker revoked was taken, in the place of the one before it of the same issuer and scope.
+    MakerListTaken {
+        /// The accepted authority that it is of or below.
+        authority_sha256: Digest,
+        /// Between the list's issuer, which comes first, and that authority.
+        issuers: Vec<Blob>,
+        /// The list itself, the maker's own bytes, is in the statement and nowhere else.
+        list_sha256: Digest,
+        number: Option<String>,
+        this_update: Timestamp,
+        next_update: Option<Timestamp>,
+        statement: SignedStatement,
+    },
     /// A person wants this server's certificate watched, or changed what is written down about it.
     ServerWatched { record: WatchRecord, statement: SignedStatement },
     /// And no longer.
@@ -592,6 +624,8 @@ impl Event {
             Event::LateRenewalAllowed { .. } => 26,
             Event::AcmeAccountBound { .. } => 27,
             Event::AcmeAccountEnded { .. } => 28,
+            Event::MakerCertificatesShown { .. } => 29,
+            Event::MakerRevocationFound { .. } => 30,
             Event::RequestFileHandedIn { .. } => 32,
             Event::ReleaseProposed { .. } => 40,
             Event::ReleaseApproved { .. } => 41,
@@ -624,6 +658,7 @@ impl Event {
             Event::ResponderCertified { .. } => 112,
             Event::RaCertified { .. } => 113,
             Event::AuthorityImported { .. } => 114,
+            Event::MakerListTaken { .. } => 115,
             Event::AuthorityCompromiseDeclared { .. } => 116,
             Event::AuthorityCompromiseConfirmed { .. } => 117,
             Event::AuthorityRevoked { .. } => 118,
@@ -654,6 +689,7 @@ impl Event {
             | Event::ReleaseWithdrawn { statement }
             | Event::OperatorRemoved { statement }
             | Event::EndorsementAdded { statement, .. }
+            | Event::MakerListTaken { statement, .. }
             | Event::AuthorityPlanned { statement, .. }
             | Event::AuthorityImported { statement, .. }
             | Event::AuthorityActivated { statement, .. }

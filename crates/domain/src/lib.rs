@@ -17,6 +17,7 @@ pub mod endorsement;
 pub mod event;
 pub mod id;
 pub mod maintenance;
+pub mod maker;
 pub mod operator;
 pub mod record;
 pub mod release;

@@ -74,6 +74,9 @@ pub const APPROVE_RELEASE: Right<'static> = Right::new("approve a release", ANSW
 pub const WITHDRAW_RELEASE: Right<'static> = Right::new("withdraw a release", ANSWERS_FOR_DEVICES);
 /// [`Action::AddEndorsement`].
 pub const ADD_ENDORSEMENT: Right<'static> = Right::new("accept an endorsement authority", ANSWERS_FOR_TRUST);
+/// [`Action::TakeMakerList`].
+pub const TAKE_MAKER_LIST: Right<'static> =
+    Right::new("take a maker's list of revoked certificates", ANSWERS_FOR_TRUST);
 /// [`Action::CreateAuthority`].
 pub const CREATE_AUTHORITY: Right<'static> = Right::new("create an authority", ANSWERS_FOR_TRUST);
 /// [`Action::RequestAuthority`].
@@ -142,6 +145,7 @@ pub const fn right(action: &Action) -> Right<'_> {
         Action::ApproveRelease { .. } => APPROVE_RELEASE,
         Action::WithdrawRelease { .. } => WITHDRAW_RELEASE,
         Action::AddEndorsement { .. } => ADD_ENDORSEMENT,
+        Action::TakeMakerList { .. } => TAKE_MAKER_LIST,
         Action::CreateAuthority { .. } => CREATE_AUTHORITY,
         Action::RequestAuthority { .. } => REQUEST_AUTHORITY,
         Action::ImportAuthority { .. } => IMPORT_AUTHORITY,

@@ -185,6 +185,16 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         uses: Vec<EndorsementUse>,
     },
+    /// Take a list of certificates that a maker revoked.
+    TakeMakerList {
+        /// The accepted authority that it is of or below.
+        authority_sha256: Digest,
+        /// DER certificates between the list's issuer, which comes first, and that authority; none when the authority signed it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        issuers: Vec<Blob>,
+        /// A CRL in DER, or a status list as JSON.
+        list: Blob,
+    },
     /// Create an issuing authority (a new generation, or one for a site or a purpose). It is trusted, and issues nothing yet.
     CreateAuthority {
         /// Its name, never used before.

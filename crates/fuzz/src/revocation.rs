@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use lanyard_control::makers::list::Form;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::authority::{Authority, Generation};
 use lanyard_pki::crl::{self, Contents, Crl, Entry, Kind, Scope};
@@ -19,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pki_ocsp_request", run: request, seeds: requests },
     Target { name: "pki_ocsp_response", run: response, seeds: responses },
     Target { name: "pki_crl", run: list, seeds: lists },
+    Target { name: "control_maker_list", run: makers_list, seeds: makers_lists },
 ];
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_305_600);
@@ -57,6 +59,30 @@ impl Hospital {
     }
 }
 
+/// A maker's list that a person hands in: nothing but the maker's own is taken, and a status list names serial numbers.
+fn makers_list(data: &[u8]) {
+    HOSPITAL.with(|maker| {
+        let Some(maker) = maker else { return };
+        let root = maker.authority.root.certificate().der();
+        let issuing: &[u8] = maker.authority.issuing.certificate().der();
+        for issuers in [&[][..], &[issuing]] {
+            if let Ok(read) = lanyard_control::makers::list::verify(data, issuers, root) {
+                assert!(read.entries.len() <= data.len() / 4, "an entry has some bytes");
+                assert!(
+                    issuers.is_empty() == (read.form == Form::Status),
+                    "the root signed none of the seeds"
+                );
+            }
+        }
+    });
+}
+
+fn makers_lists() -> Vec<Vec<u8>> {
+    let status =
+        br#"{"entries":{"2c8c":{"status":"REVOKED","reason":"KEY_COMPROMISE"},"8":{"status":"SUSPENDED"}}}"#;
+    lists().into_iter().chain([status.to_vec()]).collect()
+}
+
 fn list(data: &[u8]) {
     if let Ok(list) = Crl::parse(data) {
         assert!(!list.issuer_der().is_empty());
@@ -65,7 +91,10 @@ fn list(data: &[u8]) {
 }
 
 fn lists() -> Vec<Vec<u8>> {
-    let Some(h) = Hospital::new() else { return Vec::new() };
+    HOSPITAL.with(|hospital| hospital.as_ref().map(lists_of).unwrap_or_default())
+}
+
+fn lists_of(h: &Hospital) -> Vec<Vec<u8>> {
     let Ok(uri) = "http://pki.hospital.example/crl/00/32/5.crl".parse() else { return Vec::new() };
     let entries: Vec<Entry> = Reason::ALL
         .into_iter()

@@ -14,6 +14,7 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::facts::Facts;
 pub use crate::identity::{NotOurs, PeerIdentity};
+use crate::read::signed;
 use crate::serial::{BadSerial, Serial};
 use crate::spki::{KeyRefused, PublicKey, sha256};
 
@@ -175,6 +176,14 @@ impl Certificate {
     pub fn renew_at(&self) -> Timestamp {
         let lifetime = self.not_after().seconds_since(self.not_before());
         self.not_before().plus_seconds(lifetime / 3 * 2)
+    }
+
+    /// Whether the key of `issuer`, a CA, signed it. Says nothing about names, times and trust.
+    pub fn is_signed_by(&self, issuer: &Certificate) -> bool {
+        let (Ok(envelope), Ok(key)) = (signed(&self.der, "a Certificate"), issuer.public_key()) else {
+            return false;
+        };
+        issuer.is_ca() && key.verify(&envelope.algorithm.oid, envelope.tbs, envelope.signature).is_ok()
     }
 
     /// Whom it names, if its names have the form that our profiles write. Says nothing about trust.

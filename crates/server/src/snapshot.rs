@@ -24,7 +24,7 @@ use lanyard_store::{ReadError, Store, StoredEvent};
 
 use crate::journal::{ReplayError, decoded, origin};
 
-const MAGIC: &[u8; 16] = b"lanyard world 2\n";
+const MAGIC: &[u8; 16] = b"lanyard world 3\n";
 const DIGEST: usize = SHA256_OUTPUT_LEN;
 /// Magic, program, size, root, number of parts. Then length and digest of each part, the MAC over all of that, the parts.
 const HEAD: usize = MAGIC.len() + DIGEST + 8 + DIGEST + 4;

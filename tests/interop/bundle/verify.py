@@ -22,11 +22,13 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from cryptography.exceptions import InvalidSignature
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 MIB = 1 << 20
 FORMAT = "lanyard-evidence/1"
@@ -537,6 +539,8 @@ KINDS = {
     26: "late_renewal_allowed until statement",
     27: "acme_account_bound account_sha256 jwk",
     28: "acme_account_ended account_sha256 successor",
+    29: "maker_certificates_shown endorsement_sha256 certificates lists",
+    30: "maker_revocation_found list_sha256 issuer_sha256 serial revoked_at reason",
     32: "request_file_handed_in request_sha256 proof expires statement",
     40: "release_proposed record statement",
     41: "release_approved statement",
@@ -569,6 +573,7 @@ KINDS = {
     112: "responder_certified issuance authority serial certificate certificate_sha256 not_after",
     113: "ra_certified issuance authority serial certificate certificate_sha256 not_after",
     114: "authority_imported name certificate certificate_sha256 above statement",
+    115: "maker_list_taken authority_sha256 issuers list_sha256 number this_update next_update statement",
     116: "authority_compromise_declared name successor plan statement",
     117: "authority_compromise_confirmed name successor plan statement",
     118: "authority_revoked name serial",
@@ -621,8 +626,8 @@ class Line:
 
 
 def home(kind):
-    for first, last, stream in ((1, 28, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
-                                (94, 97, SYSTEM), (100, 114, SYSTEM), (116, 119, SYSTEM), (120, 121, DEVICE)):
+    for first, last, stream in ((1, 30, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
+                                (94, 97, SYSTEM), (100, 119, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
     return None
@@ -881,6 +886,7 @@ def decides(line, action, roles):
         "gateway_added": ("add_gateway", "gateway", ["site", "vkey", "spki_sha256", "names"], ["admin"]),
         "gateway_removed": ("remove_gateway", "gateway", ["reason"], ["security", "admin"]),
         "endorsement_added": ("add_endorsement", None, ["certificate", "grade", "uses"], ["security", "admin"]),
+        "maker_list_taken": ("take_maker_list", None, ["authority_sha256"], ["security", "admin"]),
         "enrollment_secret_issued": ("issue_application_secret", "application", ["secret", "expires"],
                                      ["registrar", "security", "admin"]) if line.stream[1] == APPLICATION
         else ("issue_secret", "device", ["secret", "expires"], ["registrar", *both]),
@@ -908,6 +914,9 @@ def decides(line, action, roles):
     }
     do, object_, members, needed = table[event["event"]]
     right = action["do"] == do and all(action.get(name) == event.get(name) for name in members)
+    if do == "take_maker_list":
+        right = right and sha256(base64.b64decode(action["list"])).hex() == event["list_sha256"]
+        right = right and action.get("issuers", []) == event["issuers"]
     if object_:
         right = right and identifier(action[own[object_]]) == stream
     return right and (needed is None or any(role in needed for role in roles))
@@ -965,7 +974,7 @@ def check_two_people(case):
     erased = any(line.event is None and (line.seq == 0 or line.kind == 2) for line in case.chain)
     for before, line in zip([None, *case.chain], case.chain):
         if line.named("device_quarantined") and line.event["statement"] is None and before.event:
-            if before.event.get("appraisal") != "contraindicated":
+            if before.event.get("appraisal") != "contraindicated" and not before.named("maker_revocation_found"):
                 raise Flaw("two people", line.where, "a quarantine without person or evidence")
         if line.named("device_registered"):
             requester = line.actor
@@ -1136,6 +1145,105 @@ def check_attestation(case):
                 fail("the quoted PCR values are not those of the release that it is said to match")
 
 
+def issued_by(certificate, issuer):
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def issuer_digest(certificate):
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return sha256(certificate.subject.public_bytes() + sha256(key)).hex()
+
+
+def crl_entries(data, issuers, authority):
+    """The issuer's digest, what the list says of itself, and serial -> (revoked_at in seconds, reason)."""
+    above = authority
+    for one in reversed(issuers):
+        if not issued_by(one, above):
+            raise ValueError("an issuer was not issued by the one above it")
+        above = one
+    crl = x509.load_der_x509_crl(data)
+    if crl.issuer != above.subject or not crl.is_signature_valid(above.public_key()):
+        raise ValueError("not signed by its issuer")
+    number, entries = None, {}
+    for extension in crl.extensions:
+        if isinstance(extension.value, x509.DeltaCRLIndicator):
+            raise ValueError("a delta")
+        if isinstance(extension.value, x509.CRLNumber):
+            value = extension.value.crl_number
+            number = "0x" + value.to_bytes(value.bit_length() // 8 + 1, "big").hex()
+    for entry in crl:
+        reason = "unspecified"
+        for extension in entry.extensions:
+            if isinstance(extension.value, x509.CRLReason):
+                reason = re.sub(r"([A-Z])", r"_\1", extension.value.reason.value).lower().replace("c_a_", "ca_").replace("a_a_", "aa_")
+        entries.setdefault(f"{entry.serial_number:x}", (int(entry.revocation_date_utc.timestamp()), reason))
+    times = [crl.last_update_utc, crl.next_update_utc]
+    return issuer_digest(above), number, [at and int(at.timestamp()) for at in times], entries
+
+
+def status_entries(data):
+    words = {"KEY_COMPROMISE": "key_compromise", "CA_COMPROMISE": "ca_compromise", "SUPERSEDED": "superseded",
+             "SOFTWARE_FLAW": "software_flaw"}
+    entries = {}
+    for serial, entry in read_json(data)["entries"].items():
+        reason = "certificate_hold" if entry["status"] == "SUSPENDED" else words.get(entry.get("reason"), "unspecified")
+        entries[serial.lower().lstrip("0")] = (None, reason)
+    return entries
+
+
+def maker_list(case, line, digest):
+    """9.7: the list with this digest, taken before a line: its issuer, its authority if it is a status list, its entries."""
+    def fail(rule):
+        raise Flaw("makers", line.where, rule)
+
+    taken = next((other for other in case.main if other.named("maker_list_taken") and other.pos < line.pos
+                  and other.event["list_sha256"] == digest), None)
+    if taken is None:
+        fail("a list is not shown as taken before")
+    event = taken.event
+    data = base64.b64decode(read_json(event["statement"]["text"])["action"]["list"])
+    authority = next((base64.b64decode(other.event["certificate"]) for other in case.main
+                      if other.named("endorsement_added") and other.pos < taken.pos
+                      and other.event["certificate_sha256"] == event["authority_sha256"]), b"")
+    if sha256(authority).hex() != event["authority_sha256"]:
+        fail("the authority of a list is not shown as accepted")
+    if data[:1] == b"{":
+        if event["number"] is not None or event["next_update"] is not None:
+            fail("a status list says no number and no times")
+        return event["authority_sha256"], event["authority_sha256"], status_entries(data)
+    try:
+        issuers = [x509.load_der_x509_certificate(base64.b64decode(one)) for one in event["issuers"]]
+        issuer, number, times, entries = crl_entries(data, issuers, x509.load_der_x509_certificate(authority))
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
+        fail(f"a list does not hold: {error}")
+    said = [event[name] and micros(event[name]) // 1_000_000 for name in ("this_update", "next_update")]
+    if number != event["number"] or times != said:
+        fail("a list says otherwise than recorded about its number or times")
+    return issuer, None, entries
+
+
+def check_makers(case):
+    """9.7"""
+    for line in case.chain:
+        if line.named("maker_certificates_shown"):
+            for digest in line.event["lists"]:
+                issuer, authority, entries = maker_list(case, line, digest)
+                for one in line.event["certificates"]:
+                    own = line.event["endorsement_sha256"] == authority if authority else one["issuer_sha256"] == issuer
+                    if own and one["serial"] in entries:
+                        raise Flaw("makers", line.where, "hardware was believed whose certificate stands on a list that was asked")
+        if line.named("maker_revocation_found"):
+            event = line.event
+            issuer, _, entries = maker_list(case, line, event["list_sha256"])
+            at = event["revoked_at"] and micros(event["revoked_at"]) // 1_000_000
+            if issuer != event["issuer_sha256"] or entries.get(event["serial"]) != (at, event["reason"]):
+                raise Flaw("makers", line.where, "the list does not say that of this certificate")
+
+
 def check_reading(case):
     """9.9"""
     def fail(rule):
@@ -1188,7 +1296,8 @@ def check_reading(case):
 
 
 def meaning(case):
-    for check in (check_log, check_state, check_statements, check_two_people, check_attestation, check_reading):
+    for check in (check_log, check_state, check_statements, check_two_people, check_attestation, check_makers,
+                  check_reading):
         try:
             check(case)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -1,6 +1,6 @@
 """Steps: factory certificates (IDevID, IEEE 802.1AR) of an accepted maker: enrollment without a secret."""
 
-from harness import check, same
+from harness import check, refusal, same
 from peers import key_sha256, new_key
 from scene import MODEL, suite
 
@@ -185,3 +185,30 @@ def the_factory_certificate_of_a_revoked_or_retired_device_is_worth_nothing(s):
     s.hospital.as_("sara", "device", "retire", device.id, "--reason", "end of life")
     by_factory(device, made, key).refused(403, r"\(retired\)$")
     same(device.alarms(), ["revoked_certificate_used", "retired_identity_used"], "alarms")
+
+
+# R35, R49: the factory's list, by an authority below the root that was accepted.
+@suite.step
+def a_factory_certificate_that_its_maker_revoked_is_refused_and_its_device_cut_off(s):
+    def take(out, *issuer):
+        return s.hospital.as_("sara", "endorsement", "revocations", "Acme Medical Device Root", "--crl", s.maker.list(out), *issuer)
+
+    used, fresh, other = (s.device(name).approved() for name in ("list-used", "list-fresh", "list-other"))
+    made = {d: s.maker.idevid(name, f"SN-{name}") for d, name in
+            ((used, "list-used"), (fresh, "list-fresh"), (other, "list-other"))}
+    key = used.new_key("first")
+    used.takes(by_factory(used, made[used], key), key)
+    for name in ("list-used", "list-fresh"):
+        s.maker.revoke(name, "keyCompromise")
+    refusal(1, "list is not by", lambda: take(s.folder / "without.crl"))
+    taken = take(s.folder / "factory.crl", "--issuer", s.maker.ca)
+    check("2 revoked certificates, 2 new" in taken["outcome"] and "1 enrolled devices" in taken["outcome"], taken)
+    # In use: found by the certificate that it had shown. Not in use: refused when it shows it.
+    same(s.hospital.detail(used.id)["stage"], "quarantined", "stage")
+    same([c["revoked"] is not None for c in s.hospital.certificates(used.id)], [True], "its certificate")
+    for device in (used, fresh):
+        by_factory(device, made[device], device.new_key("again")).refused(403, r"\(maker_revoked\)$")
+        check(set(device.alarms()) == {"maker_revoked"}, device.alarms())
+    key = other.new_key("first")
+    other.takes(by_factory(other, made[other], key), key)
+    check("maker_certificates_shown" in other.names(), other.names())

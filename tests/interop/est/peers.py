@@ -147,6 +147,8 @@ default_ca = factory
 database = {folder}/index.txt
 new_certs_dir = {folder}
 rand_serial = yes
+crlnumber = {folder}/crlnumber
+crl_extensions = list
 default_md = sha256
 policy = any
 unique_subject = no
@@ -180,6 +182,8 @@ basicConstraints = CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 authorityKeyIdentifier = keyid
+[list]
+authorityKeyIdentifier = keyid
 [authority]
 basicConstraints = critical, CA:TRUE, pathlen:0
 keyUsage = critical, keyCertSign, cRLSign
@@ -193,6 +197,7 @@ authorityKeyIdentifier = keyid
         folder.mkdir()
         self.folder, self.name = folder, name
         (folder / "index.txt").touch()
+        (folder / "crlnumber").write_text("01\n")
         self.root, self.root_key = folder / "root.pem", new_key(folder / "root.key")
         run("openssl", "req", "-x509", "-new", "-key", self.root_key, "-out", self.root, "-days", "36500",
             "-subj", f"/O={name}/CN={name} Device Root", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
@@ -209,6 +214,20 @@ authorityKeyIdentifier = keyid
         run("openssl", "ca", "-batch", "-notext", "-config", config, "-cert", authority, "-keyfile", authority_key,
             "-extensions", extensions, "-startdate", start, "-enddate", end, "-preserveDN", "-inform", "DER",
             "-in", csr, "-out", out)
+
+    def revoke(self, name, reason):
+        """The factory takes its word back."""
+        self.ca_tool("-revoke", self.folder / f"{name}.leaf.pem", "-crl_reason", reason)
+
+    def list(self, out):
+        """The factory's list of what it revoked."""
+        self.ca_tool("-gencrl", "-crldays", "7", "-out", out)
+        return out
+
+    def ca_tool(self, *arguments):
+        config = self.folder / "ca.cnf"
+        config.write_text(self.CONFIG.format(folder=self.folder, serial="-"))
+        run("openssl", "ca", "-batch", "-config", config, "-cert", self.ca, "-keyfile", self.ca_key, *arguments)
 
     def idevid(self, name, serial, key=None, form="device", **dates):
         """A device leaves the factory: (its key, its certificate with the factory's behind it)."""

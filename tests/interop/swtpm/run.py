@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import (Hospital, Missing, Suite, agent_config, b64, binary, check,  # noqa: E402
                      lanyard, observation, refusal, run, same, until)
 import by_acme  # noqa: E402
+import by_list  # noqa: E402
 from tpm import EventLog, Swtpm, credential_file, replayed, tpmt  # noqa: E402
 
 suite = Suite("swtpm")
@@ -51,6 +52,15 @@ class Scene:
         device = self.hospital.register(VENDOR, MODEL, f"SN-{name}")
         config = agent_config(self.hospital, chip.folder, VENDOR, MODEL, f"SN-{name}", chip.event_log)
         return chip, device, ("--config", config, "--tcti", chip.tcti)
+
+    golden_log = GOLDEN
+
+    def ek_pem(self, chip):
+        """The chip's EK certificate, as it reads out of the TPM, as PEM."""
+        out = chip.file("ek.pem")
+        certificate, _ = chip.endorsement_key()
+        out.write_text(ssl.DER_cert_to_PEM_cert(certificate))
+        return out
 
     def attest(self):
         return lanyard("agent", "attest", *self.agent)
@@ -371,6 +381,7 @@ def a_simulated_boot_on_swtpm_enrolls(s):
 
 
 by_acme.add(suite)
+by_list.add(suite)
 
 
 # I3
@@ -381,4 +392,4 @@ def the_ledger_of_all_this_checks(s):
 
 
 if __name__ == "__main__":
-    suite.run(Scene, peers=("swtpm", "swtpm_setup", "tpm2_quote", "tpm2_eventlog", "tpm2_activatecredential"))
+    suite.run(Scene, peers=("openssl", "swtpm", "swtpm_setup", "tpm2_quote", "tpm2_eventlog", "tpm2_activatecredential"))

@@ -78,13 +78,14 @@ def image_load(path):
 
 
 class Swtpm:
-    """A TPM made by swtpm_setup, with an EK certificate of a CA of its own."""
+    """A TPM made by swtpm_setup, with an EK certificate of a CA of its own, or of the one that `ca` puts into the folder it is given."""
 
-    def __init__(self, folder, processes, name):
+    def __init__(self, folder, processes, name, ca=lambda folder: None):
         self.name, self.processes, self.folder = name, processes, folder / name
         d = self.folder
         (d / "state").mkdir(parents=True)
         (d / "ca").mkdir()
+        ca(d / "ca")
         (d / "localca.conf").write_text(
             f"statedir = {d}/ca\nsigningkey = {d}/ca/signkey.pem\nissuercert = {d}/ca/issuercert.pem\n"
             f"certserial = {d}/ca/certserial\n")

@@ -4,12 +4,13 @@
 /// One element.
 pub(super) fn tlv(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
-    // X.690 8.1.3: short form below 128, else the count of length octets first. Everything written here is
-    // below 64 KiB.
-    match u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes() {
-        [0, n] if n < 0x80 => out.push(n),
-        [0, n] => out.extend_from_slice(&[0x81, n]),
-        [high, low] => out.extend_from_slice(&[0x82, high, low]),
+    // X.690 8.1.3: short form below 128, else the count of length octets first. The longest is a list, below 4 GiB.
+    match u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes() {
+        [0, 0, 0, n] if n < 0x80 => out.push(n),
+        [0, 0, 0, n] => out.extend_from_slice(&[0x81, n]),
+        [0, 0, high, low] => out.extend_from_slice(&[0x82, high, low]),
+        [0, a, b, c] => out.extend_from_slice(&[0x83, a, b, c]),
+        [a, b, c, d] => out.extend_from_slice(&[0x84, a, b, c, d]),
     }
     out.extend_from_slice(body);
     out

@@ -2,8 +2,8 @@
 //!
 //! The chain is built by webpki; three rules are ours, because webpki cannot see them: the leaf's purpose is
 //! an endorsement key's, the certified key is the very key that the TPM shows, and the key has the role's
-//! attributes. CAs are registered by the operator; none is built in. Revocation of endorsement certificates
-//! is out of scope: makers publish hardly any, and a record's own retirement does the work.
+//! attributes. CAs are registered by the operator; none is built in. Out of scope: whether the maker revoked a
+//! certificate of the chain, which is asked in one place for all that makers vouch for (control::makers).
 //! To add a rule: a variant of [`EndorsementRefusal`], a step in [`verify`], a test that it says no.
 
 use std::time::Duration;

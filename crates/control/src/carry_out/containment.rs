@@ -32,6 +32,16 @@ impl<J: Journal> Control<J> {
         id: DeviceId,
         now: Timestamp,
     ) -> Result<Done, ControlError> {
+        if let Some(hit) = self.world().kept_out_by_maker(id) {
+            return Err(ControlError::refused(
+                "maker_revoked",
+                format!(
+                    "the {} still names the certificate {} of its hardware as revoked ({}): nobody can vouch for it in the maker's \
+                     place; retire the device, or take a newer list that no longer names it",
+                    hit.list, hit.serial, hit.listed.reason
+                ),
+            ));
+        }
         let appended =
             self.by_operator(&accepted, id, now, |by, statement| Command::Release { by, statement }).await?;
         Ok(Done::new(appended, "released; it is trusted as soon as its evidence is good and fresh"))

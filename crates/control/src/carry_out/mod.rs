@@ -13,6 +13,7 @@ mod exports;
 pub(crate) mod external;
 mod gateways;
 mod maintenance;
+mod makers;
 mod operators;
 mod profiles;
 mod releases;
@@ -194,6 +195,9 @@ impl<J: Journal> Control<J> {
             Action::WithdrawRelease { release } => self.withdraw_release(accepted, release, now).await,
             Action::AddEndorsement { certificate, grade, uses } => {
                 self.add_endorsement(accepted, certificate.0, (grade, uses), now).await
+            }
+            Action::TakeMakerList { authority_sha256, issuers, list } => {
+                self.take_maker_list(accepted, (authority_sha256, issuers), list.0, now).await
             }
             Action::AddGateway { gateway, site, spki_sha256, vkey, names } => {
                 let facts = NewGateway { id: gateway, site, spki_sha256, vkey, names };

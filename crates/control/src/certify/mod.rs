@@ -29,7 +29,7 @@ use crate::journal::{Claim, Journal, Space};
 use crate::offline::Hand;
 use crate::pace::Act;
 use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
-use crate::world::Subject;
+use crate::world::{Subject, World};
 pub use application::all_registered;
 pub use give_up::{GivenUp, NotTaken};
 use recognise::{Proven, Recognised};
@@ -214,7 +214,7 @@ impl<J: Journal> Control<J> {
             let world = self.world();
             let device = find(&world, id)?;
             // A dry run: nothing is prepared, and no claim taken, for who will be refused or told to wait.
-            let commands = self.commands(&recognised, device, spki, None, &request)?;
+            let commands = commands(&world, &recognised, (device, spki, None), &request, now)?;
             decide_all(&world, device, handed_in().into_iter().chain(commands).collect(), now)?;
             self.paces.admit(id.into(), Act::Certificate, now)?;
             self.authority.prepare_device(permit, device, wish, now)?
@@ -223,7 +223,7 @@ impl<J: Journal> Control<J> {
         claims.extend(recognised.claim());
         self.record(now, |world| {
             let device = find(world, id)?;
-            let commands = self.commands(&recognised, device, spki, Some(&ready), &request)?;
+            let commands = commands(world, &recognised, (device, spki, Some(&ready)), &request, now)?;
             let commands = handed_in().into_iter().chain(commands).collect();
             let events = decide_all(world, device, commands, now)?;
             let blobs = statement(&request).map(<[u8]>::to_vec).into_iter().collect();
@@ -249,53 +249,55 @@ impl<J: Journal> Control<J> {
         }
         AuthorityPurpose::Devices
     }
+}
 
-    /// What to record before the signature. `ready` is absent in the dry run.
-    fn commands(
-        &self,
-        recognised: &Recognised,
-        device: &Device,
-        spki: Digest,
-        ready: Option<&PreparedIssuance>,
-        request: &EnrollmentRequest,
-    ) -> Result<Vec<Command<'static>>, ControlError> {
-        let mut commands = Vec::new();
-        let basis = match &recognised.proven {
-            Proven::Secret(secret) => {
-                commands.push(Command::UseSecret { secret: *secret, spki_sha256: spki });
-                Basis::Credential
+/// What to record before the signature. `ready` is absent in the dry run.
+fn commands(
+    world: &World,
+    recognised: &Recognised,
+    (device, spki, ready): (&Device, Digest, Option<&PreparedIssuance>),
+    request: &EnrollmentRequest,
+    now: Timestamp,
+) -> Result<Vec<Command<'static>>, ControlError> {
+    let mut commands = Vec::new();
+    let basis = match &recognised.proven {
+        Proven::Secret(secret) => {
+            commands.push(Command::UseSecret { secret: *secret, spki_sha256: spki });
+            Basis::Credential
+        }
+        Proven::MakerKey { format, key, certificate_sha256, endorsement_sha256, shown } => {
+            let bound = device.identity.as_ref().and_then(Identity::hardware_key);
+            if bound != Some(key.key_sha256) {
+                commands.push(Command::BindMakerKey {
+                    format: format.clone(),
+                    key: key.clone(),
+                    certificate_sha256: *certificate_sha256,
+                    endorsement_sha256: *endorsement_sha256,
+                });
             }
-            Proven::MakerKey { format, key, certificate_sha256, endorsement_sha256 } => {
-                let bound = device.identity.as_ref().and_then(Identity::hardware_key);
-                if bound != Some(key.key_sha256) {
-                    commands.push(Command::BindMakerKey {
-                        format: format.clone(),
-                        key: key.clone(),
-                        certificate_sha256: *certificate_sha256,
-                        endorsement_sha256: *endorsement_sha256,
-                    });
-                }
-                Basis::HardwareKey
-            }
-            Proven::Current => Basis::Credential,
-            Proven::Ended { at } => Basis::EndedCertificate { ended: *at },
-        };
-        commands.push(Command::IntendIssuance {
-            basis,
-            issuance: ready.map_or(lanyard_domain::id::IssuanceId::from_bytes([0; 16]), |r| r.issuance),
-            protocol: request.protocol.as_str().to_owned(),
-            profile: ready.map(|r| r.profile.to_string()).unwrap_or_default(),
-            serial: ready.map(|r| r.prepared.serial().to_string()).unwrap_or_default(),
-            spki_sha256: spki,
-            tbs_sha256: ready.map(|r| Digest(r.prepared.tbs_sha256())).unwrap_or_default(),
-            // What this issuance rests on: the statement that came with it, else the device's last evidence.
-            evidence_sha256: statement(request)
-                .map(sha256)
-                .or_else(|| device.evidence.as_ref().map(|e| e.sha256))
-                .unwrap_or_default(),
-        });
-        Ok(commands)
-    }
+            // On the newest world: a list may have been taken since the device was recognised.
+            world.believes_maker(shown, device.record.tier, now)?;
+            commands.extend(world.show_makers(device.id, shown, now));
+            Basis::HardwareKey
+        }
+        Proven::Current => Basis::Credential,
+        Proven::Ended { at } => Basis::EndedCertificate { ended: *at },
+    };
+    commands.push(Command::IntendIssuance {
+        basis,
+        issuance: ready.map_or(lanyard_domain::id::IssuanceId::from_bytes([0; 16]), |r| r.issuance),
+        protocol: request.protocol.as_str().to_owned(),
+        profile: ready.map(|r| r.profile.to_string()).unwrap_or_default(),
+        serial: ready.map(|r| r.prepared.serial().to_string()).unwrap_or_default(),
+        spki_sha256: spki,
+        tbs_sha256: ready.map(|r| Digest(r.prepared.tbs_sha256())).unwrap_or_default(),
+        // What this issuance rests on: the statement that came with it, else the device's last evidence.
+        evidence_sha256: statement(request)
+            .map(sha256)
+            .or_else(|| device.evidence.as_ref().map(|e| e.sha256))
+            .unwrap_or_default(),
+    });
+    Ok(commands)
 }
 
 /// The attestation statement about the request's key, if it brings one: kept beside the intent.

@@ -20,6 +20,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, Space};
+use crate::makers::ask::Shown;
 use crate::plane::{Control, ControlError, Refused, find};
 use crate::world::{Subject, World};
 
@@ -39,7 +40,13 @@ pub(super) enum Proven {
     /// The last of its certificates, which has ended.
     Ended { at: Timestamp },
     /// A key that its maker vouches for.
-    MakerKey { format: String, key: MakerIdentity, certificate_sha256: Digest, endorsement_sha256: Digest },
+    MakerKey {
+        format: String,
+        key: MakerIdentity,
+        certificate_sha256: Digest,
+        endorsement_sha256: Digest,
+        shown: Shown,
+    },
 }
 
 impl Recognised {
@@ -158,7 +165,9 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Recognised, ControlError> {
         let (idevid, proven) = makers_key(&self.world(), chain, now)?;
-        self.whose_key(&serial_numbers(&idevid), Digest(idevid.spki_sha256()), proven, now).await
+        let recognised =
+            self.whose_key(&serial_numbers(&idevid), Digest(idevid.spki_sha256()), proven, now).await?;
+        self.believed(recognised, now).await
     }
 
     /// An ACME order for a device: the maker of the attested key says whose it is (draft-ietf-acme-device-attest 5). An account
@@ -187,6 +196,7 @@ impl<J: Journal> Control<J> {
         }
         let (key, proven) = attested_key(&self.world(), attested)?;
         let recognised = self.whose_key(&names, key, proven, now).await?;
+        let recognised = self.believed(recognised, now).await?;
         match order.binding() {
             Some(bound) if bound.record != StreamId::from(recognised.device) => Err(ControlError::refused(
                 "account_of_another",
@@ -194,6 +204,14 @@ impl<J: Journal> Control<J> {
             )),
             _ => Ok(recognised),
         }
+    }
+
+    /// A device whose hardware's maker has not taken its word back.
+    async fn believed(&self, recognised: Recognised, now: Timestamp) -> Result<Recognised, ControlError> {
+        if let Proven::MakerKey { shown, .. } = &recognised.proven {
+            self.ask_lists(recognised.device, shown, now).await?;
+        }
+        Ok(recognised)
     }
 
     /// The device that was registered under one of these names and may have this key.
@@ -297,17 +315,21 @@ fn makers_key(
         .filter_map(|e| Certificate::parse(&e.certificate).ok())
         .collect();
     let makers = Anchors::new(makers).map_err(|e| stranger(e.to_string()))?;
+    let shown = chain;
     let chain: Vec<CertificateDer<'_>> = chain.iter().map(|c| CertificateDer::from(c.as_slice())).collect();
-    // Makers publish no lists for certificates that never end; a stolen device is revoked here, by its record.
+    // Lists that makers publish are asked in one place for all that makers vouch for: `makers::ask`.
     let idevid =
         idevid::verify(&chain, &makers, Revocation::NotAsked, now).map_err(|e| stranger(e.to_string()))?;
     let anchor = Digest(idevid.anchor_sha256());
-    let grade = world.endorsements.iter().find(|e| e.sha256 == anchor).and_then(|e| e.grade.clone());
+    let maker = world.endorsements.iter().find(|e| e.sha256 == anchor).ok_or_else(|| {
+        ControlError::Bug("a factory certificate by an authority that is not in the world".to_owned())
+    })?;
     let proven = Proven::MakerKey {
         format: "idevid".to_owned(),
-        key: MakerIdentity { key_sha256: Digest(idevid.spki_sha256()), grade },
+        key: MakerIdentity { key_sha256: Digest(idevid.spki_sha256()), grade: maker.grade.clone() },
         certificate_sha256: Digest(idevid.certificate_sha256()),
         endorsement_sha256: anchor,
+        shown: Shown::of(shown.iter().map(Vec::as_slice), maker),
     };
     Ok((idevid, proven))
 }
@@ -329,6 +351,7 @@ fn attested_key(world: &World, attested: &AttestedKey) -> Result<(Digest, Proven
         key: MakerIdentity { key_sha256, grade: anchor.grade.clone() },
         certificate_sha256: sha256(certificate),
         endorsement_sha256: anchor.sha256,
+        shown: Shown::of(attested.chain().iter().map(|der| &**der), anchor),
     };
     Ok((key_sha256, proven))
 }

@@ -23,7 +23,7 @@ use super::verify::{signed_by, verify};
 use crate::digest::sha256;
 
 /// Kinds of the system stream that a bundle can need; the stream's others (idle marks) need not be loaded.
-pub const SYSTEM_KINDS: [u16; 8] = [100, 101, 102, 103, 109, 114, 117, 118];
+pub const SYSTEM_KINDS: [u16; 9] = [100, 101, 102, 103, 109, 114, 115, 117, 118];
 
 /// A leaf as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +120,8 @@ pub struct Related {
     pub gateway: Option<GatewayId>,
     /// Endorsement authorities (certificate digests) in the system stream.
     pub endorsements: Vec<Digest>,
+    /// Makers' lists by SHA-256, in the system stream.
+    pub maker_lists: Vec<Digest>,
     /// Kept bytes by SHA-256: the attestation evidence.
     pub attachments: Vec<Digest>,
 }
@@ -136,6 +138,7 @@ pub fn related(
     let chain = || loaded.stream(StreamKind::Device, device).filter_map(|line| line.event.as_ref());
     let mut releases = BTreeSet::new();
     let mut endorsements = BTreeSet::new();
+    let mut lists = BTreeSet::new();
     for event in chain() {
         match event {
             Event::DeviceRegistered { record, .. } => {
@@ -148,12 +151,29 @@ pub fn related(
             Event::IdentityBound { endorsement_sha256, .. } => {
                 endorsements.insert(*endorsement_sha256);
             }
+            Event::MakerCertificatesShown { lists: asked, .. } => lists.extend(asked.iter().copied()),
+            Event::MakerRevocationFound { list_sha256, .. } => {
+                lists.insert(*list_sha256);
+            }
             _ => {}
         }
     }
+    // A list proves nothing without the authority that it is of.
+    endorsements.extend(loaded.lines().iter().filter_map(|line| match &line.event {
+        Some(Event::MakerListTaken { list_sha256, authority_sha256, .. }) if lists.contains(list_sha256) => {
+            Some(*authority_sha256)
+        }
+        _ => None,
+    }));
     let authorities = above(loaded, device);
-    let gateway = reading.map(|r| r.gateway);
-    let keep = Keep { loaded, device, gateway, endorsements: &endorsements, authorities: &authorities };
+    let keep = Keep {
+        loaded,
+        device,
+        gateway: reading.map(|r| r.gateway),
+        endorsements: &endorsements,
+        authorities: &authorities,
+        lists: &lists,
+    };
     let signers = loaded.lines().iter().filter(|line| keep.but_operators(line)).filter_map(signed_by);
     let mut operators: BTreeSet<OperatorId> = signers.collect();
     loop {
@@ -173,6 +193,7 @@ pub fn related(
         gateway: reading.map(|r| r.gateway),
         attachments: claim.and_then(|c| c.state.evidence_sha256).into_iter().collect(),
         endorsements: endorsements.into_iter().collect(),
+        maker_lists: lists.into_iter().collect(),
     }
 }
 
@@ -184,6 +205,7 @@ struct Keep<'a> {
     endorsements: &'a BTreeSet<Digest>,
     /// Above the device's certificates: what ended one of them decides about the claim.
     authorities: &'a BTreeSet<String>,
+    lists: &'a BTreeSet<Digest>,
 }
 
 impl Keep<'_> {
@@ -211,6 +233,7 @@ impl Keep<'_> {
                 Some(Event::EndorsementAdded { certificate_sha256, .. }) => {
                     self.endorsements.contains(certificate_sha256)
                 }
+                Some(Event::MakerListTaken { list_sha256, .. }) => self.lists.contains(list_sha256),
                 Some(Event::PayloadErased { pos, .. }) => {
                     self.loaded.at(*pos).is_some_and(|erased| erased.is_of(StreamKind::Device, self.device))
                 }
@@ -333,12 +356,14 @@ pub(super) fn put_together(parts: Parts<'_>) -> Result<Vec<u8>, CollectError> {
     let related = related(&history, claim.device, &HashMap::new(), Some(&claim));
     let endorsements: BTreeSet<Digest> = related.endorsements.iter().copied().collect();
     let authorities = above(&history, claim.device);
+    let lists: BTreeSet<Digest> = related.maker_lists.iter().copied().collect();
     let keep = Keep {
         loaded: &history,
         device: claim.device,
         gateway: related.gateway,
         endorsements: &endorsements,
         authorities: &authorities,
+        lists: &lists,
     };
     let anchored = parts.gateway.as_ref().map(|g| sha256(g.note.as_bytes()));
     let wanted = |line: &Line| match (&line.event, line.header.stream_kind) {

@@ -18,6 +18,7 @@ use lanyard_domain::authority::KeyStore;
 use lanyard_domain::device::{AppraisalFacts, Command, Device};
 use lanyard_domain::event::{AccessRecord, Event, StreamKind};
 use lanyard_domain::id::{DecisionId, DeviceId, GatewayId, IssuanceId, OperatorId, ReleaseId, StreamId};
+use lanyard_domain::maker::MakerCertificate;
 use lanyard_domain::operator::Role;
 use lanyard_domain::record::DeviceRecord;
 use lanyard_domain::release::{ReferencePcr, ReleaseContent, ReleaseRecord};
@@ -35,11 +36,13 @@ use lanyard_ledger::note::{Note, NoteSigner};
 use lanyard_ledger::tile::{MemoryTiles, TreeWriter};
 use lanyard_ledger::tree::inclusion_proof;
 use lanyard_pki::authority::{Authority, Generation};
+use lanyard_pki::crl;
 use lanyard_pki::csr;
 use lanyard_pki::issue::{Lifetime, prepare};
 use lanyard_pki::key::{KeyBackend, KeyKind, MemoryKeys};
 use lanyard_pki::name::Naming;
 use lanyard_pki::profile::{Profile, ProfileName, SubjectFacts};
+use lanyard_pki::revocation::{Reason as RevocationWhy, Revocation};
 use lanyard_pki::serial::Serial;
 
 use super::collect::{GatewayPart, Parts, StoredLeaf, Subject, make_claim, put_together};
@@ -537,6 +540,63 @@ impl Story {
             not_after: certificate.not_after(),
         };
         self.decide(vec![issued], itself);
+    }
+
+    /// The maker says by a list that it revoked these; its authority is the story's own root.
+    pub fn take_maker_list(&mut self, number: u64, revoked: &[Serial]) -> Digest {
+        let pki = Arc::clone(&self.pki);
+        let at = self.now.plus_seconds(-600);
+        let revocation =
+            Revocation { at: Timestamp::from_seconds(at.as_seconds()), reason: RevocationWhy::KeyCompromise };
+        let entries: Vec<crl::Entry> =
+            revoked.iter().map(|serial| crl::Entry { serial: *serial, revocation }).collect();
+        let contents = crl::Contents {
+            number,
+            scope: &crl::Scope::All,
+            kind: &crl::Kind::Complete { freshest: None },
+            this_update: Timestamp::from_seconds(self.now.as_seconds()),
+            next_update: self.now.plus_seconds(7 * 86_400),
+            entries: &entries,
+        };
+        let list = crl::prepare(&pki.authority.root, &contents).unwrap().sign(&pki.keys).unwrap().der;
+        let root = pki.authority.root.certificate().der();
+        let contents = crate::makers::list::verify(&list, &[], root).unwrap();
+        let (authority_sha256, list_sha256, list) = (sha256(root), sha256(&list), Blob(list));
+        let action = Action::TakeMakerList { authority_sha256, issuers: Vec::new(), list };
+        let statement = PEOPLE.sam.sign(self.now, action);
+        let taken = Event::MakerListTaken {
+            authority_sha256,
+            issuers: Vec::new(),
+            list_sha256,
+            number: contents.number.map(|n| n.to_string()),
+            this_update: contents.this_update.unwrap(),
+            next_update: contents.next_update,
+            statement,
+        };
+        self.add(StreamKind::System, StreamId::SYSTEM, PEOPLE.sam.id, taken);
+        list_sha256
+    }
+
+    /// Its hardware spoke for it by the certificate with this serial number, and these lists were asked.
+    pub fn show_maker(&mut self, serial: Serial, lists: Vec<Digest>) {
+        let root = self.pki.authority.root.certificate();
+        let certificate = MakerCertificate {
+            issuer_sha256: crate::makers::list::issuer_sha256(root),
+            serial: serial.to_string(),
+        };
+        let shown = Command::ShowMakerCertificates {
+            endorsement_sha256: sha256(root.der()),
+            certificates: vec![certificate],
+            lists,
+        };
+        self.decide(vec![shown], OperatorId::from(StreamId::from(device())));
+    }
+
+    /// What follows from the lists for the device, as a round would record it.
+    pub fn draw_from_lists(&mut self) {
+        let hits = self.world().newly_listed().remove(&device()).unwrap_or_default();
+        let command = |hit: crate::makers::Hit| Command::FindMakerRevocation(hit.into());
+        self.decide(hits.into_iter().map(command).collect(), OperatorId::from_bytes([0; 16]));
     }
 
     pub fn attest(&mut self, kernel: &[u8]) {

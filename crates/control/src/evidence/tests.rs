@@ -3,6 +3,7 @@
 mod authorities;
 mod catalogue;
 mod exporter;
+mod makers;
 mod peer;
 mod refusals;
 mod rights;

@@ -19,6 +19,9 @@ impl World {
         let id = DeviceId::from(origin.stream);
         let secret = self.devices.get(&id).and_then(|d| d.secret.as_ref()).map(|s| s.id);
         self.apply_holdings(Subject::Device(id), secret, origin, event);
+        if let Some(event) = event {
+            self.follow_makers(id, event);
+        }
         let next = match (self.devices.remove(&id), event) {
             (Some(device), Some(event)) => Some(device.apply(event, origin.actor, recorded)),
             (Some(mut device), None) => {

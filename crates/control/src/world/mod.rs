@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::compromise::Compromise;
 use crate::digest::sha256;
 use crate::inventory::Inventory;
+use crate::makers::{Finding, MakerList};
 use crate::names::Own;
 use crate::snapshot::{shared, sorted};
 
@@ -78,6 +79,12 @@ pub struct World {
     /// Endorsement authorities.
     #[serde(with = "shared")]
     pub endorsements: Vec<Arc<Endorsement>>,
+    /// Makers' lists of revoked certificates, each under its issuer and part.
+    pub maker_lists: BTreeMap<Digest, MakerList>,
+    /// By which certificates of their makers devices were shown.
+    pub(crate) maker_certificates: BTreeSet<([u8; 16], DeviceId)>,
+    /// What was drawn from lists for devices.
+    pub(crate) maker_findings: BTreeSet<Finding>,
     /// Gateways.
     #[serde(serialize_with = "sorted")]
     pub gateways: HashMap<GatewayId, Gateway>,

@@ -104,6 +104,7 @@ impl World {
                     known.retired = true;
                 }
             }
+            Some(taken @ Event::MakerListTaken { .. }) => self.take_maker_list(taken, origin.pos),
             Some(Event::EndorsementAdded { certificate, certificate_sha256, grade, uses, .. }) => {
                 self.endorsements.push(Arc::new(Endorsement {
                     certificate: certificate.0.clone(),

@@ -5,6 +5,7 @@ use super::{Device, Identity, MakerIdentity, Recorded, Stage};
 use crate::credential::Intended;
 use crate::event::{AlarmCode, Appraisal, BootState, Event, FileProof, Probe, RevocationReason};
 use crate::id::{IssuanceId, OperatorId, ReleaseId, SecretId};
+use crate::maker::{MakerCertificate, MakerFinding};
 use crate::operator::{Operator, Role};
 use crate::record::DeviceRecord;
 use crate::rights::{self, Right};
@@ -34,6 +35,14 @@ pub enum Command<'a> {
         certificate_sha256: Digest,
         endorsement_sha256: Digest,
     },
+    /// Say by which of its maker's certificates its hardware spoke for it, and which lists were asked about them.
+    ShowMakerCertificates {
+        endorsement_sha256: Digest,
+        certificates: Vec<MakerCertificate>,
+        lists: Vec<Digest>,
+    },
+    /// Draw what follows from a maker's list that names one of those.
+    FindMakerRevocation(MakerFinding),
     /// Have a one-time enrollment secret made.
     IssueSecret { by: &'a Operator, secret: SecretId, expires: Timestamp, statement: SignedStatement },
     /// Use it, for this key. Nothing to record when it was used for the same key before.
@@ -253,6 +262,11 @@ impl Device {
             Command::BindMakerKey { format, key, certificate_sha256, endorsement_sha256 } => {
                 self.bind_maker_key(format, key, certificate_sha256, endorsement_sha256, now)
             }
+            Command::ShowMakerCertificates { endorsement_sha256, certificates, lists } => {
+                self.may_hold_identity()?;
+                Ok(vec![Event::MakerCertificatesShown { endorsement_sha256, certificates, lists }])
+            }
+            Command::FindMakerRevocation(finding) => Ok(self.find_maker_revocation(finding)),
             Command::IssueSecret { by, secret, expires, statement } => {
                 self.issue_secret(by, secret, expires, statement, now)
             }

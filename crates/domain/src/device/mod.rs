@@ -6,6 +6,7 @@
 mod credentials;
 mod decide;
 mod files;
+mod makers;
 #[cfg(test)]
 mod tests;
 
@@ -281,6 +282,9 @@ impl Device {
                 }
             }
             Event::LateRenewalAllowed { until, .. } => self.late_until = Some(*until),
+            Event::MakerRevocationFound { serial, revoked_at, reason, .. } => {
+                self.maker_revoked(serial, *revoked_at, *reason);
+            }
             Event::RequestFileHandedIn { request_sha256, expires, .. } => {
                 self.use_file(UsedFile { request_sha256: *request_sha256, expires: *expires }, recorded.time);
             }

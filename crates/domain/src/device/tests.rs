@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{AlarmCode, Probe, RevocationReason};
 use crate::id::{IssuanceId, SecretId};
+use crate::maker::{MakerCertificate, MakerFinding, MakerReason};
 use crate::operator::Operator;
 use crate::record::DeviceRecord;
 use crate::release::{ReferencePcr, Release, ReleaseContent, ReleaseRecord, ReleaseState};
@@ -390,6 +391,7 @@ enum Step {
     See(u8),
     Supersede,
     LateRenewal(u8),
+    Listed(u8, MakerReason),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -424,6 +426,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u8..6).prop_map(Step::See),
         1 => Just(Step::Supersede),
         1 => (1u8..5).prop_map(Step::LateRenewal),
+        1 => (1u8..3, proptest::sample::select(MakerReason::ALL.to_vec())).prop_map(|(n, r)| Step::Listed(n, r)),
     ]
 }
 
@@ -511,6 +514,12 @@ fn take(life: &mut Life, step: &Step) {
             let until = now.plus_seconds(3_600);
             life.try_(Command::AllowLateRenewal { by: &by(*n), until, statement: signed() })
         }
+        Step::Listed(n, reason) => life.try_(Command::FindMakerRevocation(MakerFinding {
+            list_sha256: Digest([*n; 32]),
+            certificate: MakerCertificate { issuer_sha256: Digest([*n; 32]), serial: format!("{n:02x}") },
+            revoked_at: None,
+            reason: *reason,
+        })),
         Step::Withdraw => {
             life.releases = releases(ReleaseState::Withdrawn);
             life.try_(Command::Reassess)

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// RFC 5280 5.2.3: readers must take up to 20 octets.
 const MAX_OCTETS: usize = 20;
 
-/// A non-negative number of at most 20 octets.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A non-negative number of at most 20 octets. As serde writes it, it is for state of ours only.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Number {
     // Right-aligned, so that the derived order is the numeric one.
     octets: [u8; MAX_OCTETS],

@@ -190,6 +190,20 @@ impl VerifiedCrl {
     pub fn is_delta(&self) -> bool {
         self.facts.delta_base.is_some()
     }
+    /// Which part of its issuer's certificates it speaks of, in words that are the same for each list of that part; `None` for
+    /// all of them.
+    pub fn part(&self) -> Option<String> {
+        let point = self.facts.point.as_ref()?;
+        let kinds = [
+            (point.only_user_certificates, "user certificates"),
+            (point.only_authorities, "authorities"),
+            (point.only_attribute_certificates, "attribute certificates"),
+            (point.only_some_reasons, "some reasons"),
+            (point.names.others > 0, "a place that is no address"),
+        ];
+        let kinds = kinds.iter().filter(|(only, _)| *only).map(|(_, what)| (*what).to_owned());
+        Some(kinds.chain(point.names.uris.iter().cloned()).collect::<Vec<_>>().join(", "))
+    }
     /// The revoked certificates, by serial number.
     pub fn revoked(&self) -> impl Iterator<Item = (Serial, Revocation)> + '_ {
         self.facts.entries.iter().map(|entry| (entry.serial, revocation(entry)))

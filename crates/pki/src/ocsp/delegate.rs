@@ -4,7 +4,6 @@
 
 use crate::certificate::Certificate;
 use crate::oid;
-use crate::read::signed;
 
 /// Why it may not, as a sentence that follows "it may not answer: ".
 pub(super) fn may_answer_for(responder: &Certificate, issuer: &Certificate) -> Result<(), &'static str> {
@@ -28,15 +27,8 @@ pub(super) fn may_answer_for(responder: &Certificate, issuer: &Certificate) -> R
     if facts.criticality(&oid::OCSP_NO_CHECK).is_none() {
         return Err("it lacks id-pkix-ocsp-nocheck, and its own revocation cannot be checked");
     }
-    if !signed_by(responder, issuer) {
+    if !responder.is_signed_by(issuer) {
         return Err("the CA did not sign it");
     }
     Ok(())
-}
-
-fn signed_by(certificate: &Certificate, issuer: &Certificate) -> bool {
-    let (Ok(envelope), Ok(key)) = (signed(certificate.der(), "a Certificate"), issuer.public_key()) else {
-        return false;
-    };
-    issuer.is_ca() && key.verify(&envelope.algorithm.oid, envelope.tbs, envelope.signature).is_ok()
 }

@@ -7,6 +7,7 @@ pub mod device;
 pub mod evidence;
 pub mod files;
 pub mod gateway;
+pub mod makers;
 pub mod nonces;
 pub mod operator;
 pub mod peer;
@@ -56,6 +57,7 @@ pub fn router(state: State) -> Router {
         .route("/v1/profiles", get(pki::profiles))
         .route("/v1/applications", get(pki::applications))
         .route("/v1/watched", get(watched::watched))
+        .route("/v1/endorsements", get(makers::endorsements))
         .route("/v1/renewals", get(pki::renewals))
         .route("/v1/authorities", get(pki::authorities))
         .route("/v1/files/challenge", post(files::challenge))

@@ -1,5 +1,5 @@
 //! What runs beside requests: sealing, heartbeats, drift, proofs of retirement, late renewals, OCSP responders, RAs, the end of
-//! replaced certificates, of those that CMP clients never confirmed and of compromised authorities, our own certificate, others',
+//! replaced certificates, of those that CMP clients never confirmed and of compromised authorities, makers' lists, our own certificate, others',
 //! keys that are away, the snapshot, the log's audit. One file each;
 //! to add one: its file, a line in [`spawn`].
 
@@ -11,6 +11,7 @@ mod drift;
 mod hardware;
 mod heartbeat;
 mod keys;
+mod makers;
 mod renewal;
 mod responder;
 mod retirement;
@@ -61,6 +62,7 @@ pub(crate) fn spawn(
     tasks.spawn(rotation::run(state.clone(), shutdown.clone()));
     tasks.spawn(cmp::run(state.clone(), shutdown.clone()));
     tasks.spawn(compromise::run(state.clone(), shutdown.clone()));
+    tasks.spawn(makers::run(state.clone(), shutdown.clone()));
     tasks.spawn(retirement::run(state.clone(), shutdown.clone()));
     tasks.spawn(audit::run(state.clone(), shutdown.clone()));
     tasks.spawn(snapshot::run(state.clone(), shutdown.clone(), kept));

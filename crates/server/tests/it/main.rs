@@ -21,6 +21,7 @@ mod keys_away;
 mod late;
 mod maintenance;
 mod maker;
+mod makers;
 mod offline;
 mod operators;
 mod outage;

@@ -54,6 +54,8 @@ enum Extension {
     KeyUsage = 15,
     SubjectAltName = 17,
     BasicConstraints = 19,
+    CrlNumber = 20,
+    ReasonCode = 21,
     AuthorityKeyId = 35,
     ExtendedKeyUsage = 37,
 }
@@ -196,6 +198,38 @@ impl MakerCa {
         self.sign(number, &sequence(&[]), &spki_der(&ak), &extensions)
     }
 
+    /// The maker's list of the certificates that it revoked (RFC 5280 5), DER: serial numbers with CRLReason codes, as of
+    /// `this_update`, the next one by `next_update`.
+    pub fn revocation_list(
+        &self,
+        number: u32,
+        (this_update, next_update): (Timestamp, Timestamp),
+        revoked: &[(Vec<u8>, u8)],
+    ) -> Result<Vec<u8>, TpmError> {
+        let algorithm = sequence(&[ECDSA_SHA256]);
+        let entry = |(serial, reason): &(Vec<u8>, u8)| {
+            let reason = extension(Extension::ReasonCode, Critical::No, &tlv(0x0a, &[*reason]));
+            sequence(&[&unsigned(serial), &time(this_update), &sequence(&[&reason])])
+        };
+        let entries = revoked.iter().map(entry).collect::<Vec<_>>().concat();
+        // An empty sequence must be left out (5.1.2.6).
+        let entries = if entries.is_empty() { Vec::new() } else { tlv(0x30, &entries) };
+        let extensions = [
+            extension(Extension::AuthorityKeyId, Critical::No, &sequence(&[&tlv(0x80, &self.key_id())])),
+            extension(Extension::CrlNumber, Critical::No, &unsigned(&number.to_be_bytes())),
+        ];
+        let tbs = sequence(&[
+            &unsigned(&[1]), // version 2
+            &algorithm,
+            &self.subject(),
+            &time(this_update),
+            &time(next_update),
+            &entries,
+            &tlv(0xa0, &tlv(0x30, &extensions.concat())),
+        ]);
+        self.signed(&tbs, &algorithm)
+    }
+
     // RFC 5280 4.1
     fn sign(
         &self,
@@ -219,11 +253,15 @@ impl MakerCa {
             spki,
             &tlv(0xa3, &tlv(0x30, &extensions.concat())),
         ]);
+        self.signed(&tbs, &algorithm)
+    }
+
+    fn signed(&self, tbs: &[u8], algorithm: &[u8]) -> Result<Vec<u8>, TpmError> {
         let signature = self
             .key
-            .sign(&SystemRandom::new(), &tbs)
+            .sign(&SystemRandom::new(), tbs)
             .map_err(|_| TpmError::Crypto("certificate signature"))?;
-        Ok(sequence(&[&tbs, &algorithm, &tlv(0x03, &[&[0], signature.as_ref()].concat())]))
+        Ok(sequence(&[tbs, algorithm, &tlv(0x03, &[&[0], signature.as_ref()].concat())]))
     }
 
     fn subject(&self) -> Vec<u8> {

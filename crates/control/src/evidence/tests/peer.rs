@@ -5,6 +5,7 @@ use std::process::Command;
 
 use lanyard_domain::compromise::CompromiseMode;
 use lanyard_domain::event::{Appraisal, Event};
+use lanyard_domain::maker::MakerReason;
 use lanyard_domain::operator::Role;
 use lanyard_domain::text::Digest;
 use lanyard_domain::trust::Verdict;
@@ -13,6 +14,7 @@ use lanyard_ledger::bundle::Outcome;
 use super::super::testkit::*;
 use super::super::*;
 use super::authorities::{ENDS, ISSUING, compromise, in_service, read_after};
+use super::makers::{listed, other};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/interop/bundle/verify.py");
 
@@ -72,6 +74,8 @@ fn good() -> Vec<File> {
     }
     story.attest(b"tampered");
     files.push(file("tampered and cut off", &story, &story.claim_at(story.now)));
+    let story = listed();
+    files.push(file("revoked by its maker", &story, &story.claim_at(story.now)));
     let mut story = Story::good();
     story.withdraw_release();
     files.push(file("release withdrawn", &story, &story.claim_at(story.now)));
@@ -205,6 +209,35 @@ fn lies() -> Vec<File> {
     story.approved_by(&PEOPLE.mia, Role::Biomedical);
     story.enroll();
     files.push(file("two people: one person twice", &story, &story.claim_at(story.now)));
+    let mut by_list = |name: &str, bend: fn(&mut Story)| {
+        let mut story = listed();
+        bend(&mut story);
+        files.push(file(name, &story, &story.claim_at(story.now)));
+    };
+    by_list("makers: another reason", |s| {
+        let found = |e: &Event| matches!(e, Event::MakerRevocationFound { .. });
+        if let Event::MakerRevocationFound { reason, .. } = &mut s.find(found).event {
+            *reason = MakerReason::CaCompromise;
+        }
+    });
+    by_list("makers: a list that was never taken", |s| {
+        let found = |e: &Event| matches!(e, Event::MakerRevocationFound { .. });
+        if let Event::MakerRevocationFound { list_sha256, .. } = &mut s.find(found).event {
+            list_sha256.0[0] ^= 1;
+        }
+    });
+    by_list("makers: believed although listed", |s| {
+        let shown = |e: &Event| matches!(e, Event::MakerCertificatesShown { .. });
+        if let Event::MakerCertificatesShown { certificates, .. } = &mut s.find(shown).event {
+            certificates[0].serial = other().to_string();
+        }
+    });
+    by_list("makers: another number", |s| {
+        let taken = |e: &Event| matches!(e, Event::MakerListTaken { .. });
+        if let Event::MakerListTaken { number, .. } = &mut s.find(taken).event {
+            *number = Some("0x09".to_owned());
+        }
+    });
     let (story, lied) = other_key();
     files.push(file("attestation: another key", &story, &lied));
     files

@@ -61,6 +61,7 @@ fn actions() -> Vec<Action> {
         Action::ApproveRelease { release },
         Action::WithdrawRelease { release },
         Action::AddEndorsement { certificate: Blob(vec![1]), grade: None, uses: Vec::new() },
+        Action::TakeMakerList { authority_sha256: digest, issuers: Vec::new(), list: Blob(vec![1]) },
         Action::CreateAuthority { name: text(), purpose, site: None, keys },
         Action::RequestAuthority { name: text(), purpose, site: None, keys, under: Blob(vec![1]) },
         Action::ImportAuthority { name: text(), certificate: issuing(), above: vec![issuing()] },
@@ -179,6 +180,15 @@ fn recorded(action: Action, statement: SignedStatement) -> (StreamKind, StreamId
             let certificate_sha256 = crate::digest::sha256(&certificate.0);
             system(Event::EndorsementAdded { certificate, certificate_sha256, grade, uses, statement })
         }
+        Action::TakeMakerList { authority_sha256, issuers, list } => system(Event::MakerListTaken {
+            authority_sha256,
+            issuers,
+            list_sha256: crate::digest::sha256(&list.0),
+            number: None,
+            this_update: START,
+            next_update: None,
+            statement,
+        }),
         Action::CreateAuthority { name, purpose, site, keys } => {
             system(Event::AuthorityPlanned { name, purpose, site, keys, under: None, statement })
         }

@@ -45,7 +45,10 @@ pub(super) fn two_people(case: &Case<'_>) -> Finding {
                 let found = before.and_then(|l| l.event.as_ref());
                 let caused = matches!(
                     found,
-                    Some(Event::EvidenceAppraised { appraisal: Appraisal::Contraindicated, .. })
+                    Some(
+                        Event::EvidenceAppraised { appraisal: Appraisal::Contraindicated, .. }
+                            | Event::MakerRevocationFound { .. }
+                    )
                 );
                 // An erased cause is not a missing one.
                 if !caused && before.is_some_and(|l| l.event.is_some()) {

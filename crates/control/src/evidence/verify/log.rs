@@ -44,12 +44,12 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         {
             return true;
         }
-        1..=28 | 32 => StreamKind::Device,
+        1..=30 | 32 => StreamKind::Device,
         40..=42 => StreamKind::Release,
         60..=61 => StreamKind::Operator,
         80..=83 => StreamKind::Gateway,
         90..=92 => StreamKind::Application,
-        94..=97 | 100..=114 | 116..=119 => StreamKind::System,
+        94..=97 | 100..=119 => StreamKind::System,
         120..=121 => StreamKind::Device,
         _ => return false,
     };

@@ -10,6 +10,7 @@ mod attestation;
 mod certificates;
 mod lifecycle;
 mod log;
+mod makers;
 mod reading;
 mod state;
 mod statements;
@@ -93,7 +94,7 @@ struct Case<'a> {
 }
 
 /// The checks above the structure, in the order of chapter 9 of `docs/evidence-bundle.md`.
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 14] = [
     ("log", log::first_event),
     ("order", log::times_ascend),
     ("closing", state::closing),
@@ -105,6 +106,7 @@ const CHECKS: [(&str, Check); 13] = [
     ("releases", lifecycle::releases),
     ("identity", attestation::identity),
     ("attestation", attestation::attestation),
+    ("makers", makers::lists),
     ("certificates", certificates::certificates),
     ("reading", reading::reading),
 ];

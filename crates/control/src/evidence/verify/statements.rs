@@ -10,6 +10,7 @@ use lanyard_domain::statement::{Action, SignedStatement};
 
 use super::super::history::{OPERATOR_REMOVED, operators};
 use super::{Case, Finding, Line, not_proven, passed};
+use crate::digest::sha256;
 
 /// Who signed the statement in this line, by its own words.
 pub(crate) fn signed_by(line: &Line) -> Option<OperatorId> {
@@ -217,6 +218,10 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Event::EndorsementAdded { certificate, grade, uses, .. },
             Action::AddEndorsement { certificate: c, grade: g, uses: u },
         ) => (certificate, grade, uses) == (c, g, u),
+        (
+            Event::MakerListTaken { authority_sha256, issuers, list_sha256, .. },
+            Action::TakeMakerList { authority_sha256: a, issuers: i, list },
+        ) => (authority_sha256, issuers) == (a, i) && sha256(&list.0) == *list_sha256,
         (
             Event::GatewayAdded { site, vkey, spki_sha256, names, .. },
             Action::AddGateway { gateway: id, site: s, spki_sha256: k, vkey: v, names: n },
