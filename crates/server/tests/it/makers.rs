@@ -11,8 +11,8 @@ use lanyard_api::makers::EndorsementLine;
 use lanyard_api::operator::{EventLine, Recorded};
 use lanyard_api::problem::Problem;
 use lanyard_control::journal::{Entry, Journal};
-use lanyard_domain::event::{Event, StreamKind};
-use lanyard_domain::id::{DeviceId, StreamId};
+use lanyard_domain::event::Event;
+use lanyard_domain::id::DeviceId;
 use lanyard_domain::record::DeviceRecord;
 use lanyard_domain::statement::Action;
 use lanyard_domain::text::{Blob, Digest};
@@ -229,17 +229,7 @@ async fn what_a_list_says_is_drawn_even_when_the_call_that_took_it_was_cut_short
         next_update: Some(now.plus_seconds(86_400)),
         statement,
     };
-    let entry = Entry {
-        stream: StreamId::SYSTEM,
-        stream_kind: StreamKind::System,
-        expected_seq: control.world().system_seq,
-        actor: hospital.security.id,
-        events: vec![event],
-        claims: vec![],
-        once: None,
-        blobs: vec![],
-        erase: vec![],
-    };
+    let entry = Entry::system(&control.world(), hospital.security.id, vec![event]);
     control.journal.append(vec![entry], now).await.unwrap();
     crate::restart::until(async || hospital.device(device).await.stage == "quarantined").await;
     // It is held, not ended: its certificates stay, and a person may let it go on.
