@@ -95,7 +95,10 @@ impl From<StatementError> for ControlError {
 impl ControlError {
     /// Malformed input in `field`.
     pub fn malformed(field: &'static str, reason: impl ToString) -> Self {
-        ControlError::Malformed { field, reason: reason.to_string() }
+        let reason = reason.to_string();
+        // An error about a field names it already.
+        let bare = reason.strip_prefix(field).and_then(|rest| rest.strip_prefix(": "));
+        ControlError::Malformed { field, reason: bare.unwrap_or(&reason).to_owned() }
     }
     /// A refusal of `code`.
     pub fn refused(code: &str, text: impl Into<String>) -> Self {

@@ -25,6 +25,13 @@ impl World {
         self.maintenance.get(site).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether anything of this site is registered.
+    pub(crate) fn has_site(&self, site: &str) -> bool {
+        self.devices.values().any(|d| d.record.site == site)
+            || self.applications.values().any(|a| a.record.site == site)
+            || self.gateways.values().any(|g| g.site == site)
+    }
+
     /// The windows of the site of a device, application or gateway.
     pub(crate) fn windows_of(&self, id: StreamId, kind: u8) -> &[Window] {
         let site = if kind == StreamKind::Device as u8 {

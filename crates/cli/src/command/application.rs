@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use lanyard_api::operator::Recorded;
 use lanyard_api::pki::ApplicationLine;
 use lanyard_control::digest::random;
 use lanyard_domain::application::ApplicationRecord;
 use lanyard_domain::id::{ApplicationId, SecretId};
 use lanyard_domain::statement::Action;
+use serde::Serialize;
 
 use super::Desk;
 use super::device::{SecretGiven, Span, secret_text};
@@ -67,6 +69,14 @@ const COLUMNS: [Column<ApplicationLine>; 6] = [
     Column::new("DNS", |a| a.record.dns.join(" ")),
 ];
 
+/// A new application.
+#[derive(Debug, Serialize)]
+struct Registered {
+    application: ApplicationId,
+    #[serde(flatten)]
+    recorded: Recorded,
+}
+
 /// Runs one.
 pub async fn run(command: ApplicationCommand, desk: &Desk) -> anyhow::Result<()> {
     let mut session = desk.session()?;
@@ -78,7 +88,10 @@ pub async fn run(command: ApplicationCommand, desk: &Desk) -> anyhow::Result<()>
             record.check()?;
             let application = ApplicationId::from_random(random()?);
             let action = Action::RegisterApplication { application, record };
-            desk.recorded(&session.decide(action, &reason).await?)
+            let recorded = session.decide(action, &reason).await?;
+            desk.output.one(&Registered { application, recorded }, |r| {
+                format!("{} (position {}, {})", r.recorded.outcome, r.recorded.pos, r.recorded.level)
+            })
         }
         ApplicationCommand::Approve { application, reason } => {
             let application = resolve(&mut session, &application).await?;

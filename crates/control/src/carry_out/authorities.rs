@@ -194,10 +194,13 @@ impl<J: Journal> Control<J> {
 
 /// That no authority has or had this name.
 pub(super) fn is_free(world: &World, name: &str) -> Result<(), ControlError> {
-    if world.authorities.iter().any(|a| a.name == name) {
+    if let Some(known) = world.authorities.iter().find(|a| a.name == name) {
+        let state = world.authority_state(known);
         return Err(ControlError::refused(
             "authority_exists",
-            format!("an authority `{name}` exists or existed; names are used once"),
+            format!(
+                "authority `{name}` was ordered before and is {state} (`lanyard ca list`); names are used once"
+            ),
         ));
     }
     if world.authorities.len() >= MOST_AUTHORITIES {

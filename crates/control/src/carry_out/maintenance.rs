@@ -40,12 +40,19 @@ impl<J: Journal> Control<J> {
                 Ok(event.clone())
             })
             .await?;
+        // Windows may come before the first device does; a site that nobody has is more often a typing error.
+        let unknown = match self.world().has_site(&site) {
+            true => "",
+            false => "; no device, application or gateway of this site is known yet: look at its spelling",
+        };
         Ok(Done::new(
             appended,
             match count {
-                0 => format!("site `{site}` has no windows: its devices renew at two thirds of a lifetime"),
+                0 => format!(
+                    "site `{site}` has no windows: its devices renew at two thirds of a lifetime{unknown}"
+                ),
                 _ => format!(
-                    "certificates of site `{site}` are renewed inside its windows where one comes before their end"
+                    "certificates of site `{site}` are renewed inside its windows where one comes before their end{unknown}"
                 ),
             },
         ))

@@ -35,7 +35,13 @@ impl<J: Journal> Control<J> {
             })
             .await?;
         let what = if known { "watched as before, for" } else { "watched from now on, for" };
-        Ok(Done::new(appended, format!("{} is {what} {}", record.address, record.owner)))
+        Ok(Done::new(
+            appended,
+            format!(
+                "{} is {what} {}; `lanyard watch list` says within seconds what it shows, or why nobody can look at it",
+                record.address, record.owner
+            ),
+        ))
     }
 
     /// Takes a server off the list.

@@ -280,8 +280,9 @@ impl<J: Journal> Control<J> {
             }
             _ => Err(ControlError::refused(
                 "request_used",
-                "this request file was handed in before, and no certificate of its key is good now: it was refused then, \
-                 or revoked or has ended since; have the device make a new request",
+                "this request file was handed in before, and no certificate of its key is good now: it was refused then, or \
+                 the control plane or its key store stopped before it was signed, or it was revoked or has ended since; \
+                 have the device make a new request",
             )),
         }
     }
