@@ -70,6 +70,23 @@ impl Certificate {
         self.profile == older.profile && self.pos > older.pos
     }
 
+    /// Drops what has ended at `now`, but for what its holder may have to renew by still: of each profile the last one that was seen
+    /// in use (the oldest, if none was), as long as no successor was. The answer to a renewal may have been lost.
+    pub(crate) fn drop_ended(all: &mut Vec<Self>, now: Timestamp) {
+        let has_ended = |c: &&Self| c.not_after <= now;
+        if !all.iter().any(|c| has_ended(&c)) {
+            return;
+        }
+        let is_needed = |ended: &&Self| {
+            let of_its_use = || all.iter().filter(has_ended).filter(|c| c.profile == ended.profile);
+            let last = of_its_use().rfind(|c| c.seen_at.is_some()).or_else(|| of_its_use().next());
+            last.is_some_and(|last| last.pos == ended.pos)
+                && !all.iter().any(|c| c.seen_at.is_some() && c.succeeds(ended))
+        };
+        let needed: Vec<u64> = all.iter().filter(has_ended).filter(is_needed).map(|c| c.pos).collect();
+        all.retain(|c| c.not_after > now || needed.contains(&c.pos));
+    }
+
     /// Whether it is one of these.
     pub(crate) fn is_current(serial: &str, among: &[Self]) -> Result<(), Refusal> {
         if among.iter().any(|c| c.serial == serial) {

@@ -18,6 +18,8 @@ use crate::trust::{Reason, Strength};
 
 /// A device that was switched off may come back this long after its last certificate ended; then it enrolls anew.
 pub const LATE_RENEWAL_SECONDS: i64 = 90 * 86_400;
+/// Who renewed late and lost the answer asks again within a day.
+const ASK_AGAIN_SECONDS: i64 = 86_400;
 /// A certificate or two for each use, and their successors.
 const MOST_CERTIFICATES: usize = 32;
 /// As long as a secret: both are a person's word that a device is about to ask.
@@ -151,8 +153,11 @@ impl Device {
                 ),
             ));
         }
-        // An old certificate that ended while a newer one went on is no renewal that came too late.
-        if self.certificates.iter().any(|c| c.not_after > ended) {
+        // An old certificate that ended while a newer one went on is no renewal that came too late. One that was given out within
+        // the day and never seen may have been lost on its way.
+        let is_lost =
+            |c: &Certificate| c.seen_at.is_none() && now.seconds_since(c.not_before) <= ASK_AGAIN_SECONDS;
+        if self.certificates.iter().any(|c| c.not_after > ended && !is_lost(c)) {
             return Err(Refusal::new(
                 "not_its_last_certificate",
                 "this certificate has ended and a later one was issued; ask with that one",

@@ -280,6 +280,9 @@ impl Device {
                 for certificate in self.certificates.iter_mut().filter(|c| c.serial == *serial) {
                     certificate.seen_at = Some(recorded.time);
                 }
+                // It has what it asked for: no word of a person is needed for it any more, and no ended one.
+                self.late_until = None;
+                Certificate::drop_ended(&mut self.certificates, recorded.time);
             }
             Event::LateRenewalAllowed { until, .. } => self.late_until = Some(*until),
             Event::MakerRevocationFound { serial, revoked_at, reason, .. } => {
@@ -292,11 +295,10 @@ impl Device {
                 Intended::follow(&mut self.pending, event);
             }
             Event::CertificateIssued { spki_sha256, .. } => {
-                self.late_until = None;
                 if let Some(open) = self.secret.as_mut().filter(|s| s.used_for == Some(*spki_sha256)) {
                     open.answered = true;
                 }
-                self.certificates.retain(|c| c.not_after > recorded.time);
+                Certificate::drop_ended(&mut self.certificates, recorded.time);
                 let issued = Certificate::issued(event, &mut self.pending, recorded);
                 // A million devices with one certificate each: room for the usual four would be 300 MB of nothing.
                 self.pending.shrink_to_fit();

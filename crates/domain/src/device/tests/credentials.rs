@@ -322,6 +322,49 @@ fn renewal_after_the_end_needs_a_person_for_the_upper_tiers() {
     }
 }
 
+// R44, I7: the answer to a late renewal was lost: the ended certificate is enough once more, for a day, and the person's word too.
+#[test]
+fn a_late_renewal_whose_answer_was_lost_is_asked_for_again() {
+    for (tier, needs_a_person) in [(Tier::Standard, false), (Tier::High, true)] {
+        let mut life = approved(tier);
+        life.try_(maker(1)).unwrap();
+        life.try_(on(Basis::HardwareKey, 1)).unwrap();
+        let now = life.now;
+        life.try_(certify(1, now)).unwrap();
+        life.try_(Command::SeeCertificate { serial: "01".into() }).unwrap();
+        let ended = life.device.certificates[0].not_after;
+        life.now = ended.plus_seconds(DAY);
+        if needs_a_person {
+            let person = operator(2, &[Role::Security]);
+            let until = life.now.plus_seconds(3 * DAY);
+            life.try_(Command::AllowLateRenewal { by: &person, until, statement: signed() }).unwrap();
+        }
+        let late_with = |n, key: u8| {
+            let mut command = on(Basis::EndedCertificate { ended }, n);
+            if let Command::IntendIssuance { spki_sha256, .. } = &mut command {
+                *spki_sha256 = Digest([key; 32]);
+            }
+            command
+        };
+        for n in [2, 3] {
+            life.now = life.now.plus_seconds(60);
+            life.try_(late_with(n, 1)).unwrap();
+            let now = life.now;
+            life.try_(certify(n, now)).unwrap();
+            assert!(life.device.certificates.iter().any(|c| c.serial == "01"), "{tier}: what it has to show");
+        }
+        let lost = life.device.clone();
+        life.try_(Command::SeeCertificate { serial: "03".into() }).unwrap();
+        assert_eq!(life.try_(late_with(4, 3)), Err("not_its_last_certificate"), "{tier}");
+        let kept: Vec<&str> = life.device.certificates.iter().map(|c| c.serial.as_str()).collect();
+        assert_eq!(kept, ["02", "03"], "{tier}: the ended one is gone with the first use of its successor");
+        // What nobody was seen with is no way in for whoever finds the old key later.
+        life.device = lost;
+        life.now = life.now.plus_seconds(DAY + 600);
+        assert_eq!(life.try_(late_with(4, 1)), Err("not_its_last_certificate"), "{tier}");
+    }
+}
+
 // R44: the old certificate stays good until the new one was seen in use.
 #[test]
 fn an_old_certificate_ends_only_after_the_new_one_was_seen() {
