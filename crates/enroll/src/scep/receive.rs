@@ -165,6 +165,17 @@ impl Responder {
         }
     }
 
+    /// Whether the answer takes a private operation of RSA: what is no message costs its reading and nothing else.
+    pub fn is_costly(&self, incoming: &Incoming<'_>) -> bool {
+        let ber = match route::route(incoming) {
+            Ok((_, Operation::Pki(ber))) => ber,
+            Ok((_, Operation::NextCaCertificate)) => return true,
+            Ok((_, Operation::Capabilities | Operation::CaCertificate)) | Err(_) => return false,
+        };
+        let der = ber::to_der(&ber, MAX_MESSAGE_BYTES);
+        der.is_ok_and(|der| signed::read(&der).and_then(|signed| message::head(&signed).map(|_| ())).is_ok())
+    }
+
     fn open<D>(
         &self,
         signed: &Signed<'_>,

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use lanyard_domain::time::Timestamp;
 
 use super::message::TransactionId;
-use crate::request::EnrollmentRequest;
+use crate::request::{Authentication, EnrollmentRequest};
 
 /// A site's largest roll-out in a week. A request of a new device has 2 KiB: 20 MB; of one that renews, with other
 /// certificates beside its own, at most a message's 64 KiB.
 pub const MAX_WAITING: usize = 10_000;
+/// Under one secret: a device that made its key anew while it waited.
+const MOST_OF_A_SECRET: usize = 4;
 /// A request that nobody approved in two working weeks was forgotten.
 const WAITING_SECONDS: i64 = 14 * 24 * 3600;
 /// A reply that got lost is asked for again within a client's poll interval; strongSwan's is a minute, others' ten.
@@ -82,12 +84,26 @@ impl Transactions {
             return Ok(());
         }
         self.entries.retain(|signer, entry| now < entry.until && *signer != key.signer);
-        if self.entries.len() >= MAX_WAITING {
+        if self.entries.len() >= MAX_WAITING || self.of_its_secret(&request) >= MOST_OF_A_SECRET {
             return Err(Full);
         }
         let (state, until) = (State::Waiting(Box::new(request)), now.plus_seconds(WAITING_SECONDS));
         self.entries.insert(key.signer, Entry { transaction: key.transaction, state, until });
         Ok(())
+    }
+
+    /// How many wait by the secret of this request: it is good once, and must not fill the list with one key after the other.
+    fn of_its_secret(&self, request: &EnrollmentRequest) -> usize {
+        let secret = |request: &EnrollmentRequest| match &request.authentication {
+            Authentication::Secret(proven) => Some(proven.id()),
+            Authentication::Certificate(_) | Authentication::Order(_) => None,
+        };
+        let Some(own) = secret(request) else { return 0 };
+        let waits = |entry: &&Entry| match &entry.state {
+            State::Waiting(waiting) => secret(waiting) == Some(own),
+            State::Issued(_) => false,
+        };
+        self.entries.values().filter(waits).count()
     }
 
     /// A request that waited got its certificate: kept for a while, for a reply that gets lost.
@@ -170,7 +186,9 @@ mod tests {
     #[test]
     fn the_list_is_bounded_and_makes_room_by_forgetting_what_is_over() {
         let mut list = Transactions::default();
-        let (request, transaction) = (testing::request(), testing::transaction("t"));
+        let (mut request, transaction) = (testing::request(), testing::transaction("t"));
+        // As many devices as one asks: no secret is shared.
+        request.authentication = Authentication::Certificate(Vec::new());
         for number in 0..MAX_WAITING {
             let entry = Entry {
                 transaction: transaction.clone(),
@@ -184,5 +202,18 @@ mod tests {
         assert_eq!(list.wait(key(1, "u"), request.clone(), NOW), Ok(()), "it takes its own place");
         assert_eq!(list.wait(key(MAX_WAITING, "t"), request, NOW.plus_seconds(1)), Ok(()));
         assert_eq!(list.len(), 2);
+    }
+
+    // I12: one secret, however many keys come with it.
+    #[test]
+    fn one_secret_does_not_fill_the_list() {
+        let mut list = Transactions::default();
+        for number in 0..MOST_OF_A_SECRET {
+            list.wait(key(number, "t"), testing::request(), NOW).unwrap();
+        }
+        assert_eq!(list.wait(key(9, "t"), testing::request(), NOW), Err(Full));
+        assert_eq!(list.wait(key(1, "u"), testing::request(), NOW), Ok(()), "it takes its own place");
+        list.forget(&key(0, "t"));
+        assert_eq!(list.wait(key(9, "t"), testing::request(), NOW), Ok(()));
     }
 }

@@ -14,6 +14,7 @@ mod delta;
 mod est;
 pub(crate) mod revocation;
 pub(crate) mod scep;
+mod share;
 mod versions;
 
 use std::sync::Arc;

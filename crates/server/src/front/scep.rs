@@ -5,14 +5,16 @@
 //! (`control::scep`).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State as Shared;
+use axum::extract::{Extension, State as Shared};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::any;
+use lanyard_api::listen::Peer;
 use lanyard_control::digest::random;
 use lanyard_control::plane::ControlError;
 use lanyard_control::scep::Ra;
@@ -27,23 +29,54 @@ use lanyard_control::certify::Circumstances;
 use super::{certify_with, prove_secret, reply, text};
 use crate::state::State;
 
-/// Messages that are opened and answered in a second. Each costs two private operations of RSA-3072, some 3 ms of one core:
-/// strangers can take a sixth of it, and 50 a second renew 10,000 devices in four minutes.
+/// Messages to one authority that are opened and answered in a second. Each costs two private operations of RSA-3072, some 3 ms of
+/// one core: 50 a second renew 10,000 devices in four minutes.
 const MOST_MESSAGES: u32 = 50;
+/// To all authorities: strangers can take a third of one core.
+const MOST_OF_ALL: u32 = 100;
+/// From one address, which may be a whole site behind one router: half of what an authority answers.
+const MOST_OF_ONE: u32 = 25;
+
+/// What was answered in this second. What is no message is not counted: it costs its reading.
+#[derive(Default)]
+struct Budget {
+    second: i64,
+    all: u32,
+    authorities: HashMap<String, u32>,
+    sources: HashMap<IpAddr, u32>,
+}
+
+impl Budget {
+    fn spend(&mut self, authority: &str, source: IpAddr, now: Timestamp) -> bool {
+        if self.second != now.as_seconds() {
+            *self = Self { second: now.as_seconds(), ..Self::default() };
+        }
+        // Refused ones are not counted, nor kept: a flood cannot make this grow.
+        let of_authority = self.authorities.get(authority).copied().unwrap_or_default();
+        let of_source = self.sources.get(&source).copied().unwrap_or_default();
+        if self.all >= MOST_OF_ALL || of_authority >= MOST_MESSAGES || of_source >= MOST_OF_ONE {
+            return false;
+        }
+        self.all += 1;
+        self.authorities.insert(authority.to_owned(), of_authority + 1);
+        self.sources.insert(source, of_source + 1);
+        true
+    }
+}
 
 /// What lasts between messages; see [`Transactions`] for what is lost with it.
 pub(crate) struct Desk {
     algorithms: Algorithms,
     waiting: Mutex<HashMap<String, Arc<RwLock<Transactions>>>>,
-    opened: Mutex<(i64, u32)>,
+    budget: Mutex<Budget>,
     /// One certificate for an RA is made at a time.
     making: tokio::sync::Mutex<()>,
 }
 
 impl Desk {
     pub(crate) fn new(algorithms: Algorithms) -> Self {
-        let (waiting, opened) = (Mutex::default(), Mutex::default());
-        Self { algorithms, waiting, opened, making: tokio::sync::Mutex::new(()) }
+        let (waiting, budget) = (Mutex::default(), Mutex::default());
+        Self { algorithms, waiting, budget, making: tokio::sync::Mutex::new(()) }
     }
 
     fn waiting(&self, authority: &str) -> Arc<RwLock<Transactions>> {
@@ -51,13 +84,8 @@ impl Desk {
         Arc::clone(all.entry(authority.to_owned()).or_default())
     }
 
-    fn may_open(&self, now: Timestamp) -> bool {
-        let mut window = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.0 != now.as_seconds() {
-            *window = (now.as_seconds(), 0);
-        }
-        window.1 += 1;
-        window.1 <= MOST_MESSAGES
+    fn may_open(&self, authority: &str, source: IpAddr, now: Timestamp) -> bool {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).spend(authority, source, now)
     }
 }
 
@@ -80,16 +108,19 @@ pub(super) fn routes() -> Router<State> {
     Router::new().route("/scep", any(answer)).route("/scep/", any(answer)).route("/scep/{*rest}", any(answer))
 }
 
-async fn answer(Shared(state): Shared<State>, method: Method, uri: Uri, body: Bytes) -> Response {
+async fn answer(
+    Shared(state): Shared<State>,
+    Extension(peer): Extension<Peer>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
     let active = state.control.scep_authorities();
     let (authority, path) = match place(uri.path(), &active) {
         Ok(place) => place,
         Err(why) => return text(StatusCode::NOT_FOUND, &why),
     };
     let query = uri.query().unwrap_or_default().to_owned();
-    if is_costly(&query) && !state.scep.may_open(state.clock.now()) {
-        return later(text(StatusCode::SERVICE_UNAVAILABLE, "too many SCEP messages in this second"), "1");
-    }
     let station = match Station::open(&state, authority).await {
         Ok(station) => Arc::new(station),
         Err(why) => {
@@ -97,8 +128,22 @@ async fn answer(Shared(state): Shared<State>, method: Method, uri: Uri, body: By
             return later(text(StatusCode::SERVICE_UNAVAILABLE, "SCEP cannot be answered now"), "60");
         }
     };
-    let done = match station.exchange(&state, method, path, query, body).await {
-        Ok(done) => done,
+    let exchanged = async {
+        if station.is_costly(&method, &path, &query, &body).await?
+            && !state.scep.may_open(&station.authority, peer.remote.ip(), state.clock.now())
+        {
+            return Ok(None);
+        }
+        station.exchange(&state, method, path, query, body).await.map(Some)
+    };
+    let done = match exchanged.await {
+        Ok(Some(done)) => done,
+        Ok(None) => {
+            return later(
+                text(StatusCode::SERVICE_UNAVAILABLE, "too many SCEP messages in this second"),
+                "1",
+            );
+        }
         Err(why) => {
             tracing::error!(%why, "a SCEP message died; please report it");
             return text(StatusCode::INTERNAL_SERVER_ERROR, "internal fault; the server's log has it");
@@ -135,6 +180,23 @@ impl Station {
         let responder = responder.map_err(|e| e.to_string())?;
         let waiting = state.scep.waiting(&authority);
         Ok(Self { authority, ra, responder, waiting })
+    }
+
+    /// Whether the answer takes the RA's key. Read where it may take a while.
+    async fn is_costly(
+        self: &Arc<Self>,
+        method: &Method,
+        path: &str,
+        query: &str,
+        body: &Bytes,
+    ) -> Result<bool, String> {
+        let (method, path, query) = (method.clone(), path.to_owned(), query.to_owned());
+        let (body, station) = (body.clone(), Arc::clone(self));
+        blocking(move || {
+            let incoming = Incoming { method: method.as_str(), path: &path, query: &query, body: &body };
+            station.responder.is_costly(&incoming)
+        })
+        .await
     }
 
     /// One message and its reply. Private operations run where they may block.
@@ -210,13 +272,6 @@ fn place(path: &str, active: &[String]) -> Result<(String, String), String> {
     }
 }
 
-/// Whether a key is used for the answer. The engine takes the first parameter of that name, so no later one hides it.
-fn is_costly(query: &str) -> bool {
-    let first = query.split('&').next().unwrap_or_default();
-    let is = |operation: &str| first.eq_ignore_ascii_case(&format!("operation={operation}"));
-    !(is("GetCACaps") || is("GetCACert"))
-}
-
 fn later(mut response: Response, seconds: &'static str) -> Response {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
     response
@@ -253,26 +308,22 @@ mod tests {
     }
 
     // I12
+
+    // I12: one host fills its own share, and no authority's load is another's.
     #[test]
-    fn messages_are_bounded_by_the_second_whatever_a_query_says() {
+    fn messages_are_bounded_by_the_second_for_each_authority_and_each_address() {
         let desk = Desk::new(Algorithms::Current);
         let now = Timestamp::from_seconds(1_795_305_600);
-        for _ in 0..MOST_MESSAGES {
-            assert!(desk.may_open(now));
-        }
-        assert!(!desk.may_open(now));
-        assert!(desk.may_open(now.plus_seconds(1)));
-        for free in ["operation=GetCACaps", "operation=getcacert&message=0"] {
-            assert!(!is_costly(free), "{free}");
-        }
-        for costly in [
-            "",
-            "operation=PKIOperation",
-            "operation=GetNextCACert",
-            "x=1&operation=GetCACaps",
-            "%6fperation=PKIOperation&operation=GetCACaps",
-        ] {
-            assert!(is_costly(costly), "{costly}");
-        }
+        let from = |n: u8| IpAddr::from([10, 0, 0, n]);
+        let burst = |authority, n| (0..1_000).filter(|_| desk.may_open(authority, from(n), now)).count();
+        assert_eq!(burst("a", 1), 25, "a flood from one address");
+        assert_eq!(burst("a", 2), 25, "another one gets through");
+        assert_eq!(burst("a", 3), 0);
+        assert_eq!(burst("b", 3), 25, "another authority");
+        assert_eq!(burst("b", 4), 25);
+        assert_eq!(burst("c", 5), 0, "all together are enough");
+        assert!(desk.may_open("a", from(1), now.plus_seconds(1)));
+        let sources = desk.budget.lock().unwrap().sources.len();
+        assert_eq!(sources, 1, "what was refused is not kept");
     }
 }

@@ -3,9 +3,8 @@
 //! Only names that a person registered are looked at (`Records::refusal`), so nobody sends us to a place of their choice. No
 //! redirect is followed. To add a challenge: its arm in [`take`], its name in `config.rs`.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -19,6 +18,7 @@ use tokio::time::timeout;
 
 use super::alpn;
 use super::resolve::Resolver;
+use crate::front::share::Shares;
 
 /// Resolve, connect and answer: a web server of the same hospital needs none of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +30,7 @@ const MOST_ADDRESSES: usize = 4;
 static AT_ONCE: Semaphore = Semaphore::const_new(256);
 /// Of one account: all names of a large application. Dead names of one do not keep the others waiting.
 const OF_ONE: usize = 32;
+static SHARES: LazyLock<Shares<String>> = LazyLock::new(|| Shares::new(OF_ONE));
 
 /// Where looks go.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ pub(crate) struct Places {
 }
 
 pub(super) async fn take(look: &Validation, places: &Places) -> Result<(), Failure> {
-    let (Ok(_place), Some(_own)) = (AT_ONCE.try_acquire(), Own::take(account(look))) else {
+    let (Ok(_place), Some(_own)) = (AT_ONCE.try_acquire(), SHARES.take(account(look).to_owned())) else {
         return Err(failure(FailureKind::Connection, "too many names are being looked at; try again"));
     };
     let found = timeout(PATIENCE, look_at(look, places)).await;
@@ -52,38 +53,6 @@ pub(super) async fn take(look: &Validation, places: &Places) -> Result<(), Failu
 /// RFC 8555 8.1: a key authorization ends with the thumbprint of the account's key.
 fn account(look: &Validation) -> &str {
     look.key_authorization.rsplit('.').next().unwrap_or_default()
-}
-
-/// One of the places of an account.
-struct Own(String);
-
-impl Own {
-    fn looks() -> MutexGuard<'static, HashMap<String, usize>> {
-        static LOOKS: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
-        LOOKS.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(account: &str) -> Option<Self> {
-        let mut looks = Self::looks();
-        let count = looks.entry(account.to_owned()).or_default();
-        if *count >= OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(Self(account.to_owned()))
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let mut looks = Self::looks();
-        if let Some(count) = looks.get_mut(&self.0) {
-            *count -= 1;
-            if *count == 0 {
-                looks.remove(&self.0);
-            }
-        }
-    }
 }
 
 async fn look_at(look: &Validation, places: &Places) -> Result<(), Failure> {
@@ -217,18 +186,6 @@ mod tests {
         let long = answered(ok(&"a".repeat(http01::MAX_RESPONSE_BYTES + 1))).await.unwrap_err();
         assert_eq!(long.kind, FailureKind::Incorrect);
         assert!(answered("SSH-2.0-x\r\n\r\n".to_owned()).await.is_err());
-    }
-
-    // I12: dead names of one account take its own places and nobody else's, and give them back.
-    #[test]
-    fn an_account_has_so_many_looks_at_a_time() {
-        let held: Vec<Own> = (0..OF_ONE).filter_map(|_| Own::take("one of the test")).collect();
-        assert_eq!(held.len(), OF_ONE);
-        assert!(Own::take("one of the test").is_none());
-        assert!(Own::take("another of the test").is_some());
-        drop(held);
-        assert!(Own::take("one of the test").is_some());
-        assert!(!Own::looks().contains_key("one of the test"), "nothing is left behind");
     }
 
     #[tokio::test]

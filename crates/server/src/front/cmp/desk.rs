@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lanyard_control::authority::Issuers;
+use lanyard_domain::id::SecretId;
 use lanyard_enroll::Reply;
 use lanyard_enroll::cmp::server::{Draft, Policy, Server};
 use lanyard_enroll::cmp::{Settled, TransactionLimits, Transactions};
@@ -14,7 +15,11 @@ use lanyard_pki::certificate::Certificate;
 use lanyard_pki::key::{KeyBackend, KeyLabel};
 
 use super::Unanswered;
+use crate::front::share::Shares;
 use crate::state::Plane;
+
+/// A client has one message under way, and one more when it did not wait for the answer.
+const MACS_OF_ONE: usize = 4;
 
 /// CMP's own state.
 pub(crate) struct Desk {
@@ -23,6 +28,8 @@ pub(crate) struct Desk {
     unrecorded: Mutex<Vec<Settled>>,
     /// See `verify`.
     pub(super) one_mac_at_a_time: tokio::sync::Mutex<()>,
+    /// Messages under one secret that are checked or wait for it.
+    pub(super) macs: Shares<SecretId>,
 }
 
 #[derive(Default)]
@@ -66,6 +73,7 @@ impl Default for Desk {
             signers: RwLock::default(),
             unrecorded: Mutex::default(),
             one_mac_at_a_time: tokio::sync::Mutex::default(),
+            macs: Shares::new(MACS_OF_ONE),
         }
     }
 }

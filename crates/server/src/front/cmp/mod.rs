@@ -113,8 +113,11 @@ async fn verify(
     now: Timestamp,
 ) -> Result<Result<Verified, Box<Refused>>, Unanswered> {
     let Some(secret) = secret(state, &received, now) else { return Ok(received.verify(None)) };
-    // 100,000 iterations, the most that a client may ask for, are some 30 ms of computing: beside the requests of others,
-    // and one at a time, so that whoever overheard the name of a secret cannot keep all processors busy.
+    // 10,000 iterations, the most that a client may ask for, are some 3 ms of computing: beside the requests of others, one at a
+    // time, and a few under one secret, so that whoever overheard its name keeps neither the processors nor the others busy.
+    let Some(_share) = state.cmp.macs.take(secret.id()) else {
+        return Err(Unanswered("too many messages under one secret at a time".to_owned()));
+    };
     let _turn = state.cmp.one_mac_at_a_time.lock().await;
     tokio::task::spawn_blocking(move || received.verify(Some(&secret)))
         .await
