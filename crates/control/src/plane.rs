@@ -13,6 +13,7 @@ use lanyard_enroll::secret::SecretKey;
 
 use crate::alarm::Alarms;
 use crate::authority::Authority;
+use crate::carry_out::signed_with;
 use crate::digest::NoRandomness;
 use crate::journal::{Appended, Claim, Entry, Journal, JournalError};
 use crate::pace::Paces;
@@ -223,22 +224,28 @@ impl<J: Journal> Control<J> {
     }
 }
 
-/// Whoever signed may have been removed since the signature was checked; what their statement leads to is recorded only while
-/// they are in office, and their removal in between is a conflict.
+/// Whoever signed may have been removed, or their key replaced, since the signature was checked; what their statement leads to
+/// is recorded only while they are in office with that key, and an end of either in between is a conflict.
 fn by_somebody_in_office(world: &World, entry: &mut Entry) -> Result<(), ControlError> {
     if entry.once.is_none() {
         return Ok(());
     }
     let by = entry.actor;
-    if !world.operators.get(&by).is_some_and(|by| by.active) {
+    let Some(person) = world.operators.get(&by).filter(|by| by.active) else {
         return Err(ControlError::refused(
             "operator_unknown",
             format!("operator {by} is not known or no longer active"),
         ));
-    }
+    };
     let stream = StreamId::from(by);
+    let seq = world.operator_seq.get(&by).copied().unwrap_or_default();
+    // Nothing but their addition: the key is the one that was checked.
+    if seq > 1 {
+        let statements = entry.events.iter().filter_map(Event::statement);
+        statements.into_iter().try_for_each(|signed| signed_with(signed, &person.public_key))?;
+    }
     if stream != entry.stream {
-        entry.steady.push((stream, world.operator_seq.get(&by).copied().unwrap_or_default()));
+        entry.steady.push((stream, seq));
     }
     Ok(())
 }

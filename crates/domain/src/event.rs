@@ -372,6 +372,8 @@ pub enum Event {
     OperatorAdded { name: String, roles: Vec<Role>, public_key: Digest, statement: Option<SignedStatement> },
     /// Rights ended.
     OperatorRemoved { statement: SignedStatement },
+    /// Their key was replaced by another admin: the person is the same, the old key counts for nothing recorded after.
+    OperatorKeyReplaced { public_key: Digest, statement: SignedStatement },
 
     // -- gateway stream --
     /// Admitted. `statement` is absent only for the gateway that `lanyard up` runs in the same process.
@@ -632,6 +634,7 @@ impl Event {
             Event::ReleaseWithdrawn { .. } => 42,
             Event::OperatorAdded { .. } => 60,
             Event::OperatorRemoved { .. } => 61,
+            Event::OperatorKeyReplaced { .. } => 62,
             Event::GatewayAdded { .. } => 80,
             Event::GatewayCertified { .. } => 81,
             Event::GatewayCheckpointAnchored { .. } => 82,
@@ -688,6 +691,7 @@ impl Event {
             | Event::ReleaseApproved { statement }
             | Event::ReleaseWithdrawn { statement }
             | Event::OperatorRemoved { statement }
+            | Event::OperatorKeyReplaced { statement, .. }
             | Event::EndorsementAdded { statement, .. }
             | Event::MakerListTaken { statement, .. }
             | Event::AuthorityPlanned { statement, .. }

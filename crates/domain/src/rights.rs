@@ -37,6 +37,8 @@ const ANSWERS_FOR_TRUST: &[Role] = &[Security, Admin];
 pub const ADD_OPERATOR: Right<'static> = Right::new("add an operator", &[Admin]);
 /// [`Action::RemoveOperator`].
 pub const REMOVE_OPERATOR: Right<'static> = Right::new("remove an operator", &[Admin]);
+/// [`Action::ReplaceOperatorKey`].
+pub const REPLACE_OPERATOR_KEY: Right<'static> = Right::new("replace an operator's key", &[Admin]);
 /// [`Action::RegisterDevice`].
 pub const REGISTER_DEVICE: Right<'static> = Right::new("register a device", KNOWS_DEVICES);
 /// [`Action::QuarantineDevice`].
@@ -127,6 +129,7 @@ pub const fn right(action: &Action) -> Right<'_> {
     match action {
         Action::AddOperator { .. } => ADD_OPERATOR,
         Action::RemoveOperator { .. } => REMOVE_OPERATOR,
+        Action::ReplaceOperatorKey { .. } => REPLACE_OPERATOR_KEY,
         Action::RegisterDevice { .. } => REGISTER_DEVICE,
         Action::ApproveDevice { role, .. } => approve_device(role),
         Action::QuarantineDevice { .. } => QUARANTINE_DEVICE,

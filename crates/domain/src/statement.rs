@@ -61,6 +61,13 @@ pub enum Action {
         /// Whose.
         operator: OperatorId,
     },
+    /// Give an operator, who stays the same person, another key.
+    ReplaceOperatorKey {
+        /// Whose; never the signer's own.
+        operator: OperatorId,
+        /// Their new Ed25519 public key.
+        public_key: Digest,
+    },
     /// Register a device.
     RegisterDevice {
         /// Its new id.

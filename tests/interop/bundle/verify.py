@@ -547,6 +547,7 @@ KINDS = {
     42: "release_withdrawn statement",
     60: "operator_added name roles public_key statement",
     61: "operator_removed statement",
+    62: "operator_key_replaced public_key statement",
     80: "gateway_added site vkey spki_sha256 names statement",
     81: "gateway_certified serial certificate certificate_sha256 not_after",
     82: "gateway_checkpoint_anchored gateway size note note_sha256 vkey",
@@ -626,7 +627,7 @@ class Line:
 
 
 def home(kind):
-    for first, last, stream in ((1, 30, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 61, OPERATOR), (80, 83, GATEWAY),
+    for first, last, stream in ((1, 30, DEVICE), (32, 32, DEVICE), (90, 92, APPLICATION), (40, 42, RELEASE), (60, 62, OPERATOR), (80, 83, GATEWAY),
                                 (94, 97, SYSTEM), (100, 119, SYSTEM), (120, 121, DEVICE)):
         if first <= kind <= last:
             return stream
@@ -883,6 +884,7 @@ def decides(line, action, roles):
         "release_withdrawn": ("withdraw_release", "release", [], both),
         "operator_added": ("add_operator", "operator", ["name", "roles", "public_key"], ["admin"]),
         "operator_removed": ("remove_operator", "operator", [], ["admin"]),
+        "operator_key_replaced": ("replace_operator_key", "operator", ["public_key"], ["admin"]),
         "gateway_added": ("add_gateway", "gateway", ["site", "vkey", "spki_sha256", "names"], ["admin"]),
         "gateway_removed": ("remove_gateway", "gateway", ["reason"], ["security", "admin"]),
         "endorsement_added": ("add_endorsement", None, ["certificate", "grade", "uses"], ["security", "admin"]),
@@ -926,9 +928,11 @@ def check_statements(case):
     """9.5"""
     operators = {line.stream[2]: line for line in case.main if line.kind == 60}
     removed = {line.stream[2]: line.pos for line in case.main if line.kind == 61}
+    replaced = [line for line in case.main if line.kind == 62]
     opened = [line.event for line in operators.values() if line.event]
-    if len({event["public_key"] for event in opened}) != len(opened):
-        raise Flaw("signatures", "operators", "two operators have one key")
+    keys = [event["public_key"] for event in opened] + [line.event["public_key"] for line in replaced if line.event]
+    if len(set(keys)) != len(keys):
+        raise Flaw("signatures", "operators", "two operators have one key, or a key was given again")
     if sum(event["statement"] is None for event in opened) > 1:
         raise Flaw("signatures", "operators", "more than one operator was added without a signature")
     seen = set()
@@ -945,7 +949,7 @@ def check_statements(case):
             by = identifier(statement["operator"])
         except (ValueError, KeyError, TypeError):
             fail("the statement cannot be read")
-        added = operators.get(by)
+        added, whose = operators.get(by), operators.get(line.stream[2])
         if statement["log"] != case.claim["origin"]:
             fail("meant for another log")
         if line.actor != by:
@@ -954,15 +958,23 @@ def check_statements(case):
             fail("the signer is not shown, or was added later")
         if removed.get(by, line.pos) < line.pos:
             fail("the signer had no rights any more")
+        if line.kind == 62:
+            if by == line.stream[2]:
+                fail("somebody replaced their own key")
+            if whose is None or whose.pos >= line.pos or removed.get(line.stream[2], line.pos) < line.pos:
+                fail("a key for somebody who was no operator")
+        given = [other.event for other in replaced if other.stream[2] == by and other.pos < line.pos]
         if added.event:
             if not decides(line, statement["action"], added.event["roles"]):
                 fail("what was signed is not what was recorded, or not for this person to decide")
-            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(added.event["public_key"]))
-            try:
-                key.verify(base64.b64decode(signed["signature"]),
-                           b"lanyard statement v1\n" + signed["text"].encode())
-            except InvalidSignature:
-                fail("the signature is not by that person")
+            with_key = given[-1] if given else added.event
+            if with_key:
+                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(with_key["public_key"]))
+                try:
+                    key.verify(base64.b64decode(signed["signature"]),
+                               b"lanyard statement v1\n" + signed["text"].encode())
+                except InvalidSignature:
+                    fail("the signature is not by that person")
         if signed["text"] in seen:
             fail("carried out before")
         seen.add(signed["text"])

@@ -32,8 +32,10 @@ pub enum OperatorCommand {
     Key(KeyArgs),
     /// Add an operator from their request line.
     Add(AddArgs),
-    /// Take an operator's rights away.
+    /// Take the rights away of a person who leaves. Who lost a key stays the same person: `replace-key`.
     Remove(RemoveArgs),
+    /// Give an operator whose key was lost or stolen a new one, from their request line.
+    ReplaceKey(ReplaceKeyArgs),
     /// List operators.
     List,
 }
@@ -59,6 +61,10 @@ pub struct InitArgs {
 pub struct KeyArgs {
     /// Display name.
     name: String,
+    /// Your id, if you are an operator already and need another key (`lanyard operator list` tells it); with --profile for a new
+    /// profile.
+    #[arg(long, value_name = "ID")]
+    operator: Option<OperatorId>,
     /// Where the private key goes; beside the profile without it.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -82,6 +88,16 @@ pub struct AddArgs {
 pub struct RemoveArgs {
     /// Their id.
     operator: OperatorId,
+    /// Why; stands in the ledger.
+    #[arg(long)]
+    reason: String,
+}
+
+/// Arguments of `replace-key`.
+#[derive(Debug, Args)]
+pub struct ReplaceKeyArgs {
+    /// The line that `lanyard operator key NAME --operator ID` printed, in quotes.
+    request: String,
     /// Why; stands in the ledger.
     #[arg(long)]
     reason: String,
@@ -113,6 +129,11 @@ pub async fn run(command: OperatorCommand, desk: &Desk) -> anyhow::Result<()> {
             let action = Action::RemoveOperator { operator: args.operator };
             desk.recorded(&desk.session()?.decide(action, &args.reason).await?)
         }
+        OperatorCommand::ReplaceKey(args) => {
+            let Request { operator, public_key, .. } = Request::parse(&args.request)?;
+            let action = Action::ReplaceOperatorKey { operator, public_key };
+            desk.recorded(&desk.session()?.decide(action, &args.reason).await?)
+        }
         OperatorCommand::List => {
             let lines: Vec<OperatorLine> = desk.session()?.read("/v1/operators").await?;
             desk.output.list(&lines, &COLUMNS, "no operator yet")
@@ -123,7 +144,7 @@ pub async fn run(command: OperatorCommand, desk: &Desk) -> anyhow::Result<()> {
 async fn init(args: InitArgs, desk: &Desk) -> anyhow::Result<()> {
     let pinned = Profile::read(&desk.profile)?.pinned()?.clone();
     // The key is on disk before anyone knows its public half: an answer that is lost costs nothing.
-    let me = identity(&args.name, args.key_file.as_deref(), &desk.profile)?;
+    let me = identity(&args.name, None, args.key_file.as_deref(), &desk.profile)?;
     let request = Bootstrap {
         secret: args.secret,
         operator: me.operator,
@@ -137,17 +158,23 @@ async fn init(args: InitArgs, desk: &Desk) -> anyhow::Result<()> {
 }
 
 fn key(args: &KeyArgs, desk: &Desk) -> anyhow::Result<()> {
-    let me = identity(&args.name, args.key_file.as_deref(), &desk.profile)?;
+    let me = identity(&args.name, args.operator, args.key_file.as_deref(), &desk.profile)?;
+    let runs = match args.operator {
+        Some(_) => "replace-key 'LINE' --reason TEXT",
+        None => "add 'LINE' --roles ROLES",
+    };
     desk.output.one(&me, |me| {
-        format!(
-            "give this line to an admin, who runs `lanyard operator add 'LINE' --roles ROLES`:\n{}\n",
-            me.line()
-        )
+        format!("give this line to an admin, who runs `lanyard operator {runs}`:\n{}\n", me.line())
     })
 }
 
-/// The operator of a profile; the first call makes key and id, later ones give the same.
-fn identity(name: &str, key_file: Option<&Path>, path: &Path) -> anyhow::Result<Request> {
+/// The operator of a profile; the first call makes the key, and the id unless the person has one, later ones give the same.
+fn identity(
+    name: &str,
+    known: Option<OperatorId>,
+    key_file: Option<&Path>,
+    path: &Path,
+) -> anyhow::Result<Request> {
     check_text("name", name, 128)?;
     let mut profile = Profile::read(path)?;
     if let (Some(operator), Some(_)) = (profile.operator, &profile.key_file) {
@@ -155,6 +182,12 @@ fn identity(name: &str, key_file: Option<&Path>, path: &Path) -> anyhow::Result<
             let owner = profile.name.unwrap_or_default();
             return Err(Failure::usage(format!(
                 "profile `{}` belongs to `{owner}` already; name another one with --profile FILE",
+                path.display()
+            )));
+        }
+        if known.is_some_and(|known| known != operator) {
+            return Err(Failure::usage(format!(
+                "profile `{}` belongs to operator {operator} already; name another one with --profile FILE",
                 path.display()
             )));
         }
@@ -169,7 +202,10 @@ fn identity(name: &str, key_file: Option<&Path>, path: &Path) -> anyhow::Result<
     // Written first: a profile that names a key that is not there would be a dead end.
     profile.key_file = Some(file);
     profile.name = Some(name.to_owned());
-    profile.operator = Some(OperatorId::from_random(random()?));
+    profile.operator = Some(match known {
+        Some(known) => known,
+        None => OperatorId::from_random(random()?),
+    });
     profile.write(path)?;
     let key_path = profile.key_path(path)?;
     let key = OperatorKey::generate()?;
@@ -239,10 +275,29 @@ mod tests {
     fn a_key_is_made_once_for_one_person() {
         let dir = tempfile::tempdir().unwrap();
         let profile = dir.path().join("anna.toml");
-        let first = identity("Anna", None, &profile).unwrap();
-        assert_eq!(identity("Anna", None, &profile).unwrap(), first);
+        let first = identity("Anna", None, None, &profile).unwrap();
+        assert_eq!(identity("Anna", None, None, &profile).unwrap(), first);
         assert!(dir.path().join("anna.key").is_file());
-        assert!(identity("Ben", None, &profile).unwrap_err().to_string().contains("belongs to `Anna`"));
+        assert!(identity("Ben", None, None, &profile).unwrap_err().to_string().contains("belongs to `Anna`"));
+    }
+
+    // I1
+    #[test]
+    fn another_key_is_for_the_same_person_and_in_another_profile() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("anna.toml"), dir.path().join("anna-2.toml"));
+        let first = identity("Anna", None, None, &old).unwrap();
+        let other = OperatorId::from_random([9; 16]);
+        let refused = identity("Anna", Some(other), None, &old).unwrap_err().to_string();
+        assert!(refused.contains("belongs to operator"), "{refused}");
+        let second = identity("Anna", Some(first.operator), None, &new).unwrap();
+        assert_eq!((second.operator, second.name.as_str()), (first.operator, "Anna"));
+        assert_ne!(second.public_key, first.public_key);
+        assert_eq!(
+            identity("Anna", Some(first.operator), None, &new).unwrap(),
+            second,
+            "the same when asked again"
+        );
     }
 
     #[test]
@@ -250,7 +305,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let profile = dir.path().join("anna.toml");
         std::fs::write(dir.path().join("anna.key"), "something").unwrap();
-        assert!(identity("Anna", None, &profile).unwrap_err().to_string().contains("exists already"));
+        assert!(identity("Anna", None, None, &profile).unwrap_err().to_string().contains("exists already"));
         assert_eq!(Profile::read(&profile).unwrap().operator, None);
     }
 }

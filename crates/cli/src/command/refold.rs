@@ -151,6 +151,11 @@ impl Refold {
                 None => Err("an approval of an application that was never registered".to_owned()),
             };
         }
+        if let Event::OperatorKeyReplaced { .. } = event
+            && OperatorId::from(origin.stream) == origin.actor
+        {
+            return Err(format!("operator {} replaced their own key", origin.actor));
+        }
         let Event::DeviceApproved { role, .. } = event else { return Ok(()) };
         let Some(device) = self.world.devices.get(&DeviceId::from(origin.stream)) else {
             return Err("an approval of a device that was never registered".to_owned());
@@ -384,6 +389,33 @@ mod tests {
         );
         log.record(StreamKind::Device, PUMP, ben.id, &approval(&ben, Role::Security));
         log.refused("had no rights then");
+    }
+
+    // I1
+    #[test]
+    fn a_replaced_key_signs_what_comes_after_and_nobody_replaces_their_own() {
+        let replaced = |by: &Person, whose: OperatorId, new: &Person| Event::OperatorKeyReplaced {
+            public_key: new.key.public_key(),
+            statement: by.signs(
+                ORIGIN,
+                Action::ReplaceOperatorKey { operator: whose, public_key: new.key.public_key() },
+            ),
+        };
+        let (mut log, anna, ben) = begun();
+        let new = Person { id: ben.id, ..person(9) };
+        log.record(StreamKind::Operator, *ben.id.as_bytes(), anna.id, &replaced(&anna, ben.id, &new));
+        log.record(StreamKind::Device, PUMP, ben.id, &approval(&ben, Role::Security));
+        log.refused("the signature is not operator");
+
+        let (mut log, anna, ben) = begun();
+        let new = Person { id: ben.id, ..person(9) };
+        log.record(StreamKind::Operator, *ben.id.as_bytes(), anna.id, &replaced(&anna, ben.id, &new));
+        log.record(StreamKind::Device, PUMP, ben.id, &approval(&new, Role::Security));
+        assert_eq!(log.refold.finish().unwrap().operators, 2);
+
+        let (mut log, anna, _) = begun();
+        log.record(StreamKind::Operator, *anna.id.as_bytes(), anna.id, &replaced(&anna, anna.id, &person(9)));
+        log.refused("replaced their own key");
     }
 
     // I1

@@ -26,6 +26,33 @@ fn import(house: &House) {
     assert!(why.contains("row 3") && why.contains("`tier`"), "{why}");
 }
 
+// I1: Ben's key is lost; by the new one he is the Ben who approved already.
+#[test]
+fn a_lost_key_is_replaced_by_commands_and_its_owner_stays_one_person() {
+    let house = House::new();
+    house.people();
+    import(&house);
+    house.by("ben", &["device", "approve", "S-1", "--role", "security"]).code(0);
+    let people = house.by("anna", &["operator", "list"]).code(0).json();
+    let ben = people.as_array().unwrap().iter().find(|o| o["name"] == "ben").unwrap();
+    let id = ben["operator"].as_str().unwrap();
+
+    house.login("ben-2");
+    let said =
+        lanyard(house.path(), &["--profile", "ben-2.toml", "operator", "key", "ben", "--operator", id]);
+    let said = said.code(0);
+    assert!(said.out.contains("operator replace-key 'LINE' --reason TEXT"), "{}", said.out);
+    let line = said.out.lines().last().unwrap().to_owned();
+    let own = house.by("ben", &["operator", "replace-key", &line, "--reason", "lost"]).code(1);
+    assert!(own.err.contains("admin"), "{}", own.err);
+    house.by("anna", &["operator", "replace-key", &line, "--reason", "key lost, Ben came in person"]).code(0);
+
+    house.by("ben", &["device", "list"]).code(1);
+    let said = house.by("ben-2", &["device", "approve", "S-1", "--role", "biomedical"]).code(1);
+    assert!(said.err.contains("error:") && !said.err.contains("signature"), "{}", said.err);
+    house.by("ben-2", &["device", "approve", "S-3", "--role", "biomedical"]).code(0);
+}
+
 fn stage(house: &House, device: &str) -> String {
     house.by("anna", &["device", "get", device]).code(0).json()["stage"].as_str().unwrap().to_owned()
 }

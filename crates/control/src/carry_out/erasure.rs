@@ -86,8 +86,9 @@ impl<J: Journal> Control<J> {
 }
 
 /// Kinds that take something away for good: certificate revoked, quarantined, retirement begun, retired, operator
-/// removed. A fold without them would find a retired device in service and a removed operator active.
-const ENDINGS: [u16; 5] = [7, 12, 14, 16, 61];
+/// removed, operator's key replaced. A fold without them would find a retired device in service, a removed operator active
+/// and a replaced key good.
+const ENDINGS: [u16; 6] = [7, 12, 14, 16, 61, 62];
 
 /// Kinds that change no state: alarms, tokens, probes, exports (see `Event::kind`).
 const AUDIT_ONLY: [u16; 4] = [15, 17, 18, 19];

@@ -69,6 +69,18 @@ impl Done {
     }
 }
 
+/// Whether this key made the statement's signature.
+pub(crate) fn signed_with(signed: &SignedStatement, key: &Digest) -> Result<(), ControlError> {
+    UnparsedPublicKey::new(&ED25519, key.0).verify(&signed.signed_bytes(), &signed.signature.0).map_err(
+        |_| {
+            ControlError::refused(
+                "signature_invalid",
+                "the statement's signature is not by that operator's key",
+            )
+        },
+    )
+}
+
 /// Checks a statement against the world: signature by an active operator who may decide this, this log, a recent time.
 pub(crate) fn accept(
     world: &World,
@@ -82,14 +94,7 @@ pub(crate) fn accept(
             format!("operator {} is not known or no longer active", statement.operator),
         )
     })?;
-    UnparsedPublicKey::new(&ED25519, by.public_key.0)
-        .verify(&signed.signed_bytes(), &signed.signature.0)
-        .map_err(|_| {
-            ControlError::refused(
-                "signature_invalid",
-                "the statement's signature is not by that operator's key",
-            )
-        })?;
+    signed_with(signed, &by.public_key)?;
     if world.origin.as_deref() != Some(statement.log.as_str()) {
         return Err(ControlError::refused(
             "other_log",
@@ -129,6 +134,9 @@ impl<J: Journal> Control<J> {
                 self.add_operator(accepted, operator, name, roles, public_key, now).await
             }
             Action::RemoveOperator { operator } => self.remove_operator(accepted, operator, now).await,
+            Action::ReplaceOperatorKey { operator, public_key } => {
+                self.replace_operator_key(accepted, operator, public_key, now).await
+            }
             Action::RegisterDevice { device, record } => {
                 self.register_device(accepted, device, record, now).await
             }

@@ -1,4 +1,4 @@
-//! Add and remove operators; the first one is admitted by the bootstrap secret.
+//! Add and remove operators and replace their keys; the first one is admitted by the bootstrap secret.
 
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::OperatorId;
@@ -9,6 +9,7 @@ use lanyard_domain::time::Timestamp;
 use super::{Accepted, Done};
 use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError};
+use crate::world::World;
 
 /// Who the first operator is to be. The caller has checked the bootstrap secret.
 #[derive(Debug, Clone)]
@@ -27,6 +28,7 @@ impl<J: Journal> Control<J> {
     /// Admits the first operator, once.
     pub async fn bootstrap(&self, first: FirstOperator, now: Timestamp) -> Result<Done, ControlError> {
         check_text("name", &first.name, 128).map_err(|e| ControlError::malformed("name", e))?;
+        each_once(&first.roles)?;
         if !first.roles.contains(&Role::Admin) {
             return Err(ControlError::refused(
                 "role_missing",
@@ -64,12 +66,12 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Done, ControlError> {
         check_text("name", &name, 128).map_err(|e| ControlError::malformed("name", e))?;
+        each_once(&roles)?;
         let _changing = self.operators.lock().await;
         let (appended, ()) = self
             .record(now, |world| {
                 // One key, one person: a second id for the same key would be two heads under one hat (I1).
-                let taken = world.operators.values().any(|o| o.public_key == public_key);
-                if world.operators.contains_key(&id) || taken {
+                if world.operators.contains_key(&id) || is_somebodys(world, &public_key) {
                     return Err(ControlError::refused(
                         "operator_exists",
                         "this operator or this key is known already",
@@ -86,6 +88,14 @@ impl<J: Journal> Control<J> {
                 Ok((vec![entry], ()))
             })
             .await?;
+        // Two of them, and one admin has passed every two-person rule: somebody else is to look at it.
+        if roles.iter().any(|role| [Role::Security, Role::Biomedical].contains(role)) {
+            tracing::warn!(
+                operator.id = %id,
+                admin.id = %accepted.by.id,
+                "an operator who may approve was added; somebody who is no admin should know that person"
+            );
+        }
         Ok(Done::new(appended, format!("added operator {id}")))
     }
 
@@ -119,6 +129,57 @@ impl<J: Journal> Control<J> {
             .await?;
         Ok(Done::new(appended, format!("operator {id} has no rights any more")))
     }
+
+    /// The person stays who they are (I1): what they asked for and approved before is theirs, whichever key signed it.
+    pub(super) async fn replace_operator_key(
+        &self,
+        accepted: Accepted,
+        id: OperatorId,
+        public_key: Digest,
+        now: Timestamp,
+    ) -> Result<Done, ControlError> {
+        if accepted.by.id == id {
+            return Err(ControlError::refused(
+                "own_key",
+                "nobody replaces their own key: whoever holds the old one could keep its owner out; ask another admin",
+            ));
+        }
+        let _changing = self.operators.lock().await;
+        let (appended, ()) = self
+            .record(now, |world| {
+                if !world.operators.get(&id).is_some_and(|o| o.active) {
+                    return Err(ControlError::NotFound { what: "active operator", id: id.to_string() });
+                }
+                if is_somebodys(world, &public_key) {
+                    return Err(ControlError::refused(
+                        "operator_exists",
+                        "public_key: this is or was an operator's key already; make a new one, in a profile of its own",
+                    ));
+                }
+                let seq = world.operator_seq.get(&id).copied().unwrap_or_default();
+                let statement = accepted.signed.clone();
+                let event = Event::OperatorKeyReplaced { public_key, statement };
+                let mut entry = entry(id, accepted.by.id, seq, event);
+                entry.once = accepted.once();
+                Ok((vec![entry], ()))
+            })
+            .await?;
+        Ok(Done::new(appended, format!("operator {id} signs with the new key; the old one counts no more")))
+    }
+}
+
+fn each_once(roles: &[Role]) -> Result<(), ControlError> {
+    match roles.iter().enumerate().find(|(n, role)| roles.iter().take(*n).any(|before| before == *role)) {
+        None => Ok(()),
+        Some((_, twice)) => {
+            Err(ControlError::malformed("roles", format!("each role once, but `{twice}` is named twice")))
+        }
+    }
+}
+
+/// Whether this is or was an operator's key.
+fn is_somebodys(world: &World, key: &Digest) -> bool {
+    world.former_keys.contains(key) || world.operators.values().any(|o| o.public_key == *key)
 }
 
 fn entry(id: OperatorId, actor: OperatorId, expected_seq: u64, event: Event) -> Entry {

@@ -18,7 +18,9 @@ use lanyard_ledger::note::{Note, NoteError};
 
 use super::authorities::{above, is_ending, named};
 use super::claim::{CLAIM_FORMAT, Claim, ClaimError, ReadingFacts};
-use super::history::{History, Horizon, Line, OPERATOR_ADDED, OPERATOR_REMOVED, state_at};
+use super::history::{
+    History, Horizon, Line, OPERATOR_ADDED, OPERATOR_KEY_REPLACED, OPERATOR_REMOVED, state_at,
+};
 use super::verify::{signed_by, verify};
 use crate::digest::sha256;
 
@@ -373,7 +375,7 @@ pub(super) fn put_together(parts: Parts<'_>) -> Result<Vec<u8>, CollectError> {
         }
         (_, k) if k == StreamKind::Operator as u8 => {
             related.operators.contains(&OperatorId::from(line.stream()))
-                && [OPERATOR_ADDED, OPERATOR_REMOVED].contains(&line.header.kind)
+                && [OPERATOR_ADDED, OPERATOR_REMOVED, OPERATOR_KEY_REPLACED].contains(&line.header.kind)
         }
         _ => keep.but_operators(line),
     };

@@ -173,6 +173,7 @@ pub(super) fn operators(history: &History) -> HashMap<OperatorId, &Line> {
 /// Codes that are looked for where the payload may be erased (`Event::kind`).
 pub(super) const OPERATOR_ADDED: u16 = 60;
 pub(super) const OPERATOR_REMOVED: u16 = 61;
+pub(super) const OPERATOR_KEY_REPLACED: u16 = 62;
 
 /// SHA-256 as the ledger writes it.
 pub(super) fn hash(digest: &Digest) -> lanyard_ledger::Hash {

@@ -111,6 +111,10 @@ impl Person {
         signed
     }
 
+    /// The same person with another key.
+    pub fn with_key_of(&self, n: u8) -> Self {
+        Self { id: self.id, roles: self.roles.clone(), ..Self::new(n, "", &[]) }
+    }
     pub fn added(&self, statement: Option<SignedStatement>) -> Event {
         Event::OperatorAdded {
             name: self.name.to_owned(),
@@ -445,6 +449,21 @@ impl Story {
         self.add(StreamKind::Release, release(), people.sam.id, Event::ReleaseApproved { statement });
     }
 
+    /// `by` gives `whose` the key of `new`.
+    pub fn replace_key(&mut self, by: &Person, whose: OperatorId, new: &Person) {
+        let public_key = new.public_key();
+        let statement = by.sign(self.now, Action::ReplaceOperatorKey { operator: whose, public_key });
+        let event = Event::OperatorKeyReplaced { public_key, statement };
+        self.add(StreamKind::Operator, whose, by.id, event);
+    }
+    /// Quarantined and released by this person.
+    pub fn quarantined_and_released(&mut self, by: &Person) {
+        let statement = by.sign(self.now, Action::QuarantineDevice { device: device() });
+        let event = Event::DeviceQuarantined { reasons: Vec::new(), statement: Some(statement) };
+        self.add(StreamKind::Device, device(), by.id, event);
+        let statement = by.sign(self.now, Action::ReleaseDevice { device: device() });
+        self.add(StreamKind::Device, device(), by.id, Event::QuarantineReleased { statement });
+    }
     pub fn withdraw_release(&mut self) {
         let statement = PEOPLE.sam.sign(self.now, Action::WithdrawRelease { release: release() });
         self.add(StreamKind::Release, release(), PEOPLE.sam.id, Event::ReleaseWithdrawn { statement });

@@ -76,6 +76,8 @@ pub struct World {
     /// Position of each operator's first event.
     #[serde(serialize_with = "sorted")]
     pub operator_pos: HashMap<OperatorId, u64>,
+    /// Keys that were some operator's until they were replaced: nobody's ever again.
+    pub former_keys: BTreeSet<Digest>,
     /// Endorsement authorities.
     #[serde(with = "shared")]
     pub endorsements: Vec<Arc<Endorsement>>,
@@ -257,6 +259,14 @@ impl World {
                 if let Some(operator) = self.operators.get_mut(&id) {
                     operator.active = false;
                 }
+            }
+            Some(Event::OperatorKeyReplaced { public_key, .. }) => {
+                // Whose addition was erased has no rights, and a key that stays known.
+                let former = match self.operators.get_mut(&id) {
+                    Some(operator) => std::mem::replace(&mut operator.public_key, *public_key),
+                    None => *public_key,
+                };
+                self.former_keys.insert(former);
             }
             _ => {}
         }

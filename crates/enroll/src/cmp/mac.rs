@@ -288,8 +288,7 @@ mod tests {
     // A stranger's small message must not buy much work.
     #[test]
     fn iterations_salts_and_keys_beyond_the_bounds_are_refused() {
-        for (count, fits) in [(99, false), (100, true), (10_000, true), (10_001, false), (u32::MAX, false)]
-        {
+        for (count, fits) in [(99, false), (100, true), (10_000, true), (10_001, false), (u32::MAX, false)] {
             let der = pbm(&[2; 8], Hash::Sha256, count, oid::HMAC_SHA256).to_der();
             assert_eq!(read(&der).is_ok(), fits, "{count}");
         }

@@ -1,13 +1,17 @@
 //! What people decide: who may, once, and never in another's name.
 
 use lanyard_api::client::CallError;
-use lanyard_api::operator::{Bootstrap, DeviceLine, Recorded, StatementRequest};
-use lanyard_api::signing::sign_statement;
+use lanyard_api::operator::{
+    Bootstrap, DeviceLine, EvidenceClaim, EvidenceExport, EvidenceFile, EvidenceRequest, Recorded,
+    StatementRequest,
+};
+use lanyard_api::signing::{sign_request, sign_statement};
+use lanyard_control::evidence::CheckResult;
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::operator::Role;
 use lanyard_domain::statement::Action;
 
-use crate::hospital::{Hospital, random, record, refusal};
+use crate::hospital::{Hospital, Person, person, random, record, refusal};
 
 // R32, R99, I1
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +194,7 @@ async fn the_end_of_rights_cannot_be_erased() {
 async fn the_last_admin_stays_however_fast_two_are() {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
-    let second = crate::hospital::person();
+    let second = person();
     let action = Action::AddOperator {
         operator: second.id,
         name: "Second".into(),
@@ -209,6 +213,142 @@ async fn the_last_admin_stays_however_fast_two_are() {
     };
     assert_eq!(admins, 1);
     hospital.running.shutdown().await;
+}
+
+// R10, R99
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_named_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let second = person();
+    let action = Action::AddOperator {
+        operator: second.id,
+        name: "Second".into(),
+        roles: vec![Role::Auditor, Role::Security, Role::Auditor],
+        public_key: second.key.public_key(),
+    };
+    let refused = hospital.decide(&hospital.admin, action).await.unwrap_err();
+    assert!(refused.detail.contains("roles") && refused.detail.contains("`auditor`"), "{refused:?}");
+    assert!(!hospital.running.state.control.world().operators.contains_key(&second.id));
+    hospital.running.shutdown().await;
+}
+
+/// The same person with another key.
+fn another_key(who: &Person) -> Person {
+    Person { id: who.id, ..person() }
+}
+
+fn replace(old: &Person, new: &Person) -> Action {
+    Action::ReplaceOperatorKey { operator: old.id, public_key: new.key.public_key() }
+}
+
+// I1: who has another key is not another person.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_with_a_new_key_cannot_approve_what_she_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let uma = person();
+    let action = Action::AddOperator {
+        operator: uma.id,
+        name: "Uma".into(),
+        roles: vec![Role::Registrar, Role::Security, Role::Biomedical],
+        public_key: uma.key.public_key(),
+    };
+    hospital.decide(&hospital.admin, action).await.unwrap();
+    let approve = |device, role| Action::ApproveDevice { device, role };
+    let hers = DeviceId::from_random(random());
+    let action = Action::RegisterDevice { device: hers, record: record("U-1") };
+    hospital.decide(&uma, action).await.unwrap();
+    let other = hospital.register(record("P-1")).await.unwrap();
+    hospital.decide(&uma, approve(other, Role::Security)).await.unwrap();
+
+    let now = another_key(&uma);
+    let early = hospital.decide(&now, approve(hers, Role::Security)).await.unwrap_err();
+    assert_eq!(early.code(), "signature_invalid");
+    let replaced = hospital.decide(&hospital.admin, replace(&uma, &now)).await.unwrap();
+
+    // The old key is good for nothing, at once.
+    let old = hospital.decide(&uma, Action::QuarantineDevice { device: other }).await.unwrap_err();
+    assert_eq!((old.code(), old.status), ("signature_invalid", 401));
+    let read = hospital.look::<Vec<DeviceLine>>(&uma, "/v1/devices").await.unwrap_err();
+    assert_eq!(read.code(), "signature_invalid");
+
+    // The new one is hers, as are her request and her approval.
+    let own = hospital.decide(&now, approve(hers, Role::Security)).await.unwrap_err();
+    assert_eq!(own.code(), "requester_cannot_approve");
+    let twice = hospital.decide(&now, approve(other, Role::Biomedical)).await.unwrap_err();
+    assert_eq!(twice.code(), "one_person_one_role");
+    hospital.decide(&hospital.biomed, approve(other, Role::Biomedical)).await.unwrap();
+    hospital.decide(&now, Action::QuarantineDevice { device: other }).await.unwrap();
+
+    // Without the replacement a restart would accept the old key.
+    let erase = Action::ErasePayload { pos: replaced.pos, legal_basis: "GDPR Art. 17".into() };
+    assert_eq!(hospital.decide(&hospital.admin, erase).await.unwrap_err().code(), "payload_in_use");
+
+    // Exported now, with her approval by the old key and her quarantine by the new one.
+    let request = EvidenceRequest::Device { device: other, at: hospital.clock.now() };
+    let body = serde_json::to_vec(&request).unwrap();
+    let path = "/v1/evidence/claim";
+    let target: http::Uri = path.parse().unwrap();
+    let (post, at) = (http::Method::POST, hospital.clock.now());
+    let headers = sign_request(now.id, &now.key, &post, &target, at, random(), &body);
+    let offered: EvidenceClaim =
+        hospital.channel().await.call_json(post.clone(), path, &headers, body).await.unwrap();
+    let action = Action::ExportEvidence { device: other, claim_sha256: offered.claim_sha256 };
+    let statement = sign_statement(&hospital.statement(&now, action), &now.key).unwrap();
+    let export = EvidenceExport { claim: offered.claim, statement };
+    let file: EvidenceFile =
+        hospital.channel().await.call(post, "/v1/evidence/bundle", Some(&export)).await.unwrap();
+    let report = lanyard_control::evidence::verify(&file.bundle.0, &Default::default());
+    assert_eq!(report.flaw, None);
+    let signatures = report.check("signatures").unwrap();
+    assert!(matches!(signatures.result, CheckResult::Passed), "{signatures:?}");
+    hospital.running.shutdown().await;
+}
+
+// I1
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_replaced_by_another_admin_with_one_that_was_nobodys() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hospital = Hospital::open(dir.path()).await;
+    let new = another_key(&hospital.security);
+    let code = async |who: &Person, action| hospital.decide(who, action).await.unwrap_err().code().to_owned();
+
+    assert_eq!(code(&hospital.biomed, replace(&hospital.security, &new)).await, "role_missing");
+    assert_eq!(code(&hospital.admin, replace(&hospital.admin, &new)).await, "own_key");
+    let taken = Action::ReplaceOperatorKey {
+        operator: hospital.security.id,
+        public_key: hospital.biomed.key.public_key(),
+    };
+    assert_eq!(code(&hospital.admin, taken).await, "operator_exists");
+    assert_eq!(code(&hospital.admin, replace(&person(), &new)).await, "not_found");
+
+    hospital.decide(&hospital.admin, replace(&hospital.security, &new)).await.unwrap();
+    // The former key is nobody's again: not hers, not another's, not a new operator's.
+    assert_eq!(code(&hospital.admin, replace(&new, &hospital.security)).await, "operator_exists");
+    let back = Action::ReplaceOperatorKey {
+        operator: hospital.biomed.id,
+        public_key: hospital.security.key.public_key(),
+    };
+    assert_eq!(code(&hospital.admin, back).await, "operator_exists");
+    let added = Action::AddOperator {
+        operator: person().id,
+        name: "Second".into(),
+        roles: vec![Role::Security],
+        public_key: hospital.security.key.public_key(),
+    };
+    assert_eq!(code(&hospital.admin, added).await, "operator_exists");
+
+    // Who left gets no key.
+    hospital.decide(&hospital.admin, Action::RemoveOperator { operator: hospital.biomed.id }).await.unwrap();
+    let late = another_key(&hospital.biomed);
+    assert_eq!(code(&hospital.admin, replace(&hospital.biomed, &late)).await, "not_found");
+
+    hospital.security = new;
+    hospital.register(record("P-1")).await.unwrap();
+    hospital.running.shutdown().await;
+    let report = lanyard_store::check(&dir.path().join("log"), &lanyard_store::Trust::default());
+    assert!(report.is_ok(), "{:?}", report.err());
 }
 
 // I12

@@ -117,6 +117,7 @@ pub(super) fn events() -> Vec<Event> {
         },
         Event::EvidenceExported { claim_sha256: digest, statement: statement.clone() },
         Event::OperatorRemoved { statement: statement.clone() },
+        Event::OperatorKeyReplaced { public_key: digest, statement: statement.clone() },
         Event::MakerKeyBound {
             format: String::new(),
             key_sha256: digest,
@@ -284,7 +285,7 @@ fn the_catalogue_says_which_payloads_may_be_erased_and_where_events_stand() {
         let erasable = match row.code {
             _ if audit_only => "any time",
             1..=30 | 32 => "retired",
-            60..=61 => "removed",
+            60..=62 => "removed",
             _ => "no",
         };
         assert_eq!(row.erasable, erasable, "`{}`", row.name);

@@ -4,9 +4,10 @@
 use std::process::Command;
 
 use lanyard_domain::compromise::CompromiseMode;
-use lanyard_domain::event::{Appraisal, Event};
+use lanyard_domain::event::{Appraisal, Event, StreamKind};
 use lanyard_domain::maker::MakerReason;
 use lanyard_domain::operator::Role;
+use lanyard_domain::statement::Action;
 use lanyard_domain::text::Digest;
 use lanyard_domain::trust::Verdict;
 use lanyard_ledger::bundle::Outcome;
@@ -80,6 +81,15 @@ fn good() -> Vec<File> {
     story.withdraw_release();
     files.push(file("release withdrawn", &story, &story.claim_at(story.now)));
     files.extend(authorities());
+    let now = PEOPLE.bea.with_key_of(0x70);
+    for erased in [false, true] {
+        let mut story = Story::good();
+        story.quarantined_and_released(&PEOPLE.bea);
+        story.replace_key(&PEOPLE.ada, PEOPLE.bea.id, &now);
+        story.quarantined_and_released(&now);
+        story.find(|e| matches!(e, Event::OperatorKeyReplaced { .. })).erased = erased;
+        files.push(file(&format!("key replaced, erased: {erased}"), &story, &story.claim_at(story.now)));
+    }
     files
 }
 
@@ -161,6 +171,24 @@ fn lies() -> Vec<File> {
         }
     });
     bent("order: time goes back", |s| s.main[0].time = s.now);
+    bent("signatures: by the key that was replaced", |s| {
+        s.replace_key(&PEOPLE.ada, PEOPLE.bea.id, &PEOPLE.bea.with_key_of(0x70));
+        s.quarantined_and_released(&PEOPLE.bea);
+    });
+    bent("signatures: by a key of later", |s| {
+        let now = PEOPLE.bea.with_key_of(0x70);
+        s.quarantined_and_released(&now);
+        s.replace_key(&PEOPLE.ada, PEOPLE.bea.id, &now);
+    });
+    bent("signatures: replaced her own key", |s| {
+        s.replace_key(&PEOPLE.ada, PEOPLE.ada.id, &PEOPLE.ada.with_key_of(0x70));
+    });
+    bent("signatures: another operator's key", |s| s.replace_key(&PEOPLE.ada, PEOPLE.bea.id, &PEOPLE.sam));
+    bent("signatures: a key for somebody removed", |s| {
+        let statement = PEOPLE.ada.sign(s.now, Action::RemoveOperator { operator: PEOPLE.bea.id });
+        s.add(StreamKind::Operator, PEOPLE.bea.id, PEOPLE.ada.id, Event::OperatorRemoved { statement });
+        s.replace_key(&PEOPLE.ada, PEOPLE.bea.id, &PEOPLE.bea.with_key_of(0x70));
+    });
     bent("signatures: forged", |s| {
         let approved = |e: &Event| matches!(e, Event::DeviceApproved { .. });
         if let Event::DeviceApproved { statement, .. } = &mut s.find(approved).event {

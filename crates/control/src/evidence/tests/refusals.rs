@@ -258,6 +258,62 @@ fn operators_count_from_when_they_are_added_until_they_are_removed() {
     });
 }
 
+// I1: each statement is by the key that its operator had where it stands.
+#[test]
+fn a_replaced_key_counts_for_what_was_recorded_before_and_for_nothing_after() {
+    let (bea, ada, now) = (&PEOPLE.bea, &PEOPLE.ada, PEOPLE.bea.with_key_of(0x70));
+    let mut story = Story::good();
+    story.quarantined_and_released(bea);
+    story.replace_key(ada, bea.id, &now);
+    story.quarantined_and_released(&now);
+    let report = verify(&story.bundle(&story.claim_at(story.now)), &trust());
+    assert_eq!(report.flaw, None);
+    assert_ne!(report.outcome, Outcome::Contradicted);
+
+    bent("signatures", "the signature is not by operator", |s| {
+        s.replace_key(ada, bea.id, &now);
+        s.quarantined_and_released(bea);
+    });
+    bent("signatures", "the signature is not by operator", |s| {
+        s.quarantined_and_released(&now);
+        s.replace_key(ada, bea.id, &now);
+    });
+    bent("signatures", "replaced their own key", |s| s.replace_key(ada, ada.id, &ada.with_key_of(0x70)));
+    bent("signatures", "is or was an operator's already", |s| {
+        s.replace_key(ada, bea.id, &now);
+        s.replace_key(ada, bea.id, bea);
+    });
+    bent("signatures", "is or was an operator's already", |s| s.replace_key(ada, bea.id, &PEOPLE.sam));
+    bent("signatures", "holds no role", |s| s.replace_key(&PEOPLE.sam, bea.id, &now));
+    bent("signatures", "had no rights any more", |s| {
+        let statement = ada.sign(s.now, Action::RemoveOperator { operator: bea.id });
+        s.add(StreamKind::Operator, bea.id, ada.id, Event::OperatorRemoved { statement });
+        s.replace_key(ada, bea.id, &now);
+    });
+    // The event names another key than the one that was signed.
+    bent("signatures", "not what was recorded", |s| {
+        s.replace_key(ada, bea.id, &now);
+        let draft = s.find(|e| matches!(e, Event::OperatorKeyReplaced { .. }));
+        if let Event::OperatorKeyReplaced { public_key, .. } = &mut draft.event {
+            *public_key = PEOPLE.bea.with_key_of(0x71).public_key();
+        }
+    });
+    // An exporter who leaves the replacement out has a gap in the operator's stream, or statements that nobody signed.
+    let mut story = Story::good();
+    story.replace_key(ada, bea.id, &now);
+    story.quarantined_and_released(&now);
+    let text = story.claim_at(story.now).to_text().unwrap();
+    let hidden = story.bundle_of(&text, |leaf| leaf.header.kind != 62);
+    refused(&hidden, "signatures", "the signature is not by operator");
+    // Its payload erased, nothing can be said of what came after.
+    let mut story = Story::good();
+    story.replace_key(ada, bea.id, &now);
+    story.quarantined_and_released(&now);
+    story.find(|e| matches!(e, Event::OperatorKeyReplaced { .. })).erased = true;
+    let report = verify(&story.bundle(&story.claim_at(story.now)), &trust());
+    assert_eq!(report.flaw, None);
+}
+
 #[test]
 fn a_statement_counts_once() {
     bent("signatures", "carried out before", |s| {

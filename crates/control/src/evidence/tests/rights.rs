@@ -43,6 +43,7 @@ fn actions() -> Vec<Action> {
             public_key: digest,
         },
         Action::RemoveOperator { operator: PEOPLE.bea.id },
+        Action::ReplaceOperatorKey { operator: PEOPLE.bea.id, public_key: digest },
         Action::RegisterDevice { device, record },
         Action::ApproveDevice { device, role: Role::Biomedical },
         Action::QuarantineDevice { device },
@@ -137,6 +138,9 @@ fn recorded(action: Action, statement: SignedStatement) -> (StreamKind, StreamId
             operator(id, Event::OperatorAdded { name, roles, public_key, statement: Some(statement) })
         }
         Action::RemoveOperator { operator: id } => operator(id, Event::OperatorRemoved { statement }),
+        Action::ReplaceOperatorKey { operator: id, public_key } => {
+            operator(id, Event::OperatorKeyReplaced { public_key, statement })
+        }
         Action::RegisterDevice { device: id, record } => {
             device(id, Event::DeviceRegistered { record, statement })
         }

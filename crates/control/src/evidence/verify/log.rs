@@ -46,7 +46,7 @@ pub(crate) fn may_stand(log: usize, kind: u16, stream_kind: u8) -> bool {
         }
         1..=30 | 32 => StreamKind::Device,
         40..=42 => StreamKind::Release,
-        60..=61 => StreamKind::Operator,
+        60..=62 => StreamKind::Operator,
         80..=83 => StreamKind::Gateway,
         90..=92 => StreamKind::Application,
         94..=97 | 100..=119 => StreamKind::System,

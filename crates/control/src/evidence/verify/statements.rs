@@ -7,8 +7,9 @@ use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::{DeviceId, OperatorId, ReleaseId};
 use lanyard_domain::rights::right;
 use lanyard_domain::statement::{Action, SignedStatement};
+use lanyard_domain::text::Digest;
 
-use super::super::history::{OPERATOR_REMOVED, operators};
+use super::super::history::{OPERATOR_KEY_REPLACED, OPERATOR_REMOVED, operators};
 use super::{Case, Finding, Line, not_proven, passed};
 use crate::digest::sha256;
 
@@ -19,8 +20,9 @@ pub(crate) fn signed_by(line: &Line) -> Option<OperatorId> {
 
 /// Every statement shown.
 pub(super) fn signatures(case: &Case<'_>) -> Finding {
-    let people = People { added: operators(&case.main), removed: removals(case) };
-    one_key_one_person(&people.added)?;
+    let people =
+        People { added: operators(&case.main), removed: removals(case), replaced: replacements(case) };
+    one_key_one_person(&people)?;
     let mut seen = HashSet::new();
     let mut erased = Vec::new();
     let mut count = 0usize;
@@ -47,15 +49,21 @@ pub(super) fn signatures(case: &Case<'_>) -> Finding {
 }
 
 /// One key, one person (I1); and one person at most came in without another's signature.
-fn one_key_one_person(operators: &HashMap<OperatorId, &Line>) -> Result<(), String> {
+fn one_key_one_person(people: &People<'_>) -> Result<(), String> {
     let mut keys = HashSet::new();
     let mut first = 0;
-    for line in operators.values() {
+    for line in people.added.values() {
         let Some(Event::OperatorAdded { public_key, statement, .. }) = &line.event else { continue };
         if !keys.insert(public_key) {
             return Err(format!("the operator added at position {} has another operator's key", line.pos()));
         }
         first += usize::from(statement.is_none());
+    }
+    for line in people.replaced.values().flatten() {
+        let Some(Event::OperatorKeyReplaced { public_key, .. }) = &line.event else { continue };
+        if !keys.insert(public_key) {
+            return Err(format!("the key given at position {} is or was an operator's already", line.pos()));
+        }
     }
     if first > 1 {
         return Err("more than one operator was added without an admin's signature".to_owned());
@@ -63,10 +71,46 @@ fn one_key_one_person(operators: &HashMap<OperatorId, &Line>) -> Result<(), Stri
     Ok(())
 }
 
-/// The lines that gave and took rights.
+/// The lines that gave and took rights, and those that gave other keys, oldest first.
 struct People<'a> {
     added: HashMap<OperatorId, &'a Line>,
     removed: HashMap<OperatorId, u64>,
+    replaced: HashMap<OperatorId, Vec<&'a Line>>,
+}
+
+impl People<'_> {
+    /// Whether this operator was added before this position and not removed before it.
+    fn in_office(&self, id: OperatorId, pos: u64) -> Result<&Line, String> {
+        let added = self.added.get(&id).ok_or(format!("the bundle does not show who operator {id} is"))?;
+        if added.pos() >= pos {
+            return Err(format!("operator {id} was added only later"));
+        }
+        if self.removed.get(&id).is_some_and(|removed| *removed < pos) {
+            return Err(format!("operator {id} had no rights any more"));
+        }
+        Ok(added)
+    }
+
+    /// The key that this operator had at this position, added with `first`; none where the payload that gave it is not shown.
+    fn key_at(&self, id: OperatorId, pos: u64, first: Digest) -> Option<Digest> {
+        let given = self.replaced.get(&id).into_iter().flatten().rev().find(|line| line.pos() < pos);
+        match given.map(|line| &line.event) {
+            None => Some(first),
+            Some(Some(Event::OperatorKeyReplaced { public_key, .. })) => Some(*public_key),
+            Some(_) => None,
+        }
+    }
+}
+
+fn replacements<'a>(case: &'a Case<'_>) -> HashMap<OperatorId, Vec<&'a Line>> {
+    let mut replaced: HashMap<OperatorId, Vec<&Line>> = HashMap::new();
+    for line in case.main.lines() {
+        let header = &line.header;
+        if header.stream_kind == StreamKind::Operator as u8 && header.kind == OPERATOR_KEY_REPLACED {
+            replaced.entry(OperatorId::from(line.stream())).or_default().push(line);
+        }
+    }
+    replaced
 }
 
 fn removals(case: &Case<'_>) -> HashMap<OperatorId, u64> {
@@ -99,12 +143,13 @@ fn check(
     if !decides(line, event, &statement.action) {
         return Err("what was signed is not what was recorded".to_owned());
     }
-    let added = people.added.get(&id).ok_or(format!("the bundle does not show who operator {id} is"))?;
-    if added.pos() >= line.pos() {
-        return Err(format!("operator {id} was added only later"));
-    }
-    if people.removed.get(&id).is_some_and(|pos| *pos < line.pos()) {
-        return Err(format!("operator {id} had no rights any more"));
+    let added = people.in_office(id, line.pos())?;
+    if let Event::OperatorKeyReplaced { .. } = event {
+        let whose = OperatorId::from(line.stream());
+        if whose == id {
+            return Err(format!("operator {id} replaced their own key"));
+        }
+        people.in_office(whose, line.pos())?;
     }
     let Some(Event::OperatorAdded { roles, public_key, .. }) = &added.event else {
         return Ok(Signer::Erased);
@@ -112,7 +157,8 @@ fn check(
     if !roles.iter().any(|role| right(&statement.action).roles.contains(role)) {
         return Err(format!("operator {id} holds no role that may decide this"));
     }
-    UnparsedPublicKey::new(&ED25519, public_key.0)
+    let Some(key) = people.key_at(id, line.pos(), *public_key) else { return Ok(Signer::Erased) };
+    UnparsedPublicKey::new(&ED25519, key.0)
         .verify(&signed.signed_bytes(), &signed.signature.0)
         .map_err(|_| format!("the signature is not by operator {id}"))?;
     Ok(Signer::Known)
@@ -214,6 +260,10 @@ fn decides(line: &Line, event: &Event, action: &Action) -> bool {
             Action::AddOperator { operator: id, name: n, roles: r, public_key: k },
         ) => operator(id) && (name, roles, public_key) == (n, r, k),
         (Event::OperatorRemoved { .. }, Action::RemoveOperator { operator: id }) => operator(id),
+        (
+            Event::OperatorKeyReplaced { public_key, .. },
+            Action::ReplaceOperatorKey { operator: id, public_key: k },
+        ) => operator(id) && public_key == k,
         (
             Event::EndorsementAdded { certificate, grade, uses, .. },
             Action::AddEndorsement { certificate: c, grade: g, uses: u },
