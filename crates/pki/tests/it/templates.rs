@@ -86,7 +86,7 @@ fn examples() -> Vec<Example> {
                 "TLS Web Client Authentication, 1.3.6.1.5.5.7.3.14".into(),
                 short.clone(),
                 signs.clone(),
-                "Not After : Nov 22 23:55:00 2026 GMT".into(),
+                "Not After : Nov 22 23:45:00 2026 GMT".into(),
             ],
             silent: unlisted,
         },
