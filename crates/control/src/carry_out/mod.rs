@@ -14,6 +14,7 @@ pub(crate) mod external;
 mod gateways;
 mod maintenance;
 mod makers;
+mod open_work;
 mod operators;
 mod profiles;
 mod releases;

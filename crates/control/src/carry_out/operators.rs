@@ -6,7 +6,7 @@ use lanyard_domain::operator::Role;
 use lanyard_domain::text::{Digest, check_text};
 use lanyard_domain::time::Timestamp;
 
-use super::{Accepted, Done};
+use super::{Accepted, Done, open_work};
 use crate::journal::{Entry, Journal};
 use crate::plane::{Control, ControlError};
 use crate::world::World;
@@ -106,7 +106,7 @@ impl<J: Journal> Control<J> {
         now: Timestamp,
     ) -> Result<Done, ControlError> {
         let _changing = self.operators.lock().await;
-        let (appended, ()) = self
+        let (appended, open) = self
             .record(now, |world| {
                 let known = world
                     .operators
@@ -124,10 +124,10 @@ impl<J: Journal> Control<J> {
                 let event = Event::OperatorRemoved { statement: accepted.signed.clone() };
                 let mut entry = entry(id, accepted.by.id, seq, event);
                 entry.once = accepted.once();
-                Ok((vec![entry], ()))
+                Ok((vec![entry], open_work::of(world, id)))
             })
             .await?;
-        Ok(Done::new(appended, format!("operator {id} has no rights any more")))
+        Ok(Done::new(appended, format!("operator {id} has no rights any more{open}")))
     }
 
     /// The person stays who they are (I1): what they asked for and approved before is theirs, whichever key signed it.

@@ -7,6 +7,7 @@ use lanyard_api::operator::{
 };
 use lanyard_api::signing::{sign_request, sign_statement};
 use lanyard_control::evidence::CheckResult;
+use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::id::DeviceId;
 use lanyard_domain::operator::Role;
 use lanyard_domain::statement::Action;
@@ -212,6 +213,38 @@ async fn the_last_admin_stays_however_fast_two_are() {
         world.operators.values().filter(|o| o.may(&[Role::Admin])).count()
     };
     assert_eq!(admins, 1);
+    hospital.running.shutdown().await;
+}
+
+// I1: what a removed person approved still counts, so whoever removes them hears what that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_removes_a_person_hears_what_they_left_half_decided() {
+    let dir = tempfile::tempdir().unwrap();
+    let hospital = Hospital::open(dir.path()).await;
+    let half = hospital.register(record("P-1")).await.unwrap();
+    let role = Role::Security;
+    hospital.decide(&hospital.security, Action::ApproveDevice { device: half, role }).await.unwrap();
+    let whole = hospital.admitted("P-2").await;
+    let name = "forgotten".to_owned();
+    let (purpose, keys) = (AuthorityPurpose::Devices, KeyStore::Sealed);
+    let action = Action::CreateAuthority { name, purpose, site: None, keys };
+    hospital.decide(&hospital.security, action).await.unwrap();
+
+    let removed = async |who: &Person| {
+        let action = Action::RemoveOperator { operator: who.id };
+        hospital.decide(&hospital.admin, action).await.unwrap().outcome
+    };
+    let said = removed(&hospital.security).await;
+    assert!(said.contains(&half.to_string()) && said.contains("approved as security"), "{said}");
+    assert!(said.contains("authority `forgotten`, ordered"), "{said}");
+    assert!(!said.contains(&whole.to_string()), "{said}");
+    let said = removed(&hospital.registrar).await;
+    assert!(said.contains(&format!("device {half}")) && said.contains(", registered"), "{said}");
+    assert!(!said.contains(&whole.to_string()), "{said}");
+    assert_eq!(
+        removed(&hospital.biomed).await,
+        format!("operator {} has no rights any more", hospital.biomed.id)
+    );
     hospital.running.shutdown().await;
 }
 
