@@ -2,7 +2,7 @@
 
 use lanyard_domain::event::{Event, StreamKind};
 use lanyard_domain::id::OperatorId;
-use lanyard_domain::operator::Role;
+use lanyard_domain::operator::{Operator, Role};
 use lanyard_domain::text::{Digest, check_text};
 use lanyard_domain::time::Timestamp;
 
@@ -68,7 +68,7 @@ impl<J: Journal> Control<J> {
         check_text("name", &name, 128).map_err(|e| ControlError::malformed("name", e))?;
         each_once(&roles)?;
         let _changing = self.operators.lock().await;
-        let (appended, ()) = self
+        let (appended, namesake) = self
             .record(now, |world| {
                 // One key, one person: a second id for the same key would be two heads under one hat (I1).
                 if world.operators.contains_key(&id) || is_somebodys(world, &public_key) {
@@ -85,7 +85,9 @@ impl<J: Journal> Control<J> {
                 };
                 let mut entry = entry(id, accepted.by.id, 0, event);
                 entry.once = accepted.once();
-                Ok((vec![entry], ()))
+                let same = |o: &&Operator| !o.active && o.name.trim().eq_ignore_ascii_case(name.trim());
+                let namesake = world.operators.values().filter(same).map(|o| o.id).min();
+                Ok((vec![entry], namesake))
             })
             .await?;
         // Two of them, and one admin has passed every two-person rule: somebody else is to look at it.
@@ -96,7 +98,13 @@ impl<J: Journal> Control<J> {
                 "an operator who may approve was added; somebody who is no admin should know that person"
             );
         }
-        Ok(Done::new(appended, format!("added operator {id}")))
+        let again = match namesake {
+            None => String::new(),
+            Some(removed) => format!(
+                "; the removed operator {removed} had the same name: one person with two ids passes for two, so remove this one if it is the same person"
+            ),
+        };
+        Ok(Done::new(appended, format!("added operator {id}{again}")))
     }
 
     pub(super) async fn remove_operator(

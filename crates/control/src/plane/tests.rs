@@ -109,3 +109,28 @@ fn what_a_removed_operator_signed_is_not_carried_out() {
     house.control.carry_out(&PEOPLE.sam.sign(START, quarantine), START).now_or_never().unwrap().unwrap();
     assert_eq!(house.recorded(quarantined), 1);
 }
+
+// I1: the same for a key that was replaced in between; by the new one its owner goes on.
+#[test]
+fn what_a_replaced_key_signed_is_not_carried_out() {
+    let quarantine = Action::QuarantineDevice { device: device() };
+    let new = PEOPLE.sam.with_key_of(0x70);
+    let replaced = |who: &Person, new: &Person| {
+        let event = Event::OperatorKeyReplaced { public_key: new.public_key(), statement: statement() };
+        (StreamKind::Operator, StreamId::from(who.id), event)
+    };
+    let house = House::new();
+    let signed = PEOPLE.sam.sign(START, quarantine.clone());
+    let quarantined = 12;
+    house.before(quarantined, vec![replaced(&PEOPLE.sam, &new)]);
+    let refused = house.control.carry_out(&signed, START).now_or_never().unwrap();
+    assert!(matches!(refused, Err(ControlError::Refused(r)) if r.code == "signature_invalid"));
+    assert_eq!(house.recorded(quarantined), 0);
+    house.control.carry_out(&new.sign(START, quarantine.clone()), START).now_or_never().unwrap().unwrap();
+    assert_eq!(house.recorded(quarantined), 1);
+    // Another person's new key holds nobody up.
+    let house = House::new();
+    house.before(quarantined, vec![replaced(&PEOPLE.ada, &PEOPLE.ada.with_key_of(0x71))]);
+    house.control.carry_out(&PEOPLE.sam.sign(START, quarantine), START).now_or_never().unwrap().unwrap();
+    assert_eq!(house.recorded(quarantined), 1);
+}

@@ -245,6 +245,17 @@ async fn who_removes_a_person_hears_what_they_left_half_decided() {
         removed(&hospital.biomed).await,
         format!("operator {} has no rights any more", hospital.biomed.id)
     );
+    // Who comes back under the same name may be the same person, who would then pass for two.
+    let added = async |name: &str| {
+        let again = person();
+        let (operator, public_key) = (again.id, again.key.public_key());
+        let (name, roles) = (name.to_owned(), vec![Role::Registrar]);
+        let action = Action::AddOperator { operator, name, roles, public_key };
+        hospital.decide(&hospital.admin, action).await.unwrap().outcome
+    };
+    let said = added("Registrar Person").await;
+    assert!(said.contains(&format!("the removed operator {}", hospital.registrar.id)), "{said}");
+    assert!(!added("Somebody else").await.contains("removed"));
     hospital.running.shutdown().await;
 }
 
