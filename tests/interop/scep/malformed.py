@@ -19,18 +19,20 @@ def a_message_sent_again_gives_nothing_new_and_a_changed_one_nothing(s):
     device = s.device("recorded").approved()
     key = device.new_key("first")
     device.has_by(device.swan(key, "--password", device.give_secret(), to=proxy.address), "first", key)
-    message = proxy.messages[-1]
+    message = s.message = proxy.messages[-1]
+    # From one address so many are answered in a second, and those of this loop are nearly all.
+    time.sleep(1)
     before = s.ledger_size()
     again = ask(s.at, "POST", POST, message)
     check(again.status == 200 and SUCCESS in again.body, f"sent again: {again}")
     failures = 0
-    for at in range(40, len(message), len(message) // 24):
+    for at in range(40, len(message), len(message) // 22):
         changed = message[:at] + bytes([message[at] ^ 4]) + message[at + 1:]
         answer = ask(s.at, "POST", POST, changed)
         check(answer.status in (200, 400), f"byte {at}: {answer}")
         # What is not signed may be changed: that is then the same message.
         failures += answer.status == 400 or FAILURE in answer.body
-    check(failures >= 20, failures)
+    check(failures >= 18, failures)
     # Cut short.
     for end in range(1, len(message), len(message) // 12):
         same(ask(s.at, "POST", POST, message[:end]).status, 400, f"the first {end} bytes")
@@ -63,15 +65,24 @@ def what_is_no_message_gets_a_reason_and_changes_nothing(s):
 @suite.step
 def messages_are_bounded_by_the_second(s):
     connection = http.client.HTTPConnection(s.at, timeout=60)
-    turned_away = None
-    for _ in range(2_000):
-        connection.request("POST", POST, b"x")
+
+    def post(body):
+        connection.request("POST", POST, body)
         answer = connection.getresponse()
         answer.read()
+        return answer
+
+    # What is no message costs its reading, and keeps nobody out.
+    for _ in range(300):
+        same(post(b"x").status, 400, "answer to a message that is none")
+    same(post(s.message).status, 200, "answer to a message after a flood of what is none")
+    turned_away = None
+    for _ in range(2_000):
+        answer = post(s.message)
         if answer.status == 503:
             turned_away = answer
             break
-        same(answer.status, 400, "answer to a message that is none")
+        same(answer.status, 200, "answer to a message again")
     check(turned_away is not None and turned_away.getheader("retry-after") == "1", "nobody was turned away")
     # What costs nothing is still answered.
     same(s.get("/scep/legacy-north?operation=GetCACaps").status, 200, "capabilities")
