@@ -158,7 +158,7 @@ def gateway_refuses_a_client_without_certificate(s):
 @suite.step
 def gateway_refuses_an_expired_certificate_of_our_own_authority(s):
     # The authority is minutes old and issues nothing from before its own time: ten minutes that ended a while ago.
-    expired = s.issue("expired", 40 * 60, "600")
+    expired = s.issue("expired", 40 * 60, "1800")
     wrong = s.verify(expired, "sslclient", ok=False)
     check("certificate has expired" in wrong.out + wrong.err, wrong.err)
     ended_by(s.shown(expired), "certificate_expired")
