@@ -19,7 +19,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -340,20 +340,48 @@ pub enum BodyError {
     Broken(String),
 }
 
+/// What is too large is taken off the line up to here: who is still sending when the connection closes sees it break off, and not the
+/// answer that says why.
+const DRAIN_BYTES: u64 = 1 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
 /// Reads a whole body of at most `limit` bytes within `time`.
 pub async fn read_body<B>(body: B, limit: usize, time: Duration) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // A length that is announced too large is refused before it is sent.
-    if body.size_hint().lower() > limit as u64 {
+    let mut body = pin!(body);
+    // A length that is announced too large is refused before it is read.
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        if announced <= DRAIN_BYTES {
+            drain(body.as_mut()).await;
+        }
         return Err(BodyError::TooLarge(limit));
     }
-    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(time, Limited::new(body.as_mut(), limit).collect()).await {
         Err(_) => Err(BodyError::TooSlow(time)),
         Ok(Ok(all)) => Ok(all.to_bytes()),
-        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge(limit)),
+        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => {
+            drain(body.as_mut()).await;
+            Err(BodyError::TooLarge(limit))
+        }
         Ok(Err(e)) => Err(BodyError::Broken(e.to_string())),
     }
+}
+
+async fn drain<B: Body<Data = Bytes>>(mut body: Pin<&mut B>) {
+    let taken = async {
+        let mut left = DRAIN_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Whoever takes longer is not waited for.
+    let _in_time = tokio::time::timeout(DRAIN_TIME, taken).await;
 }

@@ -370,6 +370,47 @@ async fn silent_handshakes_slow_heads_idle_and_stalled_connections_are_closed() 
     assert_eq!(&start, b"HTTP/1.1 413");
 }
 
+// I12: whoever sends too much hears so, however far along the sending is; what would be endless is cut off.
+#[tokio::test]
+async fn who_sends_too_much_hears_it_before_the_connection_ends() {
+    let world = world(Limits::default(), false).await;
+    for (head, length) in [
+        ("content-length: 600000", 600_000),
+        ("transfer-encoding: chunked", 600_000),
+        ("content-length: 90", 90),
+    ] {
+        let mut stream = raw(&world).await;
+        let chunked = head.starts_with("transfer");
+        stream
+            .write_all(format!("POST /echo HTTP/1.1\r\nhost: a\r\n{head}\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        if chunked {
+            stream.write_all(format!("{length:x}\r\n").as_bytes()).await.unwrap();
+        }
+        // All of it is taken off the line: no write fails.
+        for _ in 0..length / 10 {
+            stream.write_all(b"0123456789").await.unwrap();
+        }
+        if chunked {
+            stream.write_all(b"\r\n0\r\n\r\n").await.unwrap();
+        }
+        stream.flush().await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        let expected: &[u8] = if length > 100 { b"HTTP/1.1 413" } else { b"HTTP/1.1 200" };
+        assert_eq!(&start, expected, "{head}");
+    }
+    let mut endless = raw(&world).await;
+    endless
+        .write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 99000000000\r\n\r\n")
+        .await
+        .unwrap();
+    let mut start = [0; 12];
+    endless.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413", "at once");
+}
+
 #[tokio::test]
 async fn connections_above_the_limit_wait_until_one_ends() {
     let world = world(Limits { max_connections: 1, ..Limits::default() }, false).await;
