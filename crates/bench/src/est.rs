@@ -4,7 +4,8 @@
 //!
 //! The limit is the cryptography that each request needs, on all cores, with nothing else done: the request's and, for
 //! renewals, the shown certificate's signature checked, the new certificate signed. Requests are made and connections
-//! opened before the clock starts: what clients compute is not in it, but their HTTP and TLS records are.
+//! opened before the clock starts: what clients compute is not in it, but their HTTP and TLS records are. The last row is a server
+//! that only checks and signs (`bare`): what HTTP over TLS leaves of the limit here.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use zeroize::Zeroizing;
 use crate::hospital::Hospital;
 use crate::table::{Row, in_sequence, quantile};
 use crate::ward::{self, Bed, Kept};
-use crate::{Settings, cpu, p256};
+use crate::{Settings, bare, cpu, material, p256};
 
 /// Connections that ask at the same time.
 const AT_ONCE: usize = 512;
@@ -39,6 +40,7 @@ pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
     let beds = ward::admit(hospital, "EST", DEVICES)?;
     let (first, certificates) = hospital.runtime.block_on(enroll(hospital, address, &beds))?;
     let renewed = hospital.runtime.block_on(renew(hospital, address, &beds, &certificates))?;
+    let bare = bare(hospital, &beds, &certificates)?;
     let cores = cpu::cores() as f64;
     let row = |what: &str, mut pass: Pass, verifies: f64, target: &'static str| {
         let (p50, p99) = (quantile(&mut pass.times, 0.5), quantile(&mut pass.times, 0.99));
@@ -57,6 +59,7 @@ pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
     Ok(vec![
         row("EST enroll by secret, kept connections", first, 1.0, ""),
         row("EST re-enroll, kept mTLS connections", renewed, 2.0, "ratio >= 0.5"),
+        row("bare: TLS, HTTP, one verify, one sign; no rules, no log", bare, 1.0, ""),
     ])
 }
 
@@ -106,7 +109,7 @@ async fn enroll(
     Ok((pass, done.into_iter().map(|d| d.2).collect()))
 }
 
-/// [`RENEWALS`] for each, [`AT_ONCE`] devices at a time.
+/// [`RENEWALS`] for each, each over a connection with its own certificate.
 async fn renew(
     hospital: &Hospital,
     address: SocketAddr,
@@ -122,6 +125,28 @@ async fn renew(
         let client = ward::tls(&hospital.control.anchors_pem, Some((chain, &bed.key)))?;
         open.push_back((ward::connect(address, &client).await?, Arc::clone(bed)));
     }
+    in_turns(open).await
+}
+
+/// The same requests by the same client to a server that is none, over connections that are kept.
+fn bare(hospital: &Hospital, beds: &[Arc<Bed>], certificates: &[Certificate]) -> Result<Pass> {
+    let folder = tempfile::tempdir()?;
+    material::make(folder.path())?;
+    let client = ward::tls(&std::fs::read_to_string(folder.path().join("ca.pem"))?, None)?;
+    hospital.runtime.block_on(async {
+        let (address, end) = bare::start(folder.path(), certificates).await?;
+        let mut open = VecDeque::new();
+        for bed in beds {
+            open.push_back((ward::connect(address, &client).await?, Arc::clone(bed)));
+        }
+        let pass = in_turns(open).await;
+        end.cancel();
+        pass
+    })
+}
+
+/// [`RENEWALS`] over each connection, [`AT_ONCE`] at a time.
+async fn in_turns(open: VecDeque<(Kept, Arc<Bed>)>) -> Result<Pass> {
     let waiting = Arc::new(Mutex::new(open));
     let (start, before) = (Instant::now(), cpu::used()?);
     let mut tasks = Vec::new();

@@ -8,6 +8,7 @@
 
 mod acme;
 mod appraisal;
+mod bare;
 mod cmp;
 mod cpu;
 mod crl;

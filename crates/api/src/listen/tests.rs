@@ -76,10 +76,7 @@ fn stream_of<I: Iterator<Item = Item>>(iterator: I) -> Iterated<I> {
 }
 impl<I: Iterator<Item = Item> + Unpin> futures_util::Stream for Iterated<I> {
     type Item = Item;
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<Item>> {
         std::task::Poll::Ready(self.0.next())
     }
 }
@@ -87,10 +84,7 @@ impl<I: Iterator<Item = Item> + Unpin> futures_util::Stream for Iterated<I> {
 struct Never<I>(Iterated<I>, bool);
 impl<I: Iterator<Item = Item> + Unpin> futures_util::Stream for Never<I> {
     type Item = Item;
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<Item>> {
         if self.1 {
             return std::task::Poll::Pending;
         }
