@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lanyard_control::journal::{Claim, Entry, Journal, Space};
 use lanyard_control::world::World;
 use lanyard_domain::device::{Command, Context as Facts};
@@ -28,6 +28,10 @@ use crate::{Settings, cpu, disk, life, p256};
 
 /// Devices that ask at the same time.
 const DEVICES: [u32; 2] = [64, 1024];
+/// All that ask, one after the other: a device may have 32 certificates.
+const POOL: u32 = 8_192;
+/// Certificates of each.
+const EACH: u32 = 24;
 
 pub fn run(settings: &Settings) -> Result<Vec<Row>> {
     let raw = p256::raw(settings.time)?;
@@ -62,7 +66,7 @@ async fn measure(settings: &Settings, devices: u32) -> Result<(f64, f64)> {
     let store = Store::open(&folder.path().join("log"), Options::new(signer, folder.path().join("anchor")))?;
     let world = Arc::new(RwLock::new(World::default()));
     let journal = LedgerJournal::new(store.clone(), Arc::clone(&world), |_, _| {});
-    for number in 0..devices {
+    for number in 0..POOL {
         let admitted = entry(life::device(number), 0, life::admitted(number)?);
         journal.append(vec![admitted], life::NOW).await?;
     }
@@ -72,12 +76,14 @@ async fn measure(settings: &Settings, devices: u32) -> Result<(f64, f64)> {
     for number in 0..devices {
         let (desk, time) = (Arc::clone(&desk), settings.time);
         tasks.push(tokio::spawn(async move {
-            let mut count = 0usize;
+            let mut count = 0u32;
             while start.elapsed() < time {
-                desk.issue(life::device(number)).await?;
+                let device = number + devices * (count / EACH);
+                ensure!(device < POOL, "more devices are needed for so long a time: `--seconds`");
+                desk.issue(life::device(device)).await?;
                 count += 1;
             }
-            Ok::<_, anyhow::Error>(count)
+            Ok(count as usize)
         }));
     }
     let mut count = 0;
