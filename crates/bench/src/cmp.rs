@@ -7,9 +7,8 @@
 //! possession and the shown certificate's path, then three signatures: certificate and two answers. The client makes and checks
 //! messages with the clock running, so its share of the cores is in our figure.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -27,8 +26,8 @@ use lanyard_pki::path::Anchors;
 use lanyard_sim::rng::fresh;
 use zeroize::Zeroizing;
 
-use crate::est::{Pass, next, pass};
 use crate::hospital::Hospital;
+use crate::queue::{self, Pass};
 use crate::table::{Row, in_sequence, quantile, rate};
 use crate::ward::{self, Bed, Kept};
 use crate::{Settings, cpu, p256};
@@ -91,34 +90,15 @@ async fn enroll(
     for _ in 0..AT_ONCE {
         connections.push(ward::connect(address, &tls).await?);
     }
-    let waiting: VecDeque<(usize, Arc<Bed>)> = beds.iter().cloned().enumerate().collect();
-    let waiting = Arc::new(Mutex::new(waiting));
-    let (start, before) = (Instant::now(), cpu::used()?);
-    let mut tasks = Vec::new();
-    for mut connection in connections {
-        let waiting = Arc::clone(&waiting);
-        tasks.push(tokio::spawn(async move {
-            let mut done = Vec::new();
-            while let Some((at, bed)) = next(&waiting) {
-                let reference = bed.secret.split('-').next().unwrap_or_default().to_owned();
-                let secret = Zeroizing::new(bed.secret.clone());
-                let credential = Credential::Secret { reference, secret, mac: Mac::Pbm };
-                let client = Client::new(credential, Trust::SecretOnly);
-                let sent = Instant::now();
-                let certificate =
-                    exchange(&mut connection, &client, &bed, EnrollKind::Initialization).await?;
-                done.push((at, sent.elapsed(), certificate));
-            }
-            Ok::<_, anyhow::Error>(done)
-        }));
-    }
-    let mut done = Vec::new();
-    for task in tasks {
-        done.extend(task.await??);
-    }
-    let pass = pass(start, before, done.iter().map(|d| d.1).collect())?;
-    done.sort_unstable_by_key(|(at, ..)| *at);
-    Ok((pass, done.into_iter().map(|d| d.2).collect()))
+    queue::all(connections, beds.to_vec(), |mut connection, bed| async move {
+        let reference = bed.secret.split('-').next().unwrap_or_default().to_owned();
+        let secret = Zeroizing::new(bed.secret.clone());
+        let client = Client::new(Credential::Secret { reference, secret, mac: Mac::Pbm }, Trust::SecretOnly);
+        let sent = Instant::now();
+        let certificate = exchange(&mut connection, &client, &bed, EnrollKind::Initialization).await?;
+        Ok((connection, vec![sent.elapsed()], certificate))
+    })
+    .await
 }
 
 /// [`RENEWALS`] for each, each in place of the one before, [`AT_ONCE`] devices at a time.
@@ -137,32 +117,22 @@ async fn renew(
     for _ in 0..AT_ONCE {
         connections.push(ward::connect(address, &tls).await?);
     }
-    let waiting: VecDeque<(Arc<Bed>, Certificate)> = beds.into_iter().zip(certificates).collect();
-    let waiting = Arc::new(Mutex::new(waiting));
-    let (start, before) = (Instant::now(), cpu::used()?);
-    let mut tasks = Vec::new();
-    for mut connection in connections {
-        let (waiting, anchors, issuer) = (Arc::clone(&waiting), anchors.clone(), issuer.clone());
-        tasks.push(tokio::spawn(async move {
+    let one = move |mut connection, (bed, mut certificate): (Arc<Bed>, Certificate)| {
+        let (anchors, issuer) = (anchors.clone(), issuer.clone());
+        async move {
             let mut times = Vec::new();
-            while let Some((bed, mut certificate)) = next(&waiting) {
-                for _ in 0..RENEWALS {
-                    let credential = Credential::Certificate(vec![certificate, issuer.clone()]);
-                    let client = Client::new(credential, Trust::ControlPlane(anchors.clone()))
-                        .to(issuer.subject_der());
-                    let sent = Instant::now();
-                    certificate = exchange(&mut connection, &client, &bed, EnrollKind::KeyUpdate).await?;
-                    times.push(sent.elapsed());
-                }
+            for _ in 0..RENEWALS {
+                let credential = Credential::Certificate(vec![certificate, issuer.clone()]);
+                let client =
+                    Client::new(credential, Trust::ControlPlane(anchors.clone())).to(issuer.subject_der());
+                let sent = Instant::now();
+                certificate = exchange(&mut connection, &client, &bed, EnrollKind::KeyUpdate).await?;
+                times.push(sent.elapsed());
             }
-            Ok::<_, anyhow::Error>(times)
-        }));
-    }
-    let mut times = Vec::new();
-    for task in tasks {
-        times.extend(task.await??);
-    }
-    pass(start, before, times)
+            Ok((connection, times, ()))
+        }
+    };
+    Ok(queue::all(connections, beds.into_iter().zip(certificates), one).await?.0)
 }
 
 /// Request and confirmation, as our agent does it.

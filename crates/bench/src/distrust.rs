@@ -52,11 +52,12 @@ pub fn run(_: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
         .collect())
 }
 
-async fn tamper(
+/// Everyone is connected, and the others go on sending as long as what is returned is kept. How many connections there are.
+pub(crate) async fn at_work(
     hospital: &Hospital,
     victims: &[Arc<VirtualDevice>],
     others: &[Arc<VirtualDevice>],
-) -> Result<(Vec<DistrustTimes>, usize)> {
+) -> Result<(usize, Vec<AbortOnDropHandle<()>>)> {
     for devices in [victims, others] {
         for sent in fleet::connect(devices, AT_ONCE).await {
             let status = sent?;
@@ -64,8 +65,17 @@ async fn tamper(
         }
     }
     let connected = hospital.connected();
-    let _sending: Vec<AbortOnDropHandle<()>> =
+    let sending =
         others.iter().enumerate().map(|(index, device)| keep_sending(device, index, others.len())).collect();
+    Ok((connected, sending))
+}
+
+async fn tamper(
+    hospital: &Hospital,
+    victims: &[Arc<VirtualDevice>],
+    others: &[Arc<VirtualDevice>],
+) -> Result<(Vec<DistrustTimes>, usize)> {
+    let (connected, _sending) = at_work(hospital, victims, others).await?;
     let mut times = Vec::with_capacity(victims.len());
     for victim in victims {
         faults::tamper(victim).await?;
@@ -80,7 +90,7 @@ async fn tamper(
 }
 
 /// Each device has its own moment within the period.
-pub(crate) fn keep_sending(device: &Arc<VirtualDevice>, index: usize, of: usize) -> AbortOnDropHandle<()> {
+fn keep_sending(device: &Arc<VirtualDevice>, index: usize, of: usize) -> AbortOnDropHandle<()> {
     let device = device.clone();
     let first = EVERY.mul_f64(index as f64 / of.max(1) as f64);
     AbortOnDropHandle::new(tokio::spawn(async move {

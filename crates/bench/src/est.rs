@@ -7,10 +7,9 @@
 //! opened before the clock starts: what clients compute is not in it, but their HTTP and TLS records are. The last row is a server
 //! that only checks and signs (`bare`): what HTTP over TLS leaves of the limit here.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::hospital::Hospital;
+use crate::queue::{self, Pass};
 use crate::table::{Row, in_sequence, quantile};
 use crate::ward::{self, Bed, Kept};
 use crate::{Settings, bare, cpu, material, p256};
@@ -63,13 +63,6 @@ pub fn run(settings: &Settings, hospital: &Hospital) -> Result<Vec<Row>> {
     ])
 }
 
-/// How requests went.
-pub(crate) struct Pass {
-    pub(crate) rate: f64,
-    pub(crate) per_core: f64,
-    pub(crate) times: Vec<Duration>,
-}
-
 /// One certificate for each, and those.
 async fn enroll(
     hospital: &Hospital,
@@ -81,32 +74,14 @@ async fn enroll(
     for _ in 0..AT_ONCE {
         connections.push(ward::connect(address, &client).await?);
     }
-    let waiting: VecDeque<(usize, Arc<Bed>)> = beds.iter().cloned().enumerate().collect();
-    let waiting = Arc::new(Mutex::new(waiting));
-    let (start, before) = (Instant::now(), cpu::used()?);
-    let mut tasks = Vec::new();
-    for mut connection in connections {
-        let waiting = Arc::clone(&waiting);
-        tasks.push(tokio::spawn(async move {
-            let mut done = Vec::new();
-            while let Some((at, bed)) = next(&waiting) {
-                let login =
-                    SecretLogin { user: "device".to_owned(), secret: Zeroizing::new(bed.secret.clone()) };
-                let sent = Instant::now();
-                let certificate =
-                    ask(&mut connection, client::enroll(None, &bed.csr, Some(&login)), &bed.public).await?;
-                done.push((at, sent.elapsed(), certificate));
-            }
-            Ok::<_, anyhow::Error>(done)
-        }));
-    }
-    let mut done = Vec::new();
-    for task in tasks {
-        done.extend(task.await??);
-    }
-    let pass = pass(start, before, done.iter().map(|d| d.1).collect())?;
-    done.sort_unstable_by_key(|(at, ..)| *at);
-    Ok((pass, done.into_iter().map(|d| d.2).collect()))
+    queue::all(connections, beds.to_vec(), |mut connection, bed| async move {
+        let login = SecretLogin { user: "device".to_owned(), secret: Zeroizing::new(bed.secret.clone()) };
+        let sent = Instant::now();
+        let asked = client::enroll(None, &bed.csr, Some(&login));
+        let certificate = ask(&mut connection, asked, &bed.public).await?;
+        Ok((connection, vec![sent.elapsed()], certificate))
+    })
+    .await
 }
 
 /// [`RENEWALS`] for each, each over a connection with its own certificate.
@@ -117,13 +92,13 @@ async fn renew(
     certificates: &[Certificate],
 ) -> Result<Pass> {
     let issuers = hospital.control.state.control.authority.issuers();
-    let mut open = VecDeque::new();
+    let mut open = Vec::new();
     for (bed, certificate) in beds.iter().zip(certificates) {
         let issuer = issuers.of(certificate).context("an issuer is unknown")?.certificate();
         let chain: Vec<CertificateDer<'static>> =
             [certificate, issuer].map(|c| c.der().clone().into_owned()).to_vec();
         let client = ward::tls(&hospital.control.anchors_pem, Some((chain, &bed.key)))?;
-        open.push_back((ward::connect(address, &client).await?, Arc::clone(bed)));
+        open.push((ward::connect(address, &client).await?, Arc::clone(bed)));
     }
     in_turns(open).await
 }
@@ -135,9 +110,9 @@ fn bare(hospital: &Hospital, beds: &[Arc<Bed>], certificates: &[Certificate]) ->
     let client = ward::tls(&std::fs::read_to_string(folder.path().join("ca.pem"))?, None)?;
     hospital.runtime.block_on(async {
         let (address, end) = bare::start(folder.path(), certificates).await?;
-        let mut open = VecDeque::new();
+        let mut open = Vec::new();
         for bed in beds {
-            open.push_back((ward::connect(address, &client).await?, Arc::clone(bed)));
+            open.push((ward::connect(address, &client).await?, Arc::clone(bed)));
         }
         let pass = in_turns(open).await;
         end.cancel();
@@ -146,38 +121,17 @@ fn bare(hospital: &Hospital, beds: &[Arc<Bed>], certificates: &[Certificate]) ->
 }
 
 /// [`RENEWALS`] over each connection, [`AT_ONCE`] at a time.
-async fn in_turns(open: VecDeque<(Kept, Arc<Bed>)>) -> Result<Pass> {
-    let waiting = Arc::new(Mutex::new(open));
-    let (start, before) = (Instant::now(), cpu::used()?);
-    let mut tasks = Vec::new();
-    for _ in 0..AT_ONCE {
-        let waiting = Arc::clone(&waiting);
-        tasks.push(tokio::spawn(async move {
-            let mut times = Vec::new();
-            while let Some((mut connection, bed)) = next(&waiting) {
-                for _ in 0..RENEWALS {
-                    let sent = Instant::now();
-                    ask(&mut connection, client::reenroll(None, &bed.csr), &bed.public).await?;
-                    times.push(sent.elapsed());
-                }
-            }
-            Ok::<_, anyhow::Error>(times)
-        }));
-    }
-    let mut times = Vec::new();
-    for task in tasks {
-        times.extend(task.await??);
-    }
-    pass(start, before, times)
-}
-
-pub(crate) fn next<T>(waiting: &Mutex<VecDeque<T>>) -> Option<T> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-}
-
-pub(crate) fn pass(start: Instant, before: Duration, times: Vec<Duration>) -> Result<Pass> {
-    let per_core = cpu::per_core(times.len(), before, cpu::used()?);
-    Ok(Pass { rate: times.len() as f64 / start.elapsed().as_secs_f64(), per_core, times })
+async fn in_turns(open: Vec<(Kept, Arc<Bed>)>) -> Result<Pass> {
+    let one = |(), (mut connection, bed): (Kept, Arc<Bed>)| async move {
+        let mut times = Vec::new();
+        for _ in 0..RENEWALS {
+            let sent = Instant::now();
+            ask(&mut connection, client::reenroll(None, &bed.csr), &bed.public).await?;
+            times.push(sent.elapsed());
+        }
+        Ok(((), times, ()))
+    };
+    Ok(queue::all(vec![(); AT_ONCE], open, one).await?.0)
 }
 
 async fn ask(connection: &mut Kept, outgoing: Outgoing, key: &PublicKey) -> Result<Certificate> {

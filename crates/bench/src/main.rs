@@ -30,6 +30,7 @@ mod ocsp;
 mod p256;
 mod pkcs11;
 mod push;
+mod queue;
 mod relay;
 mod renewal;
 mod scep;

@@ -13,12 +13,10 @@ use lanyard_domain::event::RevocationReason;
 use lanyard_domain::statement::Action;
 use lanyard_sim::device::VirtualDevice;
 use lanyard_sim::distrust::cut_after;
-use lanyard_sim::fleet;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::Settings;
-use crate::distrust::keep_sending;
-use crate::hospital::{AT_ONCE, Hospital};
+use crate::distrust::at_work;
+use crate::hospital::Hospital;
 use crate::table::{Row, quantile};
 
 const REASONS: [RevocationReason; 6] = [
@@ -58,15 +56,7 @@ async fn revoke(
     victims: &[Arc<VirtualDevice>],
     others: &[Arc<VirtualDevice>],
 ) -> Result<(Vec<(Duration, Duration)>, usize)> {
-    for devices in [victims, others] {
-        for sent in fleet::connect(devices, AT_ONCE).await {
-            let status = sent?;
-            ensure!(status.is_success(), "a reading was answered {status}");
-        }
-    }
-    let connected = hospital.connected();
-    let _sending: Vec<AbortOnDropHandle<()>> =
-        others.iter().enumerate().map(|(index, device)| keep_sending(device, index, others.len())).collect();
+    let (connected, _sending) = at_work(hospital, victims, others).await?;
     let staff = &hospital.staff;
     let mut times = Vec::with_capacity(victims.len());
     for (victim, reason) in victims.iter().zip(REASONS.into_iter().cycle()) {

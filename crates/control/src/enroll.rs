@@ -22,7 +22,7 @@ use lanyard_pki::csr;
 
 use crate::appraise::{Appraised, Presented, bound_ak};
 use crate::authority::{IssuancePermit, PreparedIssuance, Wish, thumbprint};
-use crate::certify::issuer::{told, while_it_issues};
+use crate::certify::issuer::{or_given_up, while_it_issues};
 use crate::digest::sha256;
 use crate::journal::{Claim, Journal, SealedAt, Space};
 use crate::makers::ask::Shown;
@@ -433,16 +433,8 @@ impl<J: Journal> Control<J> {
                 Ok((vec![entry], ()))
             })
             .await;
-        match recorded {
-            Ok(_) => Ok(certificate),
-            // A refusal is final (retired meanwhile), and nobody has seen the certificate.
-            Err(ControlError::Refused(refused)) => {
-                self.abandon(id, issuance, &refused.text, actor, now).await;
-                Err(told(refused))
-            }
-            // Left to recovery: the log may have it.
-            Err(error) => Err(error),
-        }
+        or_given_up(recorded, async |why| self.abandon(id, issuance, why, actor, now).await).await?;
+        Ok(certificate)
     }
 
     /// Says in the chain that an intent came to nothing.

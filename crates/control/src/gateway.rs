@@ -13,7 +13,7 @@ use lanyard_pki::profile::{Addresses, SubjectFacts};
 
 use crate::authority::thumbprint;
 use crate::carry_out::{gateway_entry, gateway_in_use};
-use crate::certify::issuer::{told, while_it_issues};
+use crate::certify::issuer::{or_given_up, while_it_issues};
 use crate::certify::own::intended;
 use crate::journal::Journal;
 use crate::pace::Act;
@@ -59,16 +59,9 @@ impl<J: Journal> Control<J> {
             certificate_sha256: thumbprint(&certificate),
             not_after: certificate.not_after(),
         };
-        match self.on_gateway(id, actor, issued, Some(&issuer), now).await {
-            Ok(()) => Ok((self.authority.chain_pem(&certificate), certificate.not_after())),
-            // A refusal is final (removed meanwhile).
-            Err(ControlError::Refused(refused)) => {
-                self.give_up_own(ready.issuance, &refused.text, now).await;
-                Err(told(refused))
-            }
-            // Left to recovery: the log may have it.
-            Err(error) => Err(error),
-        }
+        let recorded = self.on_gateway(id, actor, issued, Some(&issuer), now).await;
+        or_given_up(recorded, async |why| self.give_up_own(ready.issuance, why, now).await).await?;
+        Ok((self.authority.chain_pem(&certificate), certificate.not_after()))
     }
 
     async fn on_gateway(

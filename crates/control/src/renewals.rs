@@ -6,20 +6,20 @@
 //! stuck: it cannot help itself any more.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lanyard_domain::application;
 use lanyard_domain::credential::Certificate;
-use lanyard_domain::device::Stage;
+use lanyard_domain::device::{Command, Stage};
 use lanyard_domain::event::{AlarmCode, Event, StreamKind};
-use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, StreamId};
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, OperatorId, StreamId};
 use lanyard_domain::maintenance::Window;
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::serial::Serial;
 
 use crate::journal::{Entry, Journal};
-use crate::plane::{Control, Refused};
+use crate::plane::{Control, ControlError, Extras};
 use crate::steering::patience;
 use crate::upkeep::ITSELF;
 use crate::world::World;
@@ -39,7 +39,9 @@ pub type Holder = (StreamKind, StreamId);
 pub struct Late {
     /// Whose.
     pub holder: Holder,
-    /// The newest certificate's serial number.
+    /// The newest certificate.
+    pub certificate: Digest,
+    /// Its serial number.
     pub serial: String,
     /// When that ends or ended.
     pub not_after: Timestamp,
@@ -69,16 +71,22 @@ pub struct Renewals {
 pub(crate) struct Told(Mutex<HashMap<Digest, bool>>);
 
 impl Told {
+    fn all(&self) -> MutexGuard<'_, HashMap<Digest, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether this is news: that it is late is told once, and that it has ended once more.
-    fn is_news(&self, certificate: Digest, ended: bool) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_news(&self, certificate: &Digest, ended: bool) -> bool {
+        self.all().get(certificate).is_none_or(|said| ended && !said)
+    }
+
+    /// It stands on the chain.
+    fn note(&self, late: &Late) {
+        let mut told = self.all();
         if told.len() >= MOST_TOLD {
             told.clear();
         }
-        match told.insert(certificate, ended) {
-            None => true,
-            Some(said) => ended && !said,
-        }
+        told.insert(late.certificate, late.ended);
     }
 }
 
@@ -135,7 +143,13 @@ impl<'a> Watched<'a> {
     }
 
     fn late(&self, holder: Holder, ended: bool) -> Late {
-        Late { holder, serial: self.serial.to_owned(), not_after: self.not_after, ended }
+        Late {
+            holder,
+            certificate: self.sha256,
+            serial: self.serial.to_owned(),
+            not_after: self.not_after,
+            ended,
+        }
     }
 }
 
@@ -230,7 +244,7 @@ impl<J: Journal> Control<J> {
                     Standing::Late => false,
                     Standing::Ended => true,
                 };
-                self.told.is_news(certificate.sha256, ended).then(|| certificate.late(*holder, ended))
+                self.told.is_news(&certificate.sha256, ended).then(|| certificate.late(*holder, ended))
             });
             late.collect::<Vec<Late>>()
         };
@@ -244,56 +258,49 @@ impl<J: Journal> Control<J> {
         found
     }
 
-    /// Raises the alarm on the holder's chain, for its present owner.
+    /// Raises the alarm on the holder's chain, for its present owner. One that cannot be recorded now is found again.
     pub async fn alarm_late_renewal(&self, late: &Late, now: Timestamp) {
-        let (kind, id) = late.holder;
-        let owner = {
-            let world = self.world();
-            match kind {
-                StreamKind::Device => world.devices.get(&DeviceId::from(id)).map(|d| d.record.owner.clone()),
-                StreamKind::Application => {
-                    world.applications.get(&ApplicationId::from(id)).map(|a| a.record.owner.clone())
-                }
-                _ => {
-                    world.gateways.get(&GatewayId::from(id)).map(|g| format!("whoever runs site {}", g.site))
-                }
+        match self.record_late(late, now).await {
+            Ok(()) => self.told.note(late),
+            Err(error) => {
+                tracing::error!(holder.id = %late.holder.1, %error, "an alarm could not be recorded; trying again");
             }
-        };
-        let owner = owner.unwrap_or_default();
-        let text = match late.ended {
-            true => format!("its certificate {} ended at {}; owner: {owner}", late.serial, late.not_after),
-            false => format!(
-                "its certificate {} ends at {} and has not been renewed; owner: {owner}",
-                late.serial, late.not_after
-            ),
-        };
-        let refused = Refused::new("renewal_late", text);
-        match kind {
-            StreamKind::Device => {
-                self.alarm(DeviceId::from(id), AlarmCode::RenewalLate, &refused, now).await;
-            }
-            _ => self.alarm_other(late.holder, &refused, now).await,
         }
     }
 
-    async fn alarm_other(&self, (kind, id): Holder, refused: &Refused, now: Timestamp) {
-        let detail = format!("{}: {}", refused.code, refused.text);
-        let raised = self
-            .record(now, |world| {
-                let seq = match kind {
-                    StreamKind::Application => {
-                        world.applications.get(&ApplicationId::from(id)).map(|a| a.seq)
-                    }
-                    _ => world.gateways.get(&GatewayId::from(id)).map(|g| g.seq),
-                };
-                let event = Event::AlarmRaised { code: AlarmCode::RenewalLate, detail: detail.clone() };
-                let entry = seq.map(|seq| Entry::new((id, kind), seq, ITSELF, vec![event]));
-                Ok((entry.into_iter().collect(), ()))
+    /// Not bounded as alarms that strangers can cause are: there are two for each certificate.
+    async fn record_late(&self, late: &Late, now: Timestamp) -> Result<(), ControlError> {
+        let (kind, id) = late.holder;
+        let Some(who) = self.world().described(kind, id) else { return Ok(()) };
+        let owner = match who.owner.is_empty() {
+            true => format!("whoever runs site {}", who.site),
+            false => who.owner,
+        };
+        let what = if late.ended { "ended at" } else { "has not been renewed and ends at" };
+        let detail = format!(
+            "renewal_late: its certificate {} {what} {}; owner: {owner}",
+            late.serial, late.not_after
+        );
+        let code = AlarmCode::RenewalLate;
+        if kind == StreamKind::Device {
+            let actor = OperatorId::from(id);
+            self.on_device(DeviceId::from(id), actor, now, Extras::default(), |_, _| {
+                Ok(vec![Command::RaiseAlarm { code, detail: detail.clone() }])
             })
-            .await;
-        if let Err(error) = raised {
-            tracing::error!(holder.id = %id, %error, "an alarm could not be recorded");
+            .await?;
+            return Ok(());
         }
+        self.record(now, |world| {
+            let seq = match kind {
+                StreamKind::Application => world.applications.get(&ApplicationId::from(id)).map(|a| a.seq),
+                _ => world.gateways.get(&GatewayId::from(id)).map(|g| g.seq),
+            };
+            let event = Event::AlarmRaised { code, detail: detail.clone() };
+            let entry = seq.map(|seq| Entry::new((id, kind), seq, ITSELF, vec![event]));
+            Ok((entry.into_iter().collect(), ()))
+        })
+        .await?;
+        Ok(())
     }
 }
 
@@ -377,7 +384,10 @@ mod tests {
         let found = control.renewals(before);
         assert_eq!(found.watched, 3);
         assert!(found.lags.contains(&(3 * 86_400)), "{:?}", found.lags);
+        house.log_is_away(true);
         assert!(round(late).contains(&viewer().into()));
+        house.log_is_away(false);
+        assert!(round(late).contains(&viewer().into()), "what could not be recorded was not told");
         assert!(round(late).is_empty());
         assert!(round(all_ended).contains(&viewer().into()), "that it has ended is news");
         assert!(round(all_ended).is_empty());
@@ -396,9 +406,22 @@ mod tests {
     #[test]
     fn that_a_certificate_is_late_is_told_once_and_that_it_has_ended_once_more() {
         let told = Told::default();
-        let certificate = Digest([1; 32]);
-        let said = [false, false, true, true, false].map(|ended| told.is_news(certificate, ended));
+        let holder = (StreamKind::Device, StreamId::from(device()));
+        let late = |n, ended| Late {
+            holder,
+            certificate: Digest([n; 32]),
+            serial: String::new(),
+            not_after: START,
+            ended,
+        };
+        let said = [false, false, true, true, false].map(|ended| {
+            let is_news = told.is_news(&Digest([1; 32]), ended);
+            if is_news {
+                told.note(&late(1, ended));
+            }
+            is_news
+        });
         assert_eq!(said, [true, false, true, false, false]);
-        assert!(told.is_news(Digest([2; 32]), true));
+        assert!(told.is_news(&Digest([2; 32]), true));
     }
 }

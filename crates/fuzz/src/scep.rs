@@ -45,7 +45,8 @@ fn receive(incoming: &Incoming<'_>) {
     // A refusal is not signed: that would be most of the time.
     let sign = |_: &[u8]| Err::<Vec<u8>, _>(Unspecified);
     let fresh = Fresh::from_random([7; 64]);
-    let received = responder.receive(incoming, decrypt, sign, &Transactions::default(), NOW, &fresh);
+    let received =
+        responder.receive(incoming, decrypt, sign, || true, (&Transactions::default(), NOW, &fresh));
     if let Received::Asked(asked) = received
         && let Wish::Enroll(enrollment) = &asked.wish
     {

@@ -9,9 +9,8 @@
 
 mod message;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,8 +27,8 @@ use lanyard_domain::statement::Action;
 use lanyard_pki::certificate::Certificate;
 
 use self::message::{Device, Kind};
-use crate::est::{Pass, next, pass};
 use crate::hospital::Hospital;
+use crate::queue::{self, Pass};
 use crate::table::{Row, in_sequence, quantile, rate};
 use crate::ward::{self, Bed, Kept};
 use crate::{Settings, acme, cpu};
@@ -138,33 +137,16 @@ fn devices(hospital: &Hospital) -> Result<Vec<Arc<Device>>> {
 
 /// Sends these, [`AT_ONCE`] at a time; the answers in their order.
 async fn exchange(address: SocketAddr, messages: Vec<Vec<u8>>) -> Result<(Pass, Vec<Bytes>)> {
-    let waiting: VecDeque<(usize, Bytes)> = messages.into_iter().map(Bytes::from).enumerate().collect();
-    let waiting = Arc::new(Mutex::new(waiting));
     let mut connections = Vec::new();
     for _ in 0..AT_ONCE {
         connections.push(acme::plain(address).await?);
     }
-    let (start, before) = (Instant::now(), cpu::used()?);
-    let mut tasks = Vec::new();
-    for mut connection in connections {
-        let waiting = Arc::clone(&waiting);
-        tasks.push(tokio::spawn(async move {
-            let mut done = Vec::new();
-            while let Some((place, message)) = next(&waiting) {
-                let sent = Instant::now();
-                let answer = post(&mut connection, &message).await?;
-                done.push((place, sent.elapsed(), answer));
-            }
-            Ok::<_, anyhow::Error>(done)
-        }));
-    }
-    let mut done = Vec::new();
-    for task in tasks {
-        done.extend(task.await??);
-    }
-    let pass = pass(start, before, done.iter().map(|d| d.1).collect())?;
-    done.sort_unstable_by_key(|(place, ..)| *place);
-    Ok((pass, done.into_iter().map(|d| d.2).collect()))
+    queue::all(connections, messages.into_iter().map(Bytes::from), |mut connection, message| async move {
+        let sent = Instant::now();
+        let answer = post(&mut connection, &message).await?;
+        Ok((connection, vec![sent.elapsed()], answer))
+    })
+    .await
 }
 
 async fn post(connection: &mut Kept, message: &Bytes) -> Result<Bytes> {

@@ -3,14 +3,16 @@
 use lanyard_domain::device::{Command, Device};
 use lanyard_domain::event::StreamKind;
 use lanyard_domain::id::DeviceId;
-use lanyard_domain::operator::Role;
+use lanyard_domain::operator::{Operator, Role};
 use lanyard_domain::record::DeviceRecord;
+use lanyard_domain::statement::SignedStatement;
 use lanyard_domain::time::Timestamp;
 
 use super::{Accepted, Done};
 use crate::digest::label_key;
-use crate::journal::{Claim, Entry, Journal, Space};
-use crate::plane::{Control, ControlError, Extras};
+use crate::journal::{Appended, Claim, Entry, Journal, Space};
+use crate::plane::{Control, ControlError, Extras, decide_all, device_entry, find};
+use crate::world::World;
 
 impl<J: Journal> Control<J> {
     pub(super) async fn register_device(
@@ -65,20 +67,28 @@ impl<J: Journal> Control<J> {
         accepted: &Accepted,
         id: DeviceId,
         now: Timestamp,
-        command: impl for<'a> Fn(
-            &'a lanyard_domain::operator::Operator,
-            lanyard_domain::statement::SignedStatement,
-        ) -> Command<'a>
-        + Send
-        + Sync,
-    ) -> Result<Option<crate::journal::Appended>, ControlError> {
+        command: impl for<'a> Fn(&'a Operator, SignedStatement) -> Command<'a> + Send + Sync,
+    ) -> Result<Option<Appended>, ControlError> {
+        self.by_operator_where(accepted, id, now, |_| Ok(()), command).await
+    }
+
+    /// The same where the world beside the device has a say.
+    pub(super) async fn by_operator_where(
+        &self,
+        accepted: &Accepted,
+        id: DeviceId,
+        now: Timestamp,
+        may: impl Fn(&World) -> Result<(), ControlError> + Send + Sync,
+        command: impl for<'a> Fn(&'a Operator, SignedStatement) -> Command<'a> + Send + Sync,
+    ) -> Result<Option<Appended>, ControlError> {
         let (appended, ()) = self
             .record(now, |world| {
-                let device = crate::plane::find(world, id)?;
+                may(world)?;
+                let device = find(world, id)?;
                 let commands = vec![command(&accepted.by, accepted.signed.clone())];
-                let events = crate::plane::decide_all(world, device, commands, now)?;
+                let events = decide_all(world, device, commands, now)?;
                 let extras = Extras { once: accepted.once(), ..Extras::default() };
-                Ok((vec![crate::plane::device_entry(device, accepted.by.id, events, extras)], ()))
+                Ok((vec![device_entry(device, accepted.by.id, events, extras)], ()))
             })
             .await?;
         Ok(appended)

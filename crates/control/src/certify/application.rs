@@ -18,7 +18,7 @@ use lanyard_pki::name::DnsName;
 use lanyard_pki::profile::Addresses;
 
 use super::Certified;
-use super::issuer::{told, while_it_issues};
+use super::issuer::{or_given_up, while_it_issues};
 use crate::authority::{PreparedIssuance, thumbprint};
 use crate::carry_out::{application_entry, find_application as find};
 use crate::journal::{Claim, Journal, Space};
@@ -143,19 +143,9 @@ impl<J: Journal> Control<J> {
                 Ok((vec![entry], ()))
             })
             .await;
-        match recorded {
-            Ok(_) => Ok(Certified::Issued {
-                subject: Subject::Application(id),
-                chain: self.authority.chain(&leaf),
-            }),
-            // A refusal is final (removed meanwhile), and nobody has seen the certificate.
-            Err(ControlError::Refused(refused)) => {
-                self.abandon_application(id, issuance, &refused.text, actor, now).await;
-                Err(told(refused))
-            }
-            // Left to recovery: the log may have it.
-            Err(error) => Err(error),
-        }
+        or_given_up(recorded, async |why| self.abandon_application(id, issuance, why, actor, now).await)
+            .await?;
+        Ok(Certified::Issued { subject: Subject::Application(id), chain: self.authority.chain(&leaf) })
     }
 
     /// Says in the stream that an intent came to nothing.

@@ -9,7 +9,7 @@ use lanyard_domain::id::StreamId;
 use lanyard_pki::key::KeyLabel;
 
 use crate::journal::Entry;
-use crate::plane::{ControlError, Refused};
+use crate::plane::ControlError;
 use crate::world::World;
 
 const ENDED: &str = "authority_ended";
@@ -39,11 +39,21 @@ pub(crate) fn while_it_issues(
     }
 }
 
-/// What the asker is told when a signed certificate is given up. That an authority has ended is nothing that it did: another
-/// issues by now.
-pub(crate) fn told(refused: Refused) -> ControlError {
-    match refused.code == ENDED {
-        true => ControlError::Unavailable(refused.text),
-        false => refused.into(),
+/// What became of recording a signed certificate. A refusal is final (its holder was retired or removed meanwhile, its authority ended):
+/// nobody has seen the certificate, and the intent is given up by `give_up`, which hears why. Anything else is left to recovery: the log
+/// may have it. That an authority has ended is nothing that the asker did: another issues by now, and the answer is "later".
+pub(crate) async fn or_given_up<T>(
+    recorded: Result<T, ControlError>,
+    give_up: impl AsyncFnOnce(&str),
+) -> Result<T, ControlError> {
+    match recorded {
+        Err(ControlError::Refused(refused)) => {
+            give_up(&refused.text).await;
+            match refused.code == ENDED {
+                true => Err(ControlError::Unavailable(refused.text)),
+                false => Err(refused.into()),
+            }
+        }
+        other => other,
     }
 }

@@ -14,7 +14,7 @@ use lanyard_pki::issue::Prepared;
 use lanyard_pki::key::{KeyBackend, KeyError, KeyLabel};
 use lanyard_pki::profile::{ProfileName, SubjectFacts};
 
-use super::issuer::{told, while_it_issues};
+use super::issuer::{or_given_up, while_it_issues};
 use crate::authority::thumbprint;
 use crate::carry_out::gateway_entry;
 use crate::digest::random;
@@ -100,14 +100,8 @@ impl<J: Journal> Control<J> {
                 Ok((vec![entry], ()))
             })
             .await;
-        match recorded {
-            Ok(_) => Ok(certificate),
-            Err(ControlError::Refused(refused)) => {
-                self.give_up_own(issuance, &refused.text, now).await;
-                Err(told(refused))
-            }
-            Err(error) => Err(error),
-        }
+        or_given_up(recorded, async |why| self.give_up_own(issuance, why, now).await).await?;
+        Ok(certificate)
     }
 
     /// Says in the stream that an intent of ours or of a gateway came to nothing, if it is still open.

@@ -3,6 +3,7 @@
 
 use lanyard_domain::compromise::{CompromisePlan, RiskClass};
 use lanyard_domain::device::Stage;
+use lanyard_domain::event::StreamKind;
 use lanyard_domain::id::{OperatorId, StreamId};
 use lanyard_domain::time::Timestamp;
 
@@ -135,8 +136,7 @@ fn is_gone(world: &World, id: StreamId) -> bool {
 }
 
 fn stuck(world: &World, holder: Holder, place: Place, deadline: Timestamp) -> Stuck {
-    let (name, site, owner, why) = if let Some(device) = device(world, holder.id) {
-        let record = &device.record;
+    let (kind, why) = if let Some(device) = device(world, holder.id) {
         let why = match (&device.stage, place) {
             (Stage::Quarantined { .. }, _) => "it is quarantined: release it, or retire it".to_owned(),
             (_, Place::OffTheAir) => {
@@ -148,23 +148,15 @@ fn stuck(world: &World, holder: Holder, place: Place, deadline: Timestamp) -> St
                 format!("{}; it has not asked for another certificate", last.as_deref().unwrap_or("it never attested"))
             }
         };
-        let name = format!("{} {} {}", record.vendor, record.model, record.serial);
-        (name, record.site.clone(), record.owner.clone(), why)
-    } else if let Some(application) = application(world, holder.id) {
-        let record = &application.record;
+        (StreamKind::Device, why)
+    } else if application(world, holder.id).is_some() {
         let why = "its ACME client has not renewed: run it, or look whether it follows renewal information";
-        (record.name.clone(), record.site.clone(), record.owner.clone(), why.to_owned())
+        (StreamKind::Application, why.to_owned())
     } else {
-        let gateway = gateway(world, holder.id);
-        let name = gateway.map(|g| g.names.join(" ")).unwrap_or_default();
-        let site = gateway.map(|g| g.site.clone()).unwrap_or_default();
-        (
-            name,
-            site,
-            String::new(),
-            "the gateway is not connected, or cannot reach the control plane".to_owned(),
-        )
+        (StreamKind::Gateway, "the gateway is not connected, or cannot reach the control plane".to_owned())
     };
+    let who = world.described(kind, holder.id);
+    let (name, site, owner) = who.map(|who| (who.name, who.site, who.owner)).unwrap_or_default();
     Stuck { class: holder.class, id: holder.id, place, name, site, owner, why, deadline }
 }
 

@@ -94,8 +94,7 @@ fn of_holder(world: &World, issuer: IssuerIndex, certificates: &[Certificate], n
     let by_it = living().filter(|c| origin(world, &c.serial) == Some(issuer)).map(|certificate| {
         // One that is older is no successor: the holder has gone over from it to what must be replaced. Nor is one for another
         // use: it would lose the network with the certificate for that.
-        let succeeds = |c: &&Certificate| c.pos > certificate.pos && c.profile == certificate.profile;
-        let successors = || living().filter(counts).filter(succeeds);
+        let successors = || living().filter(counts).filter(|c| c.succeeds(certificate));
         Replaceable {
             serial: certificate.serial.clone(),
             replaced: successors().next().is_some(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 use lanyard_domain::device::{Command, Stage};
 use lanyard_domain::id::DeviceId;
-use lanyard_domain::maker::{MakerCertificate, MakerEffect, MakerFinding};
+use lanyard_domain::maker::{MakerCertificate, MakerEffect, MakerFinding, MakerReason};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 
@@ -26,16 +26,14 @@ const AT_ONCE: usize = 64;
 pub type NewlyListed = BTreeMap<DeviceId, Vec<Hit>>;
 
 impl World {
-    /// Devices that lists name, with what the lists say of them.
-    pub fn listed_by_makers(&self) -> impl Iterator<Item = (DeviceId, Hit)> + '_ {
-        self.maker_lists.values().flat_map(move |list| {
-            list.entries.keys().flat_map(move |serial| {
-                let key = certificate_key(&list.issuer, serial);
-                self.maker_certificates
-                    .range((key, DeviceId::from_bytes([0; 16]))..)
-                    .take_while(move |(found, _)| *found == key)
-                    .filter_map(move |(_, device)| Some((*device, list.hit(*serial)?)))
-            })
+    /// Devices that a list names, with what it says of them.
+    fn listed_by<'a>(&'a self, list: &'a MakerList) -> impl Iterator<Item = (DeviceId, Hit)> + 'a {
+        list.entries.keys().flat_map(move |serial| {
+            let key = certificate_key(&list.issuer, serial);
+            self.maker_certificates
+                .range((key, DeviceId::from_bytes([0; 16]))..)
+                .take_while(move |(found, _)| *found == key)
+                .filter_map(move |(_, device)| Some((*device, list.hit(*serial)?)))
         })
     }
 
@@ -44,31 +42,27 @@ impl World {
         self.maker_findings.contains(&(device, key, hit.listed.reason))
     }
 
-    /// Devices for which something is still to be drawn from lists, and what.
-    pub fn newly_listed(&self) -> NewlyListed {
+    /// Devices for which something is still to be drawn from this list, and what.
+    fn newly_listed_by(&self, list: &MakerList) -> Vec<(DeviceId, Hit)> {
         let over = |id: &DeviceId| {
             self.devices.get(id).is_none_or(|d| matches!(d.stage, Stage::Retiring | Stage::Retired))
         };
-        let mut found = NewlyListed::new();
-        for (id, hit) in self.listed_by_makers().filter(|(id, hit)| !self.is_drawn(*id, hit) && !over(id)) {
-            found.entry(id).or_default().push(hit);
-        }
-        found
+        self.listed_by(list).filter(|(id, hit)| !self.is_drawn(*id, hit) && !over(id)).collect()
     }
 
-    /// By the position of each list that names enrolled devices: how many, and for how many of them nothing was drawn yet.
-    pub fn named_by_lists(&self) -> BTreeMap<u64, (usize, usize)> {
-        let mut named: BTreeMap<u64, BTreeMap<DeviceId, bool>> = BTreeMap::new();
-        let positions: BTreeMap<Digest, u64> = self.maker_lists.values().map(|l| (l.sha256, l.pos)).collect();
-        for (id, hit) in self.listed_by_makers() {
-            let Some(pos) = positions.get(&hit.list_sha256) else { continue };
-            let open = named.entry(*pos).or_default().entry(id).or_default();
-            *open |= !self.is_drawn(id, &hit);
+    /// The same of all lists.
+    #[cfg(test)]
+    pub(crate) fn newly_listed(&self) -> NewlyListed {
+        gathered(self.maker_lists.values().flat_map(|list| self.newly_listed_by(list)))
+    }
+
+    /// How many enrolled devices this list names, and for how many of them nothing was drawn yet.
+    fn named_by(&self, list: &MakerList) -> (usize, usize) {
+        let mut named: BTreeMap<DeviceId, bool> = BTreeMap::new();
+        for (id, hit) in self.listed_by(list) {
+            *named.entry(id).or_default() |= !self.is_drawn(id, &hit);
         }
-        let count = |devices: BTreeMap<DeviceId, bool>| {
-            (devices.len(), devices.values().filter(|open| **open).count())
-        };
-        named.into_iter().map(|(pos, devices)| (pos, count(devices))).collect()
+        (named.len(), named.values().filter(|open| **open).count())
     }
 
     fn still_says(&self, hit: &Hit) -> bool {
@@ -81,11 +75,25 @@ impl World {
         self.maker_lists.values().map(|list| list.pos).max()
     }
 
-    /// The list that keeps a device from being let in again by a person.
+    /// The list that keeps a device from being let in again by a person. What was drawn is forgotten when its list no longer says so;
+    /// what is still to be drawn follows on the device's own chain.
     pub(crate) fn kept_out_by_maker(&self, device: DeviceId) -> Option<Hit> {
-        let ends = |hit: &Hit| hit.listed.reason.effect() == MakerEffect::Ends;
-        self.listed_by_makers().find(|(id, hit)| *id == device && ends(hit)).map(|(_, hit)| hit)
+        let ends = |reason: MakerReason| reason.effect() == MakerEffect::Ends;
+        let of_it = self.maker_findings.range((device, [0; 16], MakerReason::Unspecified)..);
+        if !of_it.take_while(|(found, ..)| *found == device).any(|(_, _, reason)| ends(*reason)) {
+            return None;
+        }
+        let mut listed = self.maker_lists.values().flat_map(|list| self.listed_by(list));
+        listed.find(|(id, hit)| *id == device && ends(hit.listed.reason)).map(|(_, hit)| hit)
     }
+}
+
+fn gathered(found: impl IntoIterator<Item = (DeviceId, Hit)>) -> NewlyListed {
+    let mut all = NewlyListed::new();
+    for (id, hit) in found {
+        all.entry(id).or_default().push(hit);
+    }
+    all
 }
 
 impl From<Hit> for MakerFinding {
@@ -100,9 +108,24 @@ impl From<Hit> for MakerFinding {
 }
 
 impl<J: Journal> Control<J> {
-    /// Devices for which something is still to be drawn from makers' lists, and what.
+    /// Devices for which something is still to be drawn from makers' lists, and what. Nothing is folded for a few milliseconds for
+    /// each list, and what is folded in between is found the next time.
     pub fn newly_listed(&self) -> NewlyListed {
-        self.world().newly_listed()
+        gathered(self.list_by_list(World::newly_listed_by).into_iter().flat_map(|(_, found)| found))
+    }
+
+    /// By the key of each list: how many enrolled devices it names, and for how many of them nothing was drawn yet.
+    pub fn named_by_lists(&self) -> BTreeMap<Digest, (usize, usize)> {
+        self.list_by_list(World::named_by).into_iter().collect()
+    }
+
+    fn list_by_list<T>(&self, look: impl Fn(&World, &MakerList) -> T) -> Vec<(Digest, T)> {
+        let keys: Vec<Digest> = self.world().maker_lists.keys().copied().collect();
+        let one = |key: Digest| {
+            let world = self.world();
+            world.maker_lists.get(&key).map(|list| (key, look(&world, list)))
+        };
+        keys.into_iter().filter_map(one).collect()
     }
 
     /// Draws what lists say for each of these. Returns how many failed; they are found again.
@@ -123,8 +146,10 @@ impl<J: Journal> Control<J> {
             let finding = |hit: &Hit| Command::FindMakerRevocation(hit.clone().into());
             Ok(hits.iter().filter(due).map(finding).collect())
         })
-        .await?;
-        tracing::warn!(device.id = %id, "a device's maker revoked the certificate of its hardware");
+        .await?
+        .inspect(
+            |_| tracing::warn!(device.id = %id, "a device's maker revoked the certificate of its hardware"),
+        );
         Ok(())
     }
 }

@@ -3,7 +3,8 @@
 use lanyard_domain::access::{DeviceView, ReleaseName};
 use lanyard_domain::application::Application;
 use lanyard_domain::device::{Device, OpenSecret};
-use lanyard_domain::id::{DeviceId, ReleaseId, SecretId};
+use lanyard_domain::event::StreamKind;
+use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, ReleaseId, SecretId, StreamId};
 use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_domain::trust::{Verdict, evaluate};
@@ -11,7 +12,58 @@ use lanyard_domain::trust::{Verdict, evaluate};
 use super::{Account, AccountKey, Subject, World, serial_key};
 use crate::digest::{label_key, sha256};
 
+/// Who holds certificates, as people know them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// `device`, `application` or `gateway`.
+    pub kind: &'static str,
+    /// Its id.
+    pub subject: String,
+    /// What it is called.
+    pub name: String,
+    /// Where it is.
+    pub site: String,
+    /// Who answers for it now; empty for a gateway, which is its site's.
+    pub owner: String,
+}
+
 impl World {
+    /// The device, application or gateway with this stream.
+    pub fn described(&self, kind: StreamKind, id: StreamId) -> Option<Described> {
+        match kind {
+            StreamKind::Device => {
+                let device = self.devices.get(&DeviceId::from(id))?;
+                let record = &device.record;
+                Some(Described {
+                    kind: "device",
+                    subject: device.id.to_string(),
+                    name: format!("{} {} {}", record.vendor, record.model, record.serial),
+                    site: record.site.clone(),
+                    owner: record.owner.clone(),
+                })
+            }
+            StreamKind::Application => {
+                let application = self.applications.get(&ApplicationId::from(id))?;
+                let record = &application.record;
+                Some(Described {
+                    kind: "application",
+                    subject: application.id.to_string(),
+                    name: record.name.clone(),
+                    site: record.site.clone(),
+                    owner: record.owner.clone(),
+                })
+            }
+            StreamKind::Gateway => self.gateways.get(&GatewayId::from(id)).map(|gateway| Described {
+                kind: "gateway",
+                subject: gateway.id.to_string(),
+                name: gateway.names.join(" "),
+                site: gateway.site.clone(),
+                owner: String::new(),
+            }),
+            StreamKind::System | StreamKind::Release | StreamKind::Operator => None,
+        }
+    }
+
     /// Whom a one-time secret was made for, and the secret, if it is the last one made for them.
     pub fn by_secret(&self, secret: SecretId) -> Option<(Subject, &OpenSecret)> {
         let subject = *self.secrets.get(&secret)?;

@@ -41,6 +41,7 @@ pub use known::{
     Account, Anchored, Endorsement, Gateway, GatewayCertificate, KnownAuthority, KnownProfile, OpenIntent,
     Subject,
 };
+pub use look::Described;
 
 /// An RA's certificate is renewed every five days; clients that kept one for a month are still understood.
 pub const MOST_RAS: usize = 7;

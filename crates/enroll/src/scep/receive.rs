@@ -35,6 +35,8 @@ pub struct Done {
 /// What came of a request.
 #[derive(Debug)]
 pub enum Received {
+    /// It was not admitted: to be asked again.
+    Later,
     /// Nothing to decide.
     Done(Done),
     /// Something to decide.
@@ -118,7 +120,8 @@ enum Opened {
 
 impl Responder {
     /// Takes a request. `decrypt` undoes RSAES-PKCS1-v1_5 with the responder's key (its error may mean anything: it is not
-    /// told apart from a wrong key), `sign` makes a RSASSA-PKCS1-v1_5 signature with SHA-256 over the bytes it gets.
+    /// told apart from a wrong key), `sign` makes a RSASSA-PKCS1-v1_5 signature with SHA-256 over the bytes it gets. `admit` is
+    /// asked before the first of these, once: what is no message, or needs no key, costs its reading and nothing else.
     ///
     /// Fuzz entry point.
     pub fn receive<D, S: fmt::Display>(
@@ -126,9 +129,8 @@ impl Responder {
         incoming: &Incoming<'_>,
         decrypt: impl FnOnce(&[u8]) -> Result<Vec<u8>, D>,
         sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, S>,
-        transactions: &Transactions,
-        now: Timestamp,
-        fresh: &Fresh,
+        admit: impl FnOnce() -> bool,
+        (transactions, now, fresh): (&Transactions, Timestamp, &Fresh),
     ) -> Received {
         let (profile, operation) = match route::route(incoming) {
             Ok(routed) => routed,
@@ -139,6 +141,9 @@ impl Responder {
             Operation::Capabilities => return Received::Done(as_wished(self.capabilities())),
             Operation::CaCertificate => return Received::Done(as_wished(self.ca_certificate())),
             Operation::NextCaCertificate => {
+                if !admit() {
+                    return Received::Later;
+                }
                 return Received::Done(match self.next_ca_certificate(sign) {
                     Some(Ok(reply)) => as_wished(reply),
                     Some(Err(error)) => by_http(Refusal::Answer(error.to_string())),
@@ -156,6 +161,9 @@ impl Responder {
             Ok(read) => read,
             Err(error) => return Received::Done(by_http(Refusal::Unreadable(error))),
         };
+        if !admit() {
+            return Received::Later;
+        }
         match self.open(&signed, &head, profile, decrypt, (transactions, now), fresh) {
             Ok(Opened::Wish(wish, exchange)) => Received::Asked(Box::new(Asked { wish, exchange })),
             Ok(Opened::Again(chain, exchange)) => {
@@ -163,17 +171,6 @@ impl Responder {
             }
             Err(refusal) => Received::Done(self.refuse(&head, refusal, sign, fresh)),
         }
-    }
-
-    /// Whether the answer takes a private operation of RSA: what is no message costs its reading and nothing else.
-    pub fn is_costly(&self, incoming: &Incoming<'_>) -> bool {
-        let ber = match route::route(incoming) {
-            Ok((_, Operation::Pki(ber))) => ber,
-            Ok((_, Operation::NextCaCertificate)) => return true,
-            Ok((_, Operation::Capabilities | Operation::CaCertificate)) | Err(_) => return false,
-        };
-        let der = ber::to_der(&ber, MAX_MESSAGE_BYTES);
-        der.is_ok_and(|der| signed::read(&der).and_then(|signed| message::head(&signed).map(|_| ())).is_ok())
     }
 
     fn open<D>(

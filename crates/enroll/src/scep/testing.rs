@@ -77,7 +77,7 @@ pub(super) fn fresh() -> Fresh {
 
 /// Gives a message to a responder, by POST.
 pub(super) fn receive(responder: &Responder, body: &[u8], transactions: &Transactions) -> Received {
-    responder.receive(&post(body), decrypt, sign, transactions, NOW, &fresh())
+    responder.receive(&post(body), decrypt, sign, || true, (transactions, NOW, &fresh()))
 }
 
 pub(super) fn post(body: &[u8]) -> Incoming<'_> {
@@ -87,14 +87,14 @@ pub(super) fn post(body: &[u8]) -> Incoming<'_> {
 pub(super) fn asked(received: Received) -> Asked {
     match received {
         Received::Asked(asked) => *asked,
-        Received::Done(done) => panic!("{done:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
 pub(super) fn done(received: Received) -> Done {
     match received {
         Received::Done(done) => done,
-        Received::Asked(asked) => panic!("{asked:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -128,15 +128,8 @@ async fn answer(
             return later(text(StatusCode::SERVICE_UNAVAILABLE, "SCEP cannot be answered now"), "60");
         }
     };
-    let exchanged = async {
-        if station.is_costly(&method, &path, &query, &body).await?
-            && !state.scep.may_open(&station.authority, peer.remote.ip(), state.clock.now())
-        {
-            return Ok(None);
-        }
-        station.exchange(&state, method, path, query, body).await.map(Some)
-    };
-    let done = match exchanged.await {
+    let incoming = (method, path, query, body);
+    let done = match station.exchange(&state, incoming, peer.remote.ip()).await {
         Ok(Some(done)) => done,
         Ok(None) => {
             return later(
@@ -182,42 +175,26 @@ impl Station {
         Ok(Self { authority, ra, responder, waiting })
     }
 
-    /// Whether the answer takes the RA's key. Read where it may take a while.
-    async fn is_costly(
-        self: &Arc<Self>,
-        method: &Method,
-        path: &str,
-        query: &str,
-        body: &Bytes,
-    ) -> Result<bool, String> {
-        let (method, path, query) = (method.clone(), path.to_owned(), query.to_owned());
-        let (body, station) = (body.clone(), Arc::clone(self));
-        blocking(move || {
-            let incoming = Incoming { method: method.as_str(), path: &path, query: &query, body: &body };
-            station.responder.is_costly(&incoming)
-        })
-        .await
-    }
-
-    /// One message and its reply. Private operations run where they may block.
+    /// One message and its reply; none when too many are answered in this second. Private operations run where they may block.
     async fn exchange(
         self: &Arc<Self>,
         state: &State,
-        method: Method,
-        path: String,
-        query: String,
-        body: Bytes,
-    ) -> Result<Done, String> {
-        let (now, fresh, station) = (state.clock.now(), fresh()?, Arc::clone(self));
+        (method, path, query, body): (Method, String, String, Bytes),
+        source: IpAddr,
+    ) -> Result<Option<Done>, String> {
+        let (now, fresh, station, desk) =
+            (state.clock.now(), fresh()?, Arc::clone(self), Arc::clone(&state.scep));
         let received = blocking(move || {
             let incoming = Incoming { method: method.as_str(), path: &path, query: &query, body: &body };
             let waiting = station.waiting.read().unwrap_or_else(PoisonError::into_inner);
             let (decrypt, sign) = (|c: &[u8]| station.ra.decrypt(c), |m: &[u8]| station.ra.sign(m));
-            station.responder.receive(&incoming, decrypt, sign, &waiting, now, &fresh)
+            let admit = || desk.may_open(&station.authority, source, now);
+            station.responder.receive(&incoming, decrypt, sign, admit, (&waiting, now, &fresh))
         })
         .await?;
         let Asked { wish, exchange } = match received {
-            Received::Done(done) => return Ok(done),
+            Received::Later => return Ok(None),
+            Received::Done(done) => return Ok(Some(done)),
             Received::Asked(asked) => *asked,
         };
         let answer = match wish {
@@ -234,6 +211,7 @@ impl Station {
             station.responder.answer(&exchange, answer, sign, &mut waiting, now, &fresh)
         })
         .await
+        .map(Some)
     }
 
     async fn decide(&self, state: &State, request: EnrollmentRequest) -> Answer {

@@ -6,6 +6,7 @@ use lanyard_api::makers::{EndorsementLine, MakerListLine};
 use lanyard_control::makers::list::Form;
 use lanyard_control::makers::{ListStanding, MakerList};
 use lanyard_domain::endorsement::EndorsementUse;
+use lanyard_domain::text::Digest;
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 
@@ -15,16 +16,15 @@ use crate::state::State;
 /// `GET /v1/endorsements`.
 pub async fn endorsements(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<Vec<EndorsementLine>> {
     let now = state.clock.now();
+    let named = state.control.named_by_lists();
     let world = state.control.world();
-    let named = world.named_by_lists();
-    let line = |list: &MakerList| {
-        let (named, open) = named.get(&list.pos).copied().unwrap_or_default();
-        list_line(list, (named, open), now)
+    let line = |(key, list): (&Digest, &MakerList)| {
+        list_line(list, named.get(key).copied().unwrap_or_default(), now)
     };
     let lines = world.endorsements.iter().map(|maker| {
         let uses = EndorsementUse::ALL.into_iter().filter(|one| maker.accepts(*one));
         let mut lists: Vec<MakerListLine> =
-            world.maker_lists.values().filter(|list| list.authority == maker.sha256).map(line).collect();
+            world.maker_lists.iter().filter(|(_, list)| list.authority == maker.sha256).map(line).collect();
         lists.sort_by_key(|list| list.until);
         EndorsementLine {
             sha256: maker.sha256,

@@ -11,11 +11,11 @@ use lanyard_control::authority::{KeyTrouble, thumbprint};
 use lanyard_control::digest::sha256;
 use lanyard_control::inventory::{Entry, IssuerIndex, ProfileIndex, Row, Status};
 use lanyard_control::renewals::Late;
-use lanyard_control::world::{KnownAuthority, KnownProfile, World};
+use lanyard_control::world::{Described, KnownAuthority, KnownProfile, World};
 use lanyard_domain::application::Application;
 use lanyard_domain::authority::AuthorityState;
 use lanyard_domain::event::StreamKind;
-use lanyard_domain::id::{ApplicationId, DeviceId, GatewayId, StreamId};
+use lanyard_domain::id::{ApplicationId, DeviceId, StreamId};
 use lanyard_domain::time::Timestamp;
 use lanyard_pki::certificate::Certificate;
 use lanyard_pki::profile::ProfileName;
@@ -261,28 +261,22 @@ fn line(world: &World, issuers: &[Named], serial: &Serial, entry: &Entry) -> Inv
         revoked,
         effect: effect.to_owned(),
     };
-    if entry.subject_kind == StreamKind::Device as u8 {
-        let id = DeviceId::from(entry.subject);
-        of_device(world, id, &mut line);
-    } else if entry.subject_kind == StreamKind::Application as u8 {
-        let id = ApplicationId::from(entry.subject);
-        line.kind = "application".to_owned();
-        line.subject = id.to_string();
-        if let Some(application) = world.applications.get(&id) {
-            line.name = application.record.name.clone();
-            line.site = application.record.site.clone();
-            line.owner = application.record.owner.clone();
-            line.effect = format!("{}: clients refuse to talk to it", application.record.purpose);
-        }
-    } else if entry.subject_kind == StreamKind::Gateway as u8 {
-        let id = GatewayId::from(entry.subject);
-        line.kind = "gateway".to_owned();
-        line.subject = id.to_string();
-        line.profile = "gateway_server".to_owned();
-        line.effect = "the devices of its site cannot send until it is renewed".to_owned();
-        if let Some(gateway) = world.gateways.get(&id) {
-            line.name = gateway.names.join(" ");
-            line.site = gateway.site.clone();
+    let holders = [StreamKind::Device, StreamKind::Application, StreamKind::Gateway];
+    let kind = holders.into_iter().find(|kind| *kind as u8 == entry.subject_kind);
+    if let Some((kind, who)) = kind.and_then(|kind| Some((kind, world.described(kind, entry.subject)?))) {
+        line.kind = who.kind.to_owned();
+        (line.subject, line.name, line.site, line.owner) = (who.subject, who.name, who.site, who.owner);
+        match kind {
+            StreamKind::Device => of_device(world, DeviceId::from(entry.subject), &mut line),
+            StreamKind::Application => {
+                let application = world.applications.get(&ApplicationId::from(entry.subject));
+                let purpose = application.map(|a| a.record.purpose.as_str()).unwrap_or_default();
+                line.effect = format!("{purpose}: clients refuse to talk to it");
+            }
+            _ => {
+                line.profile = "gateway_server".to_owned();
+                line.effect = "the devices of its site cannot send until it is renewed".to_owned();
+            }
         }
     }
     line
@@ -303,20 +297,14 @@ fn of_our_own(profile: &str) -> (&'static str, &'static str) {
 }
 
 fn of_device(world: &World, id: DeviceId, line: &mut InventoryLine) {
-    line.kind = "device".to_owned();
-    line.subject = id.to_string();
     let Some(device) = world.devices.get(&id) else { return };
-    let record = &device.record;
-    line.name = format!("{} {} {}", record.vendor, record.model, record.serial);
-    line.site = record.site.clone();
-    line.owner = record.owner.clone();
     let current = device.certificates.iter().chain(&device.former).find(|c| c.serial == line.serial);
     line.seen = current.is_some_and(|c| c.seen_at.is_some());
     let newer =
         device.certificates.iter().any(|c| *c.profile == line.profile && c.not_after > line.not_after);
     line.effect = match newer {
         true => "nothing: a newer certificate has taken its place".to_owned(),
-        false => format!("{}: it cannot authenticate until it has renewed", record.purpose),
+        false => format!("{}: it cannot authenticate until it has renewed", device.record.purpose),
     };
 }
 
@@ -367,24 +355,7 @@ pub async fn renewals(Shared(state): Shared<State>, _who: OperatorPeer) -> Json<
     let world = state.control.world();
     let named = |late: Late| {
         let (kind, id) = late.holder;
-        let (kind, subject, name, site, owner) = match kind {
-            StreamKind::Device => {
-                let id = DeviceId::from(id);
-                let r = &world.devices.get(&id)?.record;
-                let name = format!("{} {} {}", r.vendor, r.model, r.serial);
-                ("device", id.to_string(), name, r.site.clone(), r.owner.clone())
-            }
-            StreamKind::Application => {
-                let id = ApplicationId::from(id);
-                let r = &world.applications.get(&id)?.record;
-                ("application", id.to_string(), r.name.clone(), r.site.clone(), r.owner.clone())
-            }
-            _ => {
-                let id = GatewayId::from(id);
-                let g = world.gateways.get(&id)?;
-                ("gateway", id.to_string(), g.names.join(" "), g.site.clone(), String::new())
-            }
-        };
+        let Described { kind, subject, name, site, owner } = world.described(kind, id)?;
         let kind = kind.to_owned();
         let Late { serial, not_after, ended, .. } = late;
         Some(LateLine { kind, subject, name, site, owner, serial, not_after, ended })

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt as _;
 use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
@@ -36,6 +37,8 @@ pub(crate) struct Meddled {
     seqs: Mutex<HashMap<StreamId, u64>>,
     once: Mutex<HashSet<Digest>>,
     before: Mutex<Option<(u16, Vec<Written>)>>,
+    /// Whether it can take nothing now.
+    away: AtomicBool,
     /// Events, as they were recorded.
     log: Mutex<Vec<Event>>,
 }
@@ -73,6 +76,9 @@ impl Meddled {
 
 impl Journal for Meddled {
     async fn append(&self, entries: Vec<Entry>, _: Timestamp) -> Result<Appended, JournalError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(JournalError::Unavailable("the disk is full".into()));
+        }
         let is_it = |kind: &u16| entries.iter().flat_map(|e| &e.events).any(|e| e.kind() == *kind);
         let meddling = self.before.lock().unwrap().take_if(|(kind, _)| is_it(kind));
         for (kind, stream, event) in meddling.into_iter().flat_map(|(_, others)| others) {
@@ -151,6 +157,7 @@ impl House {
             seqs: Mutex::default(),
             once: Mutex::default(),
             before: Mutex::default(),
+            away: AtomicBool::default(),
             log: Mutex::default(),
         };
         let write = |kind, stream, event| log.append_now(&[entry(&log, kind, stream, event)]).unwrap();
@@ -197,6 +204,11 @@ impl House {
     /// Just before the next event of this kind, these.
     pub(crate) fn before(&self, kind: u16, events: Vec<Written>) {
         *self.control.journal.before.lock().unwrap() = Some((kind, events));
+    }
+
+    /// Lets the log take nothing, or again everything.
+    pub(crate) fn log_is_away(&self, away: bool) {
+        self.control.journal.away.store(away, Ordering::SeqCst);
     }
 
     /// Somebody's event, as it stands.

@@ -96,10 +96,12 @@ fn a_key_store_that_fails_looks_like_a_wrong_key() {
     let incoming = Incoming { method: "POST", path: "/scep", query: "operation=PKIOperation", body: &body };
     let responder = responder(Algorithms::Current);
     let no_key = |_: &[u8]| Err::<Vec<u8>, _>("away");
-    let received = responder.receive(&incoming, no_key, sign, &Transactions::default(), NOW, &fresh());
+    let received =
+        responder.receive(&incoming, no_key, sign, || true, (&Transactions::default(), NOW, &fresh()));
     assert_eq!(done(received).refusal, Some(Refusal::Sealed));
     // Then it cannot sign either, and the client is asked to come again.
-    let received = responder.receive(&incoming, no_key, no_key, &Transactions::default(), NOW, &fresh());
+    let received =
+        responder.receive(&incoming, no_key, no_key, || true, (&Transactions::default(), NOW, &fresh()));
     assert_eq!(done(received).reply.status, 503);
 }
 
@@ -110,8 +112,13 @@ fn only_requests_for_certificates_are_opened() {
         let body = Draft::new(&DEVICE, message_type, DEVICE.csr(Some(CHALLENGE))).make();
         let never = |_: &[u8]| -> Result<Vec<u8>, &str> { panic!("messageType {message_type} was opened") };
         let none = Transactions::default();
-        let received =
-            responder(Algorithms::Current).receive(&post(&body), never, sign, &none, NOW, &fresh());
+        let received = responder(Algorithms::Current).receive(
+            &post(&body),
+            never,
+            sign,
+            || true,
+            (&none, NOW, &fresh()),
+        );
         done(received).refusal
     };
     assert_eq!(refusal("20"), Some(Refusal::UnknownTransaction));

@@ -89,8 +89,9 @@ fn a_flipped_bit_changes_nothing_or_is_refused() {
     let (responder, none, fresh) = (responder(Algorithms::Legacy), Transactions::default(), fresh());
     // Refusals are not signed here: twenty thousand RSA signatures would be most of the time.
     let unsigned = |_: &[u8]| Err("no signature");
-    let read =
-        |message: &[u8]| wish(responder.receive(&post(message), decrypt, unsigned, &none, NOW, &fresh));
+    let read = |message: &[u8]| {
+        wish(responder.receive(&post(message), decrypt, unsigned, || true, (&none, NOW, &fresh)))
+    };
     for (name, message) in recorded() {
         let expected = read(&message).unwrap();
         let (mut flips, mut without_effect) = (0, 0);

@@ -5,7 +5,7 @@ use super::super::*;
 
 fn get(responder: &Responder, query: &str) -> Done {
     let incoming = Incoming { method: "GET", path: "/scep", query, body: b"" };
-    done(responder.receive(&incoming, decrypt, sign, &Transactions::default(), NOW, &fresh()))
+    done(responder.receive(&incoming, decrypt, sign, || true, (&Transactions::default(), NOW, &fresh())))
 }
 
 #[test]
@@ -72,3 +72,35 @@ fn a_responder_needs_certificates_and_an_rsa_key() {
 
 /// Self-signed, P-256.
 const EC_CERTIFICATE: &str = "MIIBbjCCARWgAwIBAgIUSYKSEI6p4o2aKhULySb/wM8I6sQwCgYIKoZIzj0EAwIwDTELMAkGA1UEAwwCZWMwHhcNMjYxMTI3MDQ0NDAzWhcNMzYxMTI0MDQ0NDAzWjANMQswCQYDVQQDDAJlYzBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBhJnOwqjcrjBV6YViUdR13T3wEsfRnK45xVErASx0lJQANldVrzLBWUueSehDmUhVY3Kka+pY4HW7g+WkAFgQ6jUzBRMB0GA1UdDgQWBBS0k7WzRpQjKy5s6tKwSn/z9s4R3jAfBgNVHSMEGDAWgBS0k7WzRpQjKy5s6tKwSn/z9s4R3jAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIGk3lgYbIDeKLf77dBzm+4T9bn2Z1zpfS78BfIXgIH2wAiBuKL2Ate7uUgLLcqwUvqIAcDizFMODyde4mnYHEhEFbw==";
+
+// I12: who floods with what is no message, or asks what is public, uses nothing up; every use of the key is asked for, once.
+#[test]
+fn only_what_takes_the_key_has_to_be_admitted() {
+    let message = Draft::pkcs_req(&DEVICE).make();
+    let admitted = |method: &str, query: &str, body: &[u8], may: bool| {
+        let asked = std::cell::Cell::new(0);
+        let admit = || {
+            asked.set(asked.get() + 1);
+            may
+        };
+        let incoming = Incoming { method, path: "/scep", query, body };
+        let none = Transactions::default();
+        let responder = responder(Algorithms::Current);
+        let received = responder.receive(&incoming, decrypt, sign, admit, (&none, NOW, &fresh()));
+        (asked.get(), matches!(received, Received::Later))
+    };
+    let operation = "operation=PKIOperation";
+    for (what, method, query, body) in [
+        ("capabilities", "GET", "operation=GetCACaps", &b""[..]),
+        ("capabilities in other letters", "GET", "operation=getcacert&message=0", b""),
+        ("nothing", "POST", operation, b""),
+        ("a byte", "POST", operation, b"x"),
+        ("half a message", "POST", operation, &message[..message.len() / 2]),
+        ("another method", "PUT", operation, &message),
+    ] {
+        assert_eq!(admitted(method, query, body, false), (0, false), "{what}");
+    }
+    assert_eq!(admitted("POST", operation, &message, true), (1, false));
+    assert_eq!(admitted("POST", operation, &message, false), (1, true));
+    assert_eq!(admitted("GET", "operation=GetNextCACert", b"", false), (1, true));
+}
