@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
+use lanyard_agent::tpm::soft::SoftTpm;
 use lanyard_api::pki::{AuthorityLine, AuthorityRequest};
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::statement::Action;
@@ -18,7 +18,7 @@ use lanyard_pki::spki::PublicKeyKind;
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::hospital::{Firmware, Hospital, client, random, start};
+use crate::hospital::{Hospital, client, random, start};
 use crate::restart::until;
 
 async fn authority(hospital: &Hospital, name: &str) -> Option<AuthorityLine> {
@@ -75,10 +75,7 @@ fn elsewhere(now: Timestamp) -> (MemoryKeys, Certificate) {
 async fn our_root_is_retired_when_the_hospitals_own_has_taken_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let mut hospital = Hospital::open(dir.path()).await;
-    let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-    hospital.accept_maker(&maker).await;
-    let firmware = Firmware::new("2.1", 2);
-    hospital.release(&firmware).await;
+    let (maker, firmware) = hospital.supplied().await;
     hospital.admitted("P-1").await;
     let chip = Arc::new(SoftTpm::in_memory(&maker, "Chip 2", "P-1").unwrap());
     firmware.boot(&chip);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
+use lanyard_agent::tpm::soft::SoftTpm;
 use lanyard_api::pki::InventoryLine;
 
-use crate::hospital::{Firmware, Hospital, record};
+use crate::hospital::{Hospital, record};
 
 async fn list(hospital: &Hospital, filter: &str) -> Vec<InventoryLine> {
     hospital.look(&hospital.security, &format!("/v1/certificates{filter}")).await.unwrap()
@@ -16,10 +16,7 @@ async fn list(hospital: &Hospital, filter: &str) -> Vec<InventoryLine> {
 async fn the_inventory_is_filtered_and_paged() {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
-    let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-    hospital.accept_maker(&maker).await;
-    let firmware = Firmware::new("2.1", 2);
-    hospital.release(&firmware).await;
+    let (maker, firmware) = hospital.supplied().await;
     let mut ids = Vec::new();
     for (serial, owner) in [("P-1", "biomed-team"), ("P-2", "biomed-team"), ("P-3", "imaging-team")] {
         let mut record = record(serial);

@@ -39,10 +39,7 @@ impl Scene {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let hospital = Hospital::open(dir.path()).await;
-        let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-        hospital.accept_maker(&maker).await;
-        let firmware = Firmware::new("2.1", 2);
-        hospital.release(&firmware).await;
+        let (maker, firmware) = hospital.supplied().await;
         Self { dir, hospital, firmware, maker }
     }
 

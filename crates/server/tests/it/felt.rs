@@ -40,10 +40,7 @@ impl Ward {
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let hospital = Hospital::open(&dir.path().join("plane")).await;
-        let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-        hospital.accept_maker(&maker).await;
-        let firmware = Firmware::new("2.1", 2);
-        hospital.release(&firmware).await;
+        let (maker, firmware) = hospital.supplied().await;
         let ehr = StandInEhr::start().await.unwrap();
         let gateway = gateway(&hospital, dir.path(), &ehr).await;
         Self { _dir: dir, _ehr: ehr, hospital, gateway, maker, firmware }

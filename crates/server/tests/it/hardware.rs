@@ -108,10 +108,7 @@ struct Devices {
 
 impl Devices {
     async fn of(hospital: &Hospital) -> Self {
-        let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-        hospital.accept_maker(&maker).await;
-        let firmware = Firmware::new("2.1", 2);
-        hospital.release(&firmware).await;
+        let (maker, firmware) = hospital.supplied().await;
         Self { maker, firmware }
     }
 

@@ -225,6 +225,15 @@ impl Hospital {
         device
     }
 
+    /// A maker whose chips are accepted, and a release of its firmware.
+    pub async fn supplied(&self) -> (MakerCa, Firmware) {
+        let maker = MakerCa::new("Acme Silicon", self.clock.now()).unwrap();
+        self.accept_maker(&maker).await;
+        let firmware = Firmware::new("2.1", 2);
+        self.release(&firmware).await;
+        (maker, firmware)
+    }
+
     pub async fn accept_maker(&self, maker: &MakerCa) {
         let certificate = Blob(maker.root_der().to_vec());
         self.decide(&self.security, Action::AddEndorsement { certificate, grade: None, uses: Vec::new() })

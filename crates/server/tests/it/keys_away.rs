@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
+use lanyard_agent::tpm::soft::SoftTpm;
 use lanyard_api::pki::AuthorityLine;
 use lanyard_domain::authority::{AuthorityPurpose, AuthorityState, KeyStore};
 use lanyard_domain::id::StreamId;
 use lanyard_domain::statement::Action;
 
-use crate::hospital::{Firmware, Hospital, client, start};
+use crate::hospital::{Hospital, client, start};
 use crate::restart::until;
 
 fn key_file(dir: &Path, authority: &str) -> PathBuf {
@@ -42,10 +42,7 @@ async fn active(hospital: &Hospital, name: &str, site: Option<&str>) {
 async fn a_key_that_is_missing_stops_its_own_authority_only_and_is_used_when_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut hospital = Hospital::open(dir.path()).await;
-    let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-    hospital.accept_maker(&maker).await;
-    let firmware = Firmware::new("2.1", 2);
-    hospital.release(&firmware).await;
+    let (maker, firmware) = hospital.supplied().await;
     // What the devices of the tests' site get theirs from.
     active(&hospital, "issuing-north", Some("north")).await;
     let device = hospital.admitted("P-1").await;

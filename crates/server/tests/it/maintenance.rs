@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
+use lanyard_agent::tpm::soft::SoftTpm;
 use lanyard_api::pki::SiteLine;
 use lanyard_domain::authority::{AuthorityPurpose, KeyStore};
 use lanyard_domain::maintenance::Window;
@@ -10,17 +10,14 @@ use lanyard_domain::statement::Action;
 use lanyard_enroll::acme::CertId;
 use lanyard_pki::certificate::chain_from_pem;
 
-use crate::hospital::{Firmware, Hospital};
+use crate::hospital::Hospital;
 
 // R44
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_renewed_inside_their_sites_window() {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
-    let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-    hospital.accept_maker(&maker).await;
-    let firmware = Firmware::new("2.1", 2);
-    hospital.release(&firmware).await;
+    let (maker, firmware) = hospital.supplied().await;
     hospital.admitted("P-1").await;
     let chip = Arc::new(SoftTpm::in_memory(&maker, "Chip 2", "P-1").unwrap());
     firmware.boot(&chip);

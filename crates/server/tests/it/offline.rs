@@ -32,10 +32,7 @@ struct Bench {
 async fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
-    let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-    hospital.accept_maker(&maker).await;
-    let firmware = Firmware::new("2.1", 2);
-    hospital.release(&firmware).await;
+    let (maker, firmware) = hospital.supplied().await;
     let device = hospital.admitted("P-1").await;
     let tpm = Arc::new(SoftTpm::in_memory(&maker, "Chip 2", "P-1").unwrap());
     firmware.boot(&tpm);

@@ -14,6 +14,12 @@ use lanyard_domain::statement::Action;
 
 use crate::hospital::{Hospital, Person, person, random, record, refusal};
 
+/// The action that makes `second` an operator with `roles`.
+fn adding(second: &Person, roles: Vec<Role>) -> Action {
+    let (operator, public_key) = (second.id, second.key.public_key());
+    Action::AddOperator { operator, name: "Second".into(), roles, public_key }
+}
+
 // R32, R99, I1
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_decides_in_two_roles_or_in_anothers_name() {
@@ -196,12 +202,7 @@ async fn the_last_admin_stays_however_fast_two_are() {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
     let second = person();
-    let action = Action::AddOperator {
-        operator: second.id,
-        name: "Second".into(),
-        roles: vec![Role::Admin],
-        public_key: second.key.public_key(),
-    };
+    let action = adding(&second, vec![Role::Admin]);
     hospital.decide(&hospital.admin, action).await.unwrap();
     let (one, other) = tokio::join!(
         hospital.decide(&hospital.admin, Action::RemoveOperator { operator: second.id }),
@@ -265,12 +266,7 @@ async fn a_role_is_named_once() {
     let dir = tempfile::tempdir().unwrap();
     let hospital = Hospital::open(dir.path()).await;
     let second = person();
-    let action = Action::AddOperator {
-        operator: second.id,
-        name: "Second".into(),
-        roles: vec![Role::Auditor, Role::Security, Role::Auditor],
-        public_key: second.key.public_key(),
-    };
+    let action = adding(&second, vec![Role::Auditor, Role::Security, Role::Auditor]);
     let refused = hospital.decide(&hospital.admin, action).await.unwrap_err();
     assert!(refused.detail.contains("roles") && refused.detail.contains("`auditor`"), "{refused:?}");
     assert!(!hospital.running.state.control.world().operators.contains_key(&second.id));

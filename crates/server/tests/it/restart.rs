@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanyard_agent::tpm::soft::{MakerCa, SoftTpm};
+use lanyard_agent::tpm::soft::SoftTpm;
 use lanyard_domain::trust::Verdict;
 
-use crate::hospital::{Firmware, Hospital, client, start};
+use crate::hospital::{Hospital, client, start};
 
 /// Waits for something that another task will bring about.
 pub async fn until(condition: impl AsyncFn() -> bool) {
@@ -24,10 +24,7 @@ pub async fn until(condition: impl AsyncFn() -> bool) {
 async fn a_restart_resumes_with_the_same_log_the_same_keys_and_the_same_verdicts() {
     let dir = tempfile::tempdir().unwrap();
     let mut hospital = Hospital::open(dir.path()).await;
-    let maker = MakerCa::new("Acme Silicon", hospital.clock.now()).unwrap();
-    hospital.accept_maker(&maker).await;
-    let firmware = Firmware::new("2.1", 2);
-    hospital.release(&firmware).await;
+    let (maker, firmware) = hospital.supplied().await;
     let device = hospital.admitted("P-1").await;
     let chip = Arc::new(SoftTpm::in_memory(&maker, "Chip 2", "P-1").unwrap());
     firmware.boot(&chip);

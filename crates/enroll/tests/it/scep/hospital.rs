@@ -105,13 +105,20 @@ impl Shared {
         let mut state = self.state.lock().unwrap();
         let fresh = Fresh::from_random(random());
         let (sign, decrypt) = (|m: &[u8]| self.own.sign(m), |w: &[u8]| self.own.decrypt(w));
-        let asked = match self.responder.receive(&incoming, decrypt, sign, &state.transactions, NOW, &fresh) {
+        let asked = match self.responder.receive(
+            &incoming,
+            decrypt,
+            sign,
+            || true,
+            (&state.transactions, NOW, &fresh),
+        ) {
             Received::Done(done) => {
                 if let Some(refusal) = done.refusal {
                     state.diary.push(format!("refused: {refusal}"));
                 }
                 return done.reply;
             }
+            Received::Later => unreachable!("this hospital admits everybody"),
             Received::Asked(asked) => *asked,
         };
         let answer = match asked.wish {
