@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_lanyard");
+/// Where the process logs, over all its starts.
+const LOG: &str = "log";
 const PASSPHRASE: &str = "correct horse battery staple";
 
 /// What a command said.
@@ -74,12 +76,14 @@ impl House {
     }
 
     pub fn start(&mut self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.path().join(LOG)).unwrap();
         let mut child = Command::new(BINARY)
             .args(["up", "--data", "data", "--config", "lanyard.toml", "-o", "json"])
             .current_dir(self.dir.path())
             .env("LANYARD_PASSPHRASE", PASSPHRASE)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut text = String::new();
@@ -119,6 +123,11 @@ impl House {
         std::fs::write(&path, PASSPHRASE).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path.display().to_string()
+    }
+
+    /// What it has logged in all its starts.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join(LOG)).unwrap()
     }
 
     pub fn path(&self) -> &Path {
@@ -173,6 +182,9 @@ impl Drop for House {
         if let Some(mut child) = self.process.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(self.path().join(LOG)).unwrap_or_default());
         }
     }
 }

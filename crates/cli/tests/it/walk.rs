@@ -53,6 +53,24 @@ fn a_lost_key_is_replaced_by_commands_and_its_owner_stays_one_person() {
     house.by("ben-2", &["device", "approve", "S-3", "--role", "biomedical"]).code(0);
 }
 
+// R99: two of those who may approve pass every two-person rule, so each is a line for whoever reads the log.
+#[test]
+fn who_may_approve_is_a_warning_when_added() {
+    let mut house = House::new();
+    house.people();
+    house.login("dora");
+    let dora = house.key_of("dora");
+    house.by("anna", &["operator", "add", &dora, "--roles", "auditor"]).code(0);
+    let people = house.by("anna", &["operator", "list"]).code(0).json();
+    assert_eq!(house.stop(), 0);
+    let log = house.log();
+    for (name, told) in [("anna", false), ("ben", true), ("carla", true), ("dora", false)] {
+        let id = people.as_array().unwrap().iter().find(|o| o["name"] == name).unwrap()["operator"].clone();
+        let line = log.lines().find(|line| line.contains(&format!("operator.id={}", id.as_str().unwrap())));
+        assert_eq!(line.is_some_and(|line| line.contains("may approve was added")), told, "{name}: {log}");
+    }
+}
+
 fn stage(house: &House, device: &str) -> String {
     house.by("anna", &["device", "get", device]).code(0).json()["stage"].as_str().unwrap().to_owned()
 }
