@@ -62,7 +62,8 @@ impl<J: Journal> Control<J> {
         if is_own && matches!(status(&self.world(), issuer, &serial), Status::Revoked(_)) {
             return Ok(GivenUp::AlreadyRevoked);
         }
-        let Recognised { device, proven: Proven::Current } = self.by_certificate(chain, now).await? else {
+        let Recognised { device, proven: Proven::Current { .. } } = self.by_certificate(chain, now).await?
+        else {
             return Err(certificate_needed());
         };
         self.paces.admit(device.into(), Act::Proof, now)?;

@@ -209,7 +209,11 @@ impl<J: Journal> Control<J> {
         let handed_in = || hand.map(Hand::command);
         let spki = Digest(request.csr.spki_sha256());
         let permit = IssuancePermit::recognised(id, request.csr.clone());
-        let wish = Wish { profile: request.profile.as_deref(), purpose: self.purpose_for(&request), key };
+        let wish = Wish {
+            profile: request.profile.as_deref(),
+            purpose: purpose_for(&recognised.proven, request.protocol),
+            key,
+        };
         let ready = {
             let world = self.world();
             let device = find(&world, id)?;
@@ -234,20 +238,19 @@ impl<J: Journal> Control<J> {
         let leaf = self.sign_and_record_certificate(id, ready, actor, now).await?;
         Ok(Certified::Issued { subject: Subject::Device(id), chain: self.authority.chain(&leaf) })
     }
+}
 
-    /// Legacy devices' certificates come from an authority that relying parties can choose not to trust. What such a certificate
-    /// vouches for stays there, whatever protocol it is shown to.
-    fn purpose_for(&self, request: &EnrollmentRequest) -> AuthorityPurpose {
-        let shown = match &request.authentication {
-            Authentication::Certificate(chain) => chain.first().and_then(|der| Certificate::parse(der).ok()),
-            Authentication::Secret(_) | Authentication::Order(_) => None,
-        };
-        let issuers = self.authority.issuers();
-        let vouched = shown.and_then(|leaf| issuers.of(&leaf).map(|ca| ca.purpose));
-        if request.protocol == Protocol::Scep || vouched == Some(AuthorityPurpose::Legacy) {
-            return AuthorityPurpose::Legacy;
-        }
-        AuthorityPurpose::Devices
+/// Legacy devices' certificates come from an authority that relying parties can choose not to trust. What such a certificate
+/// vouches for stays there, whatever protocol it is shown to.
+fn purpose_for(proven: &Proven, protocol: Protocol) -> AuthorityPurpose {
+    let vouched = match proven {
+        Proven::Current { by } | Proven::Ended { by, .. } => Some(*by),
+        Proven::Secret(_) | Proven::MakerKey { .. } => None,
+    };
+    match vouched {
+        Some(AuthorityPurpose::Legacy) => AuthorityPurpose::Legacy,
+        _ if protocol == Protocol::Scep => AuthorityPurpose::Legacy,
+        _ => AuthorityPurpose::Devices,
     }
 }
 
@@ -280,8 +283,8 @@ fn commands(
             commands.extend(world.show_makers(device.id, shown, now));
             Basis::HardwareKey
         }
-        Proven::Current => Basis::Credential,
-        Proven::Ended { at } => Basis::EndedCertificate { ended: *at },
+        Proven::Current { .. } => Basis::Credential,
+        Proven::Ended { at, .. } => Basis::EndedCertificate { ended: *at },
     };
     commands.push(Command::IntendIssuance {
         basis,

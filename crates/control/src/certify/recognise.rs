@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use lanyard_attest::tpm::structures::{Public, spki_der};
 use lanyard_attest::webauthn::AttestedKey;
+use lanyard_domain::authority::AuthorityPurpose;
 use lanyard_domain::device::MakerIdentity;
 use lanyard_domain::endorsement::EndorsementUse;
 use lanyard_domain::event::AlarmCode;
@@ -15,7 +16,7 @@ use lanyard_enroll::acme::{Identifier, ProvenOrder};
 use lanyard_pki::certificate::{Certificate, PeerIdentity};
 use lanyard_pki::idevid::{self, VerifiedIdevid};
 use lanyard_pki::path::revocation::Revocation;
-use lanyard_pki::path::{Anchors, PathError, Purpose, validate, validate_expired};
+use lanyard_pki::path::{Anchors, PathError, Purpose, validate, validate_expired, validate_recorded};
 use rustls_pki_types::CertificateDer;
 
 use crate::digest::sha256;
@@ -35,10 +36,10 @@ pub(super) struct Recognised {
 pub(super) enum Proven {
     /// A one-time secret that is its own.
     Secret(SecretId),
-    /// One of its current certificates.
-    Current,
-    /// The last of its certificates, which has ended.
-    Ended { at: Timestamp },
+    /// One of its current certificates, by an authority for these.
+    Current { by: AuthorityPurpose },
+    /// The last of its certificates, which has ended, by an authority for these.
+    Ended { at: Timestamp, by: AuthorityPurpose },
     /// A key that its maker vouches for.
     MakerKey {
         format: String,
@@ -119,7 +120,7 @@ impl<J: Journal> Control<J> {
             .ok_or_else(|| ControlError::refused("certificate_needed", "the request shows no certificate"))?;
         let leaf = Certificate::parse(leaf).map_err(|e| ControlError::malformed("certificate", e))?;
         // Clients that send the leaf alone are usual in CMP and SCEP: the issuer is ours to know.
-        let (anchor, above) = {
+        let (anchor, above, by) = {
             let issuers = self.authority.issuers();
             let issuer = issuers.of(&leaf);
             if issuer.is_some_and(|ca| ca.distrusted) {
@@ -130,13 +131,21 @@ impl<J: Journal> Control<J> {
                 return self.by_makers_certificate(chain, now).await;
             };
             // Below a root that we made the issuer is the anchor: that it is ours says the ledger, so the root's signature on it,
-            // the dearest of the path, is not checked with each request.
-            match issuer.is_below_own_root() {
-                true => (vec![issuer.certificate().clone()], Vec::new()),
-                false => {
-                    let above = [std::slice::from_ref(issuer.certificate()), issuer.above()].concat();
-                    (issuers.roots().to_vec(), above)
+            // the dearest of the path, is not checked with each request. Nor is the issuer's on what the ledger has: asking for
+            // that comes first, and whatever it does not know is looked at in full.
+            if issuer.is_below_own_root() {
+                if let Ok(PeerIdentity::Device(device)) =
+                    validate_recorded(&leaf, issuer.certificate(), Purpose::Client, now)
+                    && self.has_certificate(device, &leaf)
+                {
+                    let by = issuer.purpose;
+                    drop(issuers);
+                    return Ok(self.in_use(device, &leaf, by, now).await);
                 }
+                (vec![issuer.certificate().clone()], Vec::new(), issuer.purpose)
+            } else {
+                let above = [std::slice::from_ref(issuer.certificate()), issuer.above()].concat();
+                (issuers.roots().to_vec(), above, issuer.purpose)
             }
         };
         let anchors = Anchors::new(anchor)
@@ -155,7 +164,7 @@ impl<J: Journal> Control<J> {
         let PeerIdentity::Device(device) = identity else {
             return Err(ControlError::refused("not_a_device", "this call is for devices"));
         };
-        self.known_certificate(device, &leaf, ended, now).await
+        self.known_certificate(device, &leaf, (ended, by), now).await
     }
 
     /// A factory certificate (IDevID) of an accepted maker, for the device that was registered with its serial number.
@@ -251,21 +260,15 @@ impl<J: Journal> Control<J> {
         &self,
         id: DeviceId,
         leaf: &Certificate,
-        ended: bool,
+        (ended, by): (bool, AuthorityPurpose),
         now: Timestamp,
     ) -> Result<Recognised, ControlError> {
-        let thumbprint = Digest(leaf.thumbprint());
-        if find(&self.world(), id)?.certificates.iter().any(|c| c.sha256 == thumbprint) {
-            if ended {
-                return Ok(Recognised { device: id, proven: Proven::Ended { at: leaf.not_after() } });
-            }
-            // R44: for a device that talks to nobody else of ours, this is the use that ends the certificate before.
-            if self.is_first_use(id, &thumbprint)
-                && let Err(error) = self.see_certificate(id, &thumbprint, now).await
-            {
-                tracing::debug!(device.id = %id, %error, "the first use of a certificate was not noted yet");
-            }
-            return Ok(Recognised { device: id, proven: Proven::Current });
+        find(&self.world(), id)?;
+        if self.has_certificate(id, leaf) {
+            return Ok(match ended {
+                true => Recognised { device: id, proven: Proven::Ended { at: leaf.not_after(), by } },
+                false => self.in_use(id, leaf, by, now).await,
+            });
         }
         let refused = Refused::new(
             "certificate_not_current",
@@ -274,6 +277,32 @@ impl<J: Journal> Control<J> {
         // Somebody holds the key of a certificate that must not be used any more.
         self.alarm(id, AlarmCode::RevokedCertificateUsed, &refused, now).await;
         Err(refused.into())
+    }
+
+    /// Whether the device's chain has this very certificate, and nothing ended it.
+    fn has_certificate(&self, id: DeviceId, leaf: &Certificate) -> bool {
+        let (world, thumbprint) = (self.world(), Digest(leaf.thumbprint()));
+        world
+            .devices
+            .get(&id)
+            .is_some_and(|device| device.certificates.iter().any(|c| c.sha256 == thumbprint))
+    }
+
+    /// R44: for a device that talks to nobody else of ours, this is the use that ends the certificate before.
+    async fn in_use(
+        &self,
+        id: DeviceId,
+        leaf: &Certificate,
+        by: AuthorityPurpose,
+        now: Timestamp,
+    ) -> Recognised {
+        let thumbprint = Digest(leaf.thumbprint());
+        if self.is_first_use(id, &thumbprint)
+            && let Err(error) = self.see_certificate(id, &thumbprint, now).await
+        {
+            tracing::debug!(device.id = %id, %error, "the first use of a certificate was not noted yet");
+        }
+        Recognised { device: id, proven: Proven::Current { by } }
     }
 }
 

@@ -12,6 +12,7 @@ mod expired;
 mod explain;
 pub mod generic;
 pub mod import;
+mod recorded;
 pub mod revocation;
 pub mod rule;
 
@@ -21,6 +22,7 @@ use rustls_pki_types::CertificateDer;
 pub use anchors::{AnchorError, Anchors};
 pub use expired::{ExpiredChain, validate_expired};
 pub use generic::AnchoredPath;
+pub use recorded::validate_recorded;
 pub use rule::Rule;
 
 use crate::certificate::{Certificate, CertificateError, MAX_CHAIN, PeerIdentity};
