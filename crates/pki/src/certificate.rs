@@ -193,22 +193,28 @@ impl Certificate {
 
     /// One PEM block.
     pub fn to_pem(&self) -> String {
-        let body = data_encoding::BASE64.encode(&self.der);
-        let mut out = String::from("-----BEGIN CERTIFICATE-----\n");
-        for (i, c) in body.chars().enumerate() {
-            // RFC 7468 2: 64 characters a line.
-            if i > 0 && i % 64 == 0 {
-                out.push('\n');
-            }
-            out.push(c);
-        }
-        out.push_str("\n-----END CERTIFICATE-----\n");
-        out
+        pem_of(&self.der)
     }
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
+}
+
+/// The PEM block of a certificate's DER, which is not looked at.
+pub fn pem_of(der: &[u8]) -> String {
+    let body = data_encoding::BASE64.encode(der);
+    // RFC 7468 2: 64 characters a line.
+    let mut out = String::with_capacity(body.len() + body.len() / 64 + 64);
+    out.push_str("-----BEGIN CERTIFICATE-----\n");
+    for (i, c) in body.chars().enumerate() {
+        if i > 0 && i % 64 == 0 {
+            out.push('\n');
+        }
+        out.push(c);
+    }
+    out.push_str("\n-----END CERTIFICATE-----\n");
+    out
 }
 
 /// Reads the certificates of a PEM text, at least one, at most [`MAX_CHAIN`]. Fuzz entry point.

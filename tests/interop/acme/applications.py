@@ -1,5 +1,10 @@
 """Steps: applications by lego and certbot (http-01)."""
 
+import http.server
+import threading
+import time
+
+from client import thumbprint
 from harness import PATIENCE, check, instant_acme, run, same, until
 from scene import suite
 
@@ -113,6 +118,52 @@ def instant_acme_enrolls_an_application_that_a_secret_binds(s):
     same(standing(s, viewer), [("application", "second-viewer", False)], "issued")
     again = run(instant_acme(), *arguments, ok=False)
     check("unauthorized" in again.err or "enrollment secret" in again.err, again.err)
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """What proves a name: after `delay` seconds, the thumbprint of `account` to each token."""
+    delay, account = 0, None
+
+    def do_GET(self):
+        time.sleep(self.delay)
+        body = f"{self.path.rsplit('/', 1)[1]}.{self.account}".encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+# RFC 8555 7.5.1: a look of milliseconds is in the answer to the challenge; a slow page holds the answer for two seconds at most.
+@suite.step
+def the_answer_to_a_challenge_says_what_the_look_came_to(s):
+    s.application("slow-viewer", "slow.interop.example")
+    secret, client = s.secret("slow-viewer"), s.client()
+    same(client.register(secret["reference"], secret["secret"]).status_code, 201, "account")
+
+    def answered():
+        order = client.order(("dns", "slow.interop.example"))
+        said = client.post(client.challenges(order)["http-01"]["url"], {})
+        return order.headers["location"], said.status_code, said.json()
+
+    _, status, said = answered()
+    same((status, said["status"], said["error"]["type"].rsplit(":", 1)[1]), (200, "invalid", "connection"), "nobody")
+    page = http.server.ThreadingHTTPServer(("127.0.0.1", s.http01), Page)
+    threading.Thread(target=page.serve_forever, daemon=True).start()
+    try:
+        Page.account = thumbprint(client.key)
+        place, status, said = answered()
+        same((status, said["status"]), (200, "valid"), "at once")
+        same(client.post(place).json()["status"], "ready", "the order")
+        Page.delay = 4
+        place, status, said = answered()
+        same((status, said["status"]), (200, "processing"), "slow")
+        until("the slow page is read", lambda: client.post(place).json()["status"] == "ready")
+    finally:
+        page.shutdown()
+        page.server_close()
 
 
 # R40

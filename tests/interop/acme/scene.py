@@ -12,7 +12,7 @@ from client import Client, Maker  # noqa: E402
 
 suite = Suite("acme")
 NAMES = ["pacs.interop.example", "ehr.interop.example", "viewer.interop.example", "lab.interop.example",
-         "second.interop.example"]
+         "second.interop.example", "slow.interop.example"]
 
 
 class Scene:

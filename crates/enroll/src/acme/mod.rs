@@ -1,7 +1,7 @@
 //! ACME (RFC 8555), with renewal information (RFC 9773), external account binding, profiles
 //! (draft-ietf-acme-profiles) and device attestation ([`DEVICE_ATTEST_DRAFT`]); sans-IO.
 //!
-//! A request goes through [`Server::receive`], which answers with a [`Step`]: a reply, or something that the caller
+//! A request goes through [`Server::open`] and [`Server::receive`], which answers with a [`Step`]: a reply, or something that the caller
 //! must do first (record an account, look at a name, issue, revoke) before it asks for the reply. Accounts are plain
 //! values that the caller keeps ([`Account`], port [`Records`]); orders live in memory ([`Orders`]) and a restart
 //! makes clients begin again, which they do by themselves.
@@ -59,8 +59,8 @@ pub use problem::{ErrorType, Problem};
 pub use renewal::{CertId, RenewalInfo};
 pub use seed::Seed;
 pub use server::{
-    Method, Predecessor, Records, Request, RevocationOutcome, RevocationRequest, RevokedBy, Server, State,
-    Step,
+    Method, Opened, Predecessor, Records, Request, RevocationOutcome, RevocationRequest, RevokedBy, Server,
+    State, Step,
 };
 pub use urls::{BadUrl, Urls};
 

@@ -71,6 +71,8 @@ struct Site {
     outcomes: VecDeque<Outcome>,
     /// What was asked of control.
     requests: Vec<(OrderId, EnrollmentRequest)>,
+    /// What looks come to that are over before the challenge is answered.
+    at_once: VecDeque<Result<(), Failure>>,
     looks: Vec<Validation>,
     revocations: Vec<RevocationRequest>,
     revocation: RevocationOutcome,
@@ -148,6 +150,7 @@ impl Site {
             seeds: 0,
             outcomes: VecDeque::new(),
             requests: Vec::new(),
+            at_once: VecDeque::new(),
             looks: Vec::new(),
             revocations: Vec::new(),
             revocation: RevocationOutcome::Revoked,
@@ -177,7 +180,8 @@ impl Site {
         let mut bytes = [7; 32];
         bytes[..4].copy_from_slice(&self.seeds.to_be_bytes());
         let seed = Seed::new(bytes);
-        let step = self.server.receive(&mut self.state, &self.books, request, &seed, self.now);
+        let opened = self.server.open(&self.books, request);
+        let step = self.server.receive(&mut self.state, &self.books, opened, &seed, self.now);
         let reply = match step {
             Step::Reply(reply) => reply,
             Step::Register(wish) => {
@@ -202,7 +206,11 @@ impl Site {
                 self.books.accounts.insert(account.id, account.clone());
                 self.server.changed(&mut self.state, &account, &seed, self.now)
             }
-            Step::Validate { reply, look } => {
+            Step::Validate(look) => {
+                if let Some(outcome) = self.at_once.pop_front() {
+                    self.server.validated(&mut self.state, &look, outcome, self.now);
+                }
+                let reply = self.server.looking(&self.state, &look, &seed, self.now);
                 self.looks.push(*look);
                 reply
             }

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::challenge::{Proof, ToProve};
 use super::error::ClientError;
 use super::message::Answer;
-use super::resources::{AuthorizationView, ChallengeView, OrderView, ServerProblem, Status, same_origin};
+use super::resources::{
+    AuthorizationView, ChallengeView, OrderView, ServerProblem, Status, same_origin, says_valid,
+};
 use super::wish::{Issued, Next, Wish};
 use super::{Call, Client, Heard, Place};
 use crate::acme::base64url::encode;
@@ -272,7 +274,9 @@ impl Ordering {
                     let rule = "it gives new challenges again and again".to_owned();
                     return Err(ClientError::Malformed { what: "authorization", rule });
                 }
-                self.stage = Stage::Authorization { at };
+                // RFC 8555 7.1.6: a valid challenge makes its authorization valid. Of anything else the authorization says more.
+                let valid = answer.content("challenge", JSON).is_ok_and(says_valid);
+                self.stage = if valid { self.after(at) } else { Stage::Authorization { at } };
                 Ok(())
             }
             Stage::Download { .. } => {
@@ -344,10 +348,8 @@ impl Ordering {
             return Err(ClientError::Malformed { what: "authorization", rule });
         };
         order.identifiers.swap(at, at + place);
-        let last = at + 1 == order.authorizations.len();
         match view.status {
-            Status::Valid if last => self.stage = Stage::Look,
-            Status::Valid => self.stage = Stage::Authorization { at: at + 1 },
+            Status::Valid => self.stage = self.after(at),
             Status::Pending => {
                 let mut usable = self.wish.challenges.iter().filter_map(|kind| {
                     let fits = kind.fits(&view.identifier);
@@ -376,6 +378,17 @@ impl Ordering {
             }
         }
         Ok(())
+    }
+
+    /// The one at `at` is proven. Behind the last one comes finalize (RFC 8555 7.4: once the client believes that it has done what
+    /// was asked); a server that has not taken note of every proof says so, and then the order is looked at.
+    fn after(&self, at: usize) -> Stage {
+        let authorizations = self.order.as_ref().map_or(0, |order| order.authorizations.len());
+        match &self.request {
+            _ if at + 1 < authorizations => Stage::Authorization { at: at + 1 },
+            None => Stage::Finalize,
+            Some(_) => Stage::Finalizing,
+        }
     }
 
     /// The challenge of [`Next::Prove`] is answered by this.

@@ -332,6 +332,11 @@ impl AuthorizationView {
     }
 }
 
+/// Whether a challenge (RFC 8555 7.1.5), as the answer to its response, is valid already. What cannot be read is not.
+pub(super) fn says_valid(body: &[u8]) -> bool {
+    json::<RawChallenge>("challenge", body).is_ok_and(|raw| raw.status == "valid")
+}
+
 impl ChallengeView {
     fn read(origin: &str, kind: ChallengeKind, raw: &RawChallenge) -> Result<Self, ClientError> {
         const WHAT: &str = "challenge";

@@ -1,4 +1,5 @@
-//! The engine: one request in, one [`Step`] out.
+//! The engine: one request in, one [`Step`] out: [`Server::open`] checks the signature, which is what costs, and needs no state for it;
+//! [`Server::receive`] does the rest.
 //!
 //! A step that is no reply is for the caller to do; then it asks the function that the step names for the reply.
 //! The seed of the request may be given to that function again.
@@ -101,13 +102,9 @@ pub enum Step {
         /// What it wants to be.
         change: AccountChange,
     },
-    /// Send the reply, and take a look; then [`Server::validated`].
-    Validate {
-        /// The reply.
-        reply: Reply,
-        /// The look.
-        look: Box<Validation>,
-    },
+    /// Take a look; then [`Server::validated`]. The reply is [`Server::looking`], at once or when the look is over: a client that
+    /// is told at once what came of it does not ask again and again.
+    Validate(Box<Validation>),
     /// Ask control for a certificate, then [`Server::enrolled`]. The same order comes again while it is pending.
     Enroll {
         /// Which order.
@@ -119,6 +116,18 @@ pub enum Step {
     Revoke(Box<RevocationRequest>),
     /// Look up when this certificate should be renewed, then [`Server::renewal`].
     Renewal(CertId),
+}
+
+/// A request that was read and whose signature, if its resource wants one, was checked; or why not.
+#[derive(Debug)]
+pub struct Opened(Result<Asked, Problem>);
+
+#[derive(Debug)]
+enum Asked {
+    /// Of a resource that anyone may read.
+    Openly(Route, Method),
+    /// The nonce is still to be taken.
+    Signed { route: Route, signer: Signer, payload: Payload, nonce: String },
 }
 
 /// What changes with requests; the server holds it in a mutex.
@@ -147,6 +156,7 @@ struct Context<'a> {
 }
 
 /// Who signed.
+#[derive(Debug)]
 enum Signer {
     Account(Box<Account>),
     Key(Box<Jwk>),
@@ -158,75 +168,96 @@ impl Server {
         Self { urls, policy, trust }
     }
 
+    /// Reads a request: RFC 8555 6.2 to 6.4.
+    pub fn open(&self, records: &dyn Records, request: &Request<'_>) -> Opened {
+        Opened(self.asked(records, request))
+    }
+
     /// Takes a request.
     pub fn receive(
         &self,
         state: &mut State,
         records: &dyn Records,
-        request: &Request<'_>,
+        opened: Opened,
         seed: &Seed,
         now: Timestamp,
     ) -> Step {
         let mut context = Context { state, records, seed, now };
-        let step = self.route(&mut context, request);
-        match step {
+        match opened.0.and_then(|asked| self.carry_out(&mut context, asked)) {
             Ok(step) => step,
             Err(problem) => Step::Reply(self.finish(problem.to_reply(), state, seed, now)),
         }
     }
 
-    fn route(&self, context: &mut Context<'_>, request: &Request<'_>) -> Result<Step, Problem> {
+    fn asked(&self, records: &dyn Records, request: &Request<'_>) -> Result<Asked, Problem> {
         let route = Route::parse(request.path).ok_or_else(|| Problem::not_found("resource"))?;
-        match (&route, request.method) {
-            (Route::Directory, Method::Get | Method::Head) => Ok(Step::Reply(self.directory())),
-            (Route::NewNonce, Method::Head) => Ok(self.reply(Reply::empty(200), context)),
-            // RFC 8555 7.2.
-            (Route::NewNonce, Method::Get) => Ok(self.reply(Reply::empty(204), context)),
+        let open = match route {
+            Route::NewNonce | Route::Directory => matches!(request.method, Method::Get | Method::Head),
             // RFC 9773 4.1: no authentication, so that any client may ask.
-            (Route::RenewalInfo(id), Method::Get) => Ok(Step::Renewal(id.clone())),
-            (Route::Directory | Route::NewNonce | Route::RenewalInfo(_) | Route::RenewalInfos, _) => {
-                Err(wrong_method("GET, HEAD"))
+            Route::RenewalInfo(_) => request.method == Method::Get,
+            Route::RenewalInfos => false,
+            _ if request.method == Method::Post => return self.signed(records, route, request),
+            _ => return Err(wrong_method("POST")),
+        };
+        if open { Ok(Asked::Openly(route, request.method)) } else { Err(wrong_method("GET, HEAD")) }
+    }
+
+    fn carry_out(&self, context: &mut Context<'_>, asked: Asked) -> Result<Step, Problem> {
+        let (route, signer, payload, nonce) = match asked {
+            Asked::Openly(Route::Directory, _) => return Ok(Step::Reply(self.directory())),
+            Asked::Openly(Route::RenewalInfo(id), _) => return Ok(Step::Renewal(id)),
+            // RFC 8555 7.2.
+            Asked::Openly(_, Method::Get) => return Ok(self.reply(Reply::empty(204), context)),
+            Asked::Openly(..) => return Ok(self.reply(Reply::empty(200), context)),
+            Asked::Signed { route, signer, payload, nonce } => (route, signer, payload, nonce),
+        };
+        // RFC 8555 6.5: behind the signature, so that a nonce is used up only by whoever could sign.
+        context
+            .state
+            .nonces
+            .take(&nonce, context.now)
+            .map_err(|e| Problem::new(ErrorType::BadNonce, e.to_string()))?;
+        match &signer {
+            Signer::Account(account) if account.status != AccountStatus::Valid => {
+                let text = "the account is not valid any more";
+                Err(Problem::new(ErrorType::Unauthorized, text))
             }
-            (_, Method::Post) => self.post(context, &route, request),
-            _ => Err(wrong_method("POST")),
+            _ => self.post(context, &route, signer, &payload),
         }
     }
 
-    fn post(&self, context: &mut Context<'_>, route: &Route, request: &Request<'_>) -> Result<Step, Problem> {
-        let (signer, payload) = self.open(context, route, request)?;
+    fn post(
+        &self,
+        context: &mut Context<'_>,
+        route: &Route,
+        signer: Signer,
+        payload: &Payload,
+    ) -> Result<Step, Problem> {
         match (route, signer) {
-            (Route::NewAccount, Signer::Key(key)) => self.new_account(context, *key, &payload),
-            (Route::RevokeCert, signer) => revoke::request(signer, &payload),
+            (Route::NewAccount, Signer::Key(key)) => self.new_account(context, *key, payload),
+            (Route::RevokeCert, signer) => revoke::request(signer, payload),
             (_, Signer::Key(_)) => Err(Problem::malformed("this resource needs `kid`: the account's URL")),
-            (Route::Account(id), Signer::Account(account)) => self.account(context, *id, &account, &payload),
-            (Route::Orders(id), Signer::Account(account)) => self.orders_of(context, *id, &account, &payload),
-            (Route::KeyChange, Signer::Account(account)) => self.key_change(context, &account, &payload),
-            (Route::NewOrder, Signer::Account(account)) => self.new_order(context, &account, &payload),
-            (Route::Order(id), Signer::Account(account)) => self.order(context, *id, &account, &payload),
-            (Route::Finalize(id), Signer::Account(account)) => {
-                self.finalize(context, *id, &account, &payload)
-            }
+            (Route::Account(id), Signer::Account(account)) => self.account(context, *id, &account, payload),
+            (Route::Orders(id), Signer::Account(account)) => self.orders_of(context, *id, &account, payload),
+            (Route::KeyChange, Signer::Account(account)) => self.key_change(context, &account, payload),
+            (Route::NewOrder, Signer::Account(account)) => self.new_order(context, &account, payload),
+            (Route::Order(id), Signer::Account(account)) => self.order(context, *id, &account, payload),
+            (Route::Finalize(id), Signer::Account(account)) => self.finalize(context, *id, &account, payload),
             (Route::Authorization(id, at), Signer::Account(account)) => {
-                self.authorization(context, (*id, *at), &account, &payload)
+                self.authorization(context, (*id, *at), &account, payload)
             }
             (Route::Challenge(id, at, kind), Signer::Account(account)) => {
-                self.challenge(context, (*id, *at, *kind), &account, &payload)
+                self.challenge(context, (*id, *at, *kind), &account, payload)
             }
             (Route::Certificate(id, at), Signer::Account(account)) => {
-                self.certificate(context, (*id, *at), &account, &payload)
+                self.certificate(context, (*id, *at), &account, payload)
             }
             _ => Err(Problem::not_found("resource")),
         }
     }
 
-    /// RFC 8555 6.2 to 6.5: form, address, key, signature, nonce; in this order, so that a nonce is used up only by
-    /// whoever could sign.
-    fn open(
-        &self,
-        context: &mut Context<'_>,
-        route: &Route,
-        request: &Request<'_>,
-    ) -> Result<(Signer, Payload), Problem> {
+    /// RFC 8555 6.2 to 6.4: form, address, key, signature; in this order.
+    fn signed(&self, records: &dyn Records, route: Route, request: &Request<'_>) -> Result<Asked, Problem> {
         let essence = request.content_type.map(|t| t.split(';').next().unwrap_or_default().trim());
         if essence.is_none_or(|t| !t.eq_ignore_ascii_case("application/jose+json")) {
             let text = "the content type is `application/jose+json` (RFC 8555 6.2)";
@@ -235,11 +266,11 @@ impl Server {
         let message = Message::parse(request.body)?;
         let header = message.header();
         // RFC 8555 6.4.
-        if header.url != self.urls.to(route) {
+        if header.url != self.urls.to(&route) {
             let text = "`url` in the protected header is not the URL of this request";
             return Err(Problem::new(ErrorType::Unauthorized, text));
         }
-        let (signer, payload) = match (&header.key, route) {
+        let (signer, payload) = match (&header.key, &route) {
             (KeyReference::Key(key), Route::NewAccount | Route::RevokeCert) => {
                 (Signer::Key(key.clone()), message.verify(key)?)
             }
@@ -254,25 +285,14 @@ impl Server {
                     let text = "`kid` is not the URL of an account here: make one with newAccount";
                     Problem::new(ErrorType::AccountDoesNotExist, text)
                 };
-                let account = self.urls.account(kid).and_then(|id| context.records.account(id));
+                let account = self.urls.account(kid).and_then(|id| records.account(id));
                 let account = account.ok_or_else(unknown)?;
                 let payload = message.verify(&account.key)?;
                 (Signer::Account(Box::new(account)), payload)
             }
         };
-        let nonce = header.nonce.as_deref().unwrap_or_default();
-        context
-            .state
-            .nonces
-            .take(nonce, context.now)
-            .map_err(|e| Problem::new(ErrorType::BadNonce, e.to_string()))?;
-        match &signer {
-            Signer::Account(account) if account.status != AccountStatus::Valid => {
-                let text = "the account is not valid any more";
-                Err(Problem::new(ErrorType::Unauthorized, text))
-            }
-            _ => Ok((signer, payload)),
-        }
+        let nonce = header.nonce.clone().unwrap_or_default();
+        Ok(Asked::Signed { route, signer, payload, nonce })
     }
 
     /// The reply after [`Step::Renewal`]; none for a certificate that is not known.

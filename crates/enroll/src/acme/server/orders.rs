@@ -1,7 +1,7 @@
 //! Orders and what belongs to them: authorizations, challenges, finalize, certificate (RFC 8555 7.4, 7.5).
 
 use lanyard_domain::time::Timestamp;
-use lanyard_pki::certificate::Certificate;
+use lanyard_pki::certificate::pem_of;
 
 use super::super::account::Account;
 use super::super::challenge::{ChallengeKind, Failure, Validation, key_authorization, verify_attestation};
@@ -138,13 +138,10 @@ impl Server {
             // RFC 8555 7.5.1: an empty object; what else is in it is ignored.
             let _: serde_json::Map<String, serde_json::Value> = payload.read("challenge response")?;
             let event = order.decide(Command::Start { authorization: at, kind }, lifetimes, context.now)?;
-            let order = order.apply(event);
-            let reply = self.challenge_reply(&order, at, kind)?;
-            context.state.orders.replace(order);
-            let reply = self.finish(reply, context.state, context.seed, context.now);
+            context.state.orders.replace(order.apply(event));
             let look =
                 Validation { order: id, authorization: at, kind, identifier, token, key_authorization };
-            return Ok(Step::Validate { reply, look: Box::new(look) });
+            return Ok(Step::Validate(Box::new(look)));
         }
         let verdict =
             verify_attestation(payload, &identifier, &token, &key_authorization, &self.trust, context.now);
@@ -166,7 +163,16 @@ impl Server {
         }
     }
 
-    /// What came of the look of [`Step::Validate`]. The client learns it when it polls.
+    /// The reply after [`Step::Validate`]: the challenge as it is by now.
+    pub fn looking(&self, state: &State, look: &Validation, seed: &Seed, now: Timestamp) -> Reply {
+        let reply = match state.orders.get(look.order) {
+            None => Err(Problem::not_found("order")),
+            Some(order) => self.challenge_reply(order, look.authorization, look.kind),
+        };
+        self.finish(reply.unwrap_or_else(|problem| problem.to_reply()), state, seed, now)
+    }
+
+    /// What came of the look of [`Step::Validate`]. The client learns it by the reply, or when it polls.
     pub fn validated(
         &self,
         state: &mut State,
@@ -256,13 +262,7 @@ impl Server {
         let missing = || Problem::not_found("certificate");
         let OrderState::Valid { chains } = &order.state else { return Err(missing()) };
         let chain = chains.get(at).ok_or_else(missing)?;
-        let pem = chain.iter().map(|der| Certificate::parse(der).map(|c| c.to_pem()));
-        let pem = pem.collect::<Result<String, _>>().map_err(|_| {
-            Problem::new(
-                ErrorType::ServerInternal,
-                "the certificate that was issued cannot be written as PEM",
-            )
-        })?;
+        let pem: String = chain.iter().map(|der| pem_of(der)).collect();
         let mut reply = Reply::new(200, "application/pem-certificate-chain", pem.into_bytes());
         for other in (0..chains.len()).filter(|other| *other != at) {
             let url = self.urls.to(&Route::Certificate(id, other));

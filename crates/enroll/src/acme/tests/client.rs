@@ -188,6 +188,28 @@ fn a_device_orders_attests_and_gets_its_certificate() {
     assert_eq!(site.revocations[0].certificate.der(), der);
 }
 
+// A server that says at once what its look came to is asked neither for the authorization nor again.
+#[test]
+fn a_name_that_is_found_at_once_spares_the_client_every_poll() {
+    let name = Identifier::parse("dns", "pacs.hospital.example").unwrap();
+    let mut asked = Vec::new();
+    for at_once in [vec![], vec![Ok(())]] {
+        let mut site = Site::open();
+        site.at_once = at_once.into();
+        let mut pump = Pump::new();
+        pump.looked.push(ChallengeKind::Http01);
+        let wish =
+            Wish { identifiers: vec![name.clone()], challenges: vec![ChallengeKind::Http01], ..wish("SN-1") };
+        let mut order = Ordering::new(wish, until(&site)).unwrap();
+        pump.run(&mut site, &mut order).unwrap();
+        asked.push((pump.sent, pump.waits));
+    }
+    let [(polling, waits), (told, none)] = asked[..] else { panic!() };
+    assert_eq!((waits, none), (1, 0));
+    // The authorization twice: after the answer, and after the wait.
+    assert_eq!(polling, told + 2);
+}
+
 // R44
 #[test]
 fn the_server_says_when_to_renew_and_what_is_replaced() {

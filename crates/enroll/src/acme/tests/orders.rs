@@ -46,6 +46,25 @@ fn an_application_proves_its_name_by_a_look_from_outside() {
     assert_eq!(proven.identifiers()[0].by(), ChallengeKind::Http01);
 }
 
+// RFC 8555 7.5.1: who is told at once what came of a look does not ask again.
+#[test]
+fn a_look_that_is_over_at_once_stands_in_the_answer_to_the_challenge() {
+    let mut site = Site::open();
+    let client = site.client();
+    site.at_once = [Ok(()), Err(Failure::incorrect("another answer"))].into();
+    let (order, path) = http_order(&mut site, &client);
+    let answered = site.post(&client, &path, "{}");
+    assert_eq!((answered.status, answered.text("status")), (200, "valid".into()));
+    assert!(answered.header("replay-nonce").is_some() && answered.header("link").is_some());
+    assert_eq!(site.post(&client, &order.location(), "").text("status"), "ready");
+    let (order, path) = http_order(&mut site, &client);
+    let answered = site.post(&client, &path, "{}");
+    assert_eq!((answered.status, answered.text("status")), (200, "invalid".into()));
+    assert!(answered.json["error"]["detail"].as_str().unwrap().contains("another answer"), "{answered:?}");
+    assert_eq!(site.post(&client, &order.location(), "").text("status"), "invalid");
+    assert_eq!(site.looks.len(), 2);
+}
+
 #[test]
 fn a_look_that_fails_ends_the_order_with_its_reason() {
     for (kind, problem) in [

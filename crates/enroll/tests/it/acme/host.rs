@@ -126,7 +126,8 @@ impl Host {
     fn answer(self: &Arc<Self>, request: &Request<'_>) -> Reply {
         let seed = Seed::new(random());
         let (mut state, mut books) = (self.state.lock().unwrap(), self.books.lock().unwrap());
-        match self.engine.receive(&mut state, &*books, request, &seed, now()) {
+        let opened = self.engine.open(&*books, request);
+        match self.engine.receive(&mut state, &*books, opened, &seed, now()) {
             Step::Reply(reply) => reply,
             Step::Register(wish) => {
                 let binding = wish.secret.as_ref().map(|_| Binding { record: record() });
@@ -151,7 +152,8 @@ impl Host {
                 books.accounts.insert(account.id, account.clone());
                 self.engine.changed(&mut state, &account, &seed, now())
             }
-            Step::Validate { reply, look } => {
+            Step::Validate(look) => {
+                let reply = self.engine.looking(&state, &look, &seed, now());
                 let host = self.clone();
                 std::thread::spawn(move || {
                     let outcome = host.look(&look);

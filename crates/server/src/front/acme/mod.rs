@@ -12,6 +12,7 @@ pub(crate) mod resolve;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -35,6 +36,8 @@ use lanyard_enroll::acme::{
     Step, Urls, Validation,
 };
 use lanyard_enroll::{Outcome, Reply};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::{certify, reply, text};
 use crate::state::State;
@@ -47,6 +50,9 @@ const NONCE_SECONDS: u32 = 3_600;
 const USED_NONCES: usize = 200_000;
 /// lego waits 30 s for an order that is being processed, certbot 90 s; who is approved within that time is served at once.
 const ASK_AGAIN_SECONDS: u32 = 15;
+/// A client that answers a challenge hears what came of the look, if it is over within this; lego and certbot wait half a minute
+/// for an answer, and else ask again every few seconds.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the ACME front end holds.
 pub(crate) struct Acme {
@@ -206,15 +212,19 @@ impl Call {
     }
 
     async fn carry_out(&self, request: &Request<'_>) -> Reply {
+        // The signature is checked before the lock: one request's need not wait for another's.
+        let opened = self.server.open(&self.books(), request);
         let step =
-            self.server.receive(&mut self.acme.orders(), &self.books(), request, &self.seed, self.now());
+            self.server.receive(&mut self.acme.orders(), &self.books(), opened, &self.seed, self.now());
         match step {
             Step::Reply(reply) => reply,
             Step::Register(wish) => self.register(*wish).await,
             Step::Change { account, change } => self.change(*account, change).await,
-            Step::Validate { reply, look } => {
-                self.look(look);
-                reply
+            Step::Validate(look) => {
+                let look: Arc<Validation> = Arc::from(look);
+                // Most names answer within milliseconds. The look goes on whether or not anybody waits for it.
+                let _ended = timeout(LOOK_WITHIN, self.look(Arc::clone(&look))).await;
+                self.server.looking(&self.acme.orders(), &look, &self.seed, self.now())
             }
             Step::Enroll { order, request } => {
                 let outcome = match certify(&self.state, *request).await {
@@ -281,8 +291,8 @@ impl Call {
         self.server.changed(&mut self.acme.orders(), &account, &self.seed, self.now())
     }
 
-    /// Looks at a name beside the request; the client learns what came of it when it polls.
-    fn look(&self, look: Box<Validation>) {
+    /// Looks at a name beside the request; ends when what came of it stands in the order.
+    fn look(&self, look: Arc<Validation>) -> JoinHandle<()> {
         let (state, acme, server) = (self.state.clone(), Arc::clone(&self.acme), Arc::clone(&self.server));
         tokio::spawn(async move {
             let outcome = look::take(&look, &acme.places).await;
@@ -290,7 +300,7 @@ impl Call {
                 tracing::info!(identifier = %look.identifier, why = %failure.detail, "a look at a name failed");
             }
             server.validated(&mut acme.orders(), &look, outcome, state.clock.now());
-        });
+        })
     }
 
     async fn revoke(&self, request: RevocationRequest) -> Reply {
