@@ -1,5 +1,6 @@
 //! The control plane's heart: the world, the log, the authority's keys; and the one loop by which anything is recorded.
 
+use std::borrow::Cow;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use lanyard_domain::device::{Command, Context, Device, Refusal};
@@ -263,13 +264,18 @@ pub(crate) fn decide_all(
     now: Timestamp,
 ) -> Result<Vec<Event>, ControlError> {
     let context = Context { now, releases: &world.releases };
-    let mut device = device.clone();
+    let mut device = Cow::Borrowed(device);
     let mut events = Vec::new();
-    for command in commands {
+    let mut commands = commands.into_iter().peekable();
+    while let Some(command) = commands.next() {
         let transition = device.decide(command, context)?;
-        for event in &transition.events {
-            let recorded = lanyard_domain::device::Recorded { pos: device.last_pos, time: now };
-            device = device.apply(event, OperatorId::from_bytes([0; 16]), recorded);
+        if commands.peek().is_some() {
+            let mut after = device.into_owned();
+            for event in &transition.events {
+                let recorded = lanyard_domain::device::Recorded { pos: after.last_pos, time: now };
+                after = after.apply(event, OperatorId::from_bytes([0; 16]), recorded);
+            }
+            device = Cow::Owned(after);
         }
         events.extend(transition.events);
     }

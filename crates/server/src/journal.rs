@@ -168,7 +168,7 @@ impl Inner {
         let mut last = 0;
         for (entry, done) in entries.into_iter().zip(done) {
             last = done.first_pos + entry.events.len() as u64;
-            self.fold(&entry, done.first_pos, done.time, entry.events.clone());
+            self.fold(entry, done.first_pos, done.time);
         }
         // Whoever waits for this answer finds the world moved on; the positions before ours are on their way.
         self.caught_up(last).await?;
@@ -186,9 +186,9 @@ impl Inner {
         }
     }
 
-    fn fold(&self, entry: &Entry, first_pos: u64, time: Timestamp, events: Vec<Event>) {
+    fn fold(&self, entry: Entry, first_pos: u64, time: Timestamp) {
         let batch: Vec<(Origin, Event)> = (first_pos..)
-            .zip(events)
+            .zip(entry.events)
             .map(|(pos, event)| {
                 let origin = Origin {
                     stream: entry.stream,

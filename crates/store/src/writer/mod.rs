@@ -2,7 +2,7 @@
 //!
 //! In scope: group commit, the fence, an unknown COMMIT, WAL checkpoints. Out of scope: rules of a single request
 //! (`stage`), SQL of the rows (`persist`).
-//! There is no linger: a batch is whatever queued up while the batch before was being written.
+//! There is no linger: a batch is whatever queued up while the batch before was being written, or while every core had other work.
 //! INVARIANT: an answer of success is sent only after COMMIT returned, and `Published::durable` is never ahead of disk.
 
 mod persist;
@@ -149,6 +149,8 @@ impl Writer {
     pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut closing = None;
         while let Some(first) = requests.blocking_recv() {
+            // Where all cores have work, those who do it go first: what they bring shares this transaction. Else it is nothing.
+            std::thread::yield_now();
             let mut batch = vec![first];
             let mut bytes = 0;
             while batch.len() < BATCH_REQUESTS && bytes < BATCH_BYTES {
