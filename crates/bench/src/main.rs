@@ -47,6 +47,10 @@ use anyhow::{Context, Result, bail};
 use hospital::Hospital;
 use table::Row;
 
+/// The one of `lanyard` itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What the caller chose.
 #[derive(Debug, Clone)]
 pub struct Settings {
