@@ -269,6 +269,7 @@ pub(crate) fn decide_all(
     let mut commands = commands.into_iter().peekable();
     while let Some(command) = commands.next() {
         let transition = device.decide(command, context)?;
+        // What the last one leads to nobody here decides on.
         if commands.peek().is_some() {
             let mut after = device.into_owned();
             for event in &transition.events {

@@ -216,8 +216,16 @@ fn answers() -> Vec<Vec<u8>> {
         order("processing"),
         order("valid"),
     ];
+    let found_at_once = [
+        whole.get(..5).unwrap_or_default().join("\n"),
+        format!(r#"{{"type":"http-01","url":"{a}/h","status":"valid","token":"abc"}}"#),
+        order("ready"),
+        order("ready"),
+        order("valid"),
+    ];
     vec![
         whole.join("\n").into_bytes(),
+        found_at_once.join("\n").into_bytes(),
         br#"{"suggestedWindow":{"start":"2026-12-01T00:00:00Z","end":"2026-12-02T00:00:00Z"},"explanationURL":"https://x"}"#.to_vec(),
         br#"{"type":"urn:ietf:params:acme:error:badCSR","detail":"no","status":400}"#.to_vec(),
     ]

@@ -16,7 +16,7 @@ use lanyard_pki::name::Naming;
 use lanyard_pki::path::generic::{self, Policy, Strictness, Usage};
 use lanyard_pki::path::import::{self, Wanted};
 use lanyard_pki::path::revocation::Revocation;
-use lanyard_pki::path::{Anchors, Purpose};
+use lanyard_pki::path::{Anchors, Purpose, validate_recorded};
 use lanyard_pki::pkcs7;
 use lanyard_pki::profile::template::Template;
 use lanyard_pki::profile::{HardwareNames, Profile, ProfileName, RevocationUris, SubjectFacts};
@@ -194,8 +194,29 @@ fn path(data: &[u8]) {
     assert!(!strict || validate(Strictness::Maker, tls), "what keeps more keeps less");
     assert!(!strict || validate(Strictness::Rfc5280, Usage::TlsIfNamed(Purpose::Client)));
     assert!(!strict || validate(Strictness::Rfc5280, Usage::Any));
+    recorded(&chain);
     let _expired = lanyard_pki::path::validate_expired(&chain, &anchors, Purpose::Client, NOW);
     let _device = idevid::verify(&chain, &anchors, Revocation::NotAsked, NOW);
+}
+
+/// A certificate on record directly below the authority that comes next in the chain: what a whole validation with that one as its
+/// anchor says, wherever the signature is good.
+fn recorded(chain: &[CertificateDer<'_>]) {
+    let mut read = chain.iter().map(|der| Certificate::parse(der));
+    let (Some(Ok(leaf)), Some(Ok(issuer))) = (read.next(), read.next()) else { return };
+    let on_record = validate_recorded(&leaf, &issuer, Purpose::Client, NOW, |_, _| true);
+    let Ok(anchor) = Anchors::new(vec![issuer.clone()]) else { return };
+    let whole = lanyard_pki::path::validate(&[leaf.der().clone()], &anchor, Purpose::Client, NOW);
+    let whole = whole.ok().map(|path| path.identity());
+    match whole {
+        Some(_) => {
+            assert!(issuer.is_constrained() || on_record == whole, "what is valid is believed on record")
+        }
+        None => assert!(
+            on_record.is_none() || !leaf.is_signed_by(&issuer),
+            "on record the signature alone is spared"
+        ),
+    }
 }
 
 fn paths() -> Vec<Vec<u8>> {

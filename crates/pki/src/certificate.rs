@@ -130,6 +130,10 @@ impl Certificate {
     pub fn is_ca(&self) -> bool {
         self.facts.is_ca()
     }
+    /// Whether it bounds the names below it (RFC 5280 4.2.1.10).
+    pub fn is_constrained(&self) -> bool {
+        self.facts.name_constraints.is_some()
+    }
     /// DER of its subject.
     pub fn subject_der(&self) -> &[u8] {
         &self.facts.subject

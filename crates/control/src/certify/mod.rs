@@ -247,11 +247,10 @@ fn purpose_for(proven: &Proven, protocol: Protocol) -> AuthorityPurpose {
         Proven::Current { by } | Proven::Ended { by, .. } => Some(*by),
         Proven::Secret(_) | Proven::MakerKey { .. } => None,
     };
-    match vouched {
-        Some(AuthorityPurpose::Legacy) => AuthorityPurpose::Legacy,
-        _ if protocol == Protocol::Scep => AuthorityPurpose::Legacy,
-        _ => AuthorityPurpose::Devices,
+    if vouched == Some(AuthorityPurpose::Legacy) || protocol == Protocol::Scep {
+        return AuthorityPurpose::Legacy;
     }
+    AuthorityPurpose::Devices
 }
 
 /// What to record before the signature. `ready` is absent in the dry run.

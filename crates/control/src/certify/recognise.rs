@@ -36,9 +36,9 @@ pub(super) struct Recognised {
 pub(super) enum Proven {
     /// A one-time secret that is its own.
     Secret(SecretId),
-    /// One of its current certificates, by an authority for these.
+    /// One of its current certificates; `by`: what the authority that issued it is for.
     Current { by: AuthorityPurpose },
-    /// The last of its certificates, which has ended, by an authority for these.
+    /// The last of its certificates, which has ended.
     Ended { at: Timestamp, by: AuthorityPurpose },
     /// A key that its maker vouches for.
     MakerKey {
@@ -131,16 +131,21 @@ impl<J: Journal> Control<J> {
                 return self.by_makers_certificate(chain, now).await;
             };
             // Below a root that we made the issuer is the anchor: that it is ours says the ledger, so the root's signature on it,
-            // the dearest of the path, is not checked with each request. Nor is the issuer's on what the ledger has: asking for
-            // that comes first, and whatever it does not know is looked at in full.
+            // the dearest of the path, is not checked with each request. Nor is the issuer's on what the ledger has (ADR 16):
+            // asking for that comes first, and whatever it does not know is looked at in full.
             if issuer.is_below_own_root() {
-                if let Ok(PeerIdentity::Device(device)) =
-                    validate_recorded(&leaf, issuer.certificate(), Purpose::Client, now)
-                    && self.has_certificate(device, &leaf)
-                {
-                    let by = issuer.purpose;
+                let named = validate_recorded(
+                    &leaf,
+                    issuer.certificate(),
+                    Purpose::Client,
+                    now,
+                    |named, digest| matches!(named, PeerIdentity::Device(id) if self.has_certificate(id, digest)),
+                );
+                if let Some(PeerIdentity::Device(device)) = named {
+                    let proven = Proven::Current { by: issuer.purpose };
                     drop(issuers);
-                    return Ok(self.in_use(device, &leaf, by, now).await);
+                    self.note_use(device, &leaf, now).await;
+                    return Ok(Recognised { device, proven });
                 }
                 (vec![issuer.certificate().clone()], Vec::new(), issuer.purpose)
             } else {
@@ -153,18 +158,18 @@ impl<J: Journal> Control<J> {
         let path: Vec<_> = std::iter::once(&leaf).chain(&above).map(|c| c.der().clone()).collect();
         let invalid = |e: PathError| ControlError::refused("certificate_invalid", e.to_string());
         // One that has ended proves nothing today; whether it is enough to renew is weighed by the device's own rules.
-        let (identity, ended) = match validate(&path, &anchors, Purpose::Client, now) {
-            Ok(verified) => (verified.identity(), false),
+        let (identity, proven) = match validate(&path, &anchors, Purpose::Client, now) {
+            Ok(verified) => (verified.identity(), Proven::Current { by }),
             Err(PathError::Expired { .. }) => {
                 let ended = validate_expired(&path, &anchors, Purpose::Client, now).map_err(invalid)?;
-                (ended.identity(), true)
+                (ended.identity(), Proven::Ended { at: leaf.not_after(), by })
             }
             Err(error) => return Err(invalid(error)),
         };
         let PeerIdentity::Device(device) = identity else {
             return Err(ControlError::refused("not_a_device", "this call is for devices"));
         };
-        self.known_certificate(device, &leaf, (ended, by), now).await
+        self.known_certificate(device, &leaf, proven, now).await
     }
 
     /// A factory certificate (IDevID) of an accepted maker, for the device that was registered with its serial number.
@@ -258,51 +263,42 @@ impl<J: Journal> Control<J> {
     /// The certificate must be one that the device's chain still has: not revoked, not superseded.
     async fn known_certificate(
         &self,
-        id: DeviceId,
+        device: DeviceId,
         leaf: &Certificate,
-        (ended, by): (bool, AuthorityPurpose),
+        proven: Proven,
         now: Timestamp,
     ) -> Result<Recognised, ControlError> {
-        find(&self.world(), id)?;
-        if self.has_certificate(id, leaf) {
-            return Ok(match ended {
-                true => Recognised { device: id, proven: Proven::Ended { at: leaf.not_after(), by } },
-                false => self.in_use(id, leaf, by, now).await,
-            });
+        find(&self.world(), device)?;
+        if self.has_certificate(device, &leaf.thumbprint()) {
+            if let Proven::Current { .. } = proven {
+                self.note_use(device, leaf, now).await;
+            }
+            return Ok(Recognised { device, proven });
         }
         let refused = Refused::new(
             "certificate_not_current",
             "this certificate was revoked, or another has taken its place",
         );
         // Somebody holds the key of a certificate that must not be used any more.
-        self.alarm(id, AlarmCode::RevokedCertificateUsed, &refused, now).await;
+        self.alarm(device, AlarmCode::RevokedCertificateUsed, &refused, now).await;
         Err(refused.into())
     }
 
-    /// Whether the device's chain has this very certificate, and nothing ended it.
-    fn has_certificate(&self, id: DeviceId, leaf: &Certificate) -> bool {
-        let (world, thumbprint) = (self.world(), Digest(leaf.thumbprint()));
-        world
-            .devices
-            .get(&id)
-            .is_some_and(|device| device.certificates.iter().any(|c| c.sha256 == thumbprint))
+    /// Whether the device's chain has the certificate with this SHA-256, and nothing ended it.
+    fn has_certificate(&self, device: DeviceId, digest: &[u8; 32]) -> bool {
+        let world = self.world();
+        let known = world.devices.get(&device);
+        known.is_some_and(|device| device.certificates.iter().any(|c| c.sha256.0 == *digest))
     }
 
-    /// R44: for a device that talks to nobody else of ours, this is the use that ends the certificate before.
-    async fn in_use(
-        &self,
-        id: DeviceId,
-        leaf: &Certificate,
-        by: AuthorityPurpose,
-        now: Timestamp,
-    ) -> Recognised {
+    /// R44: for a device that talks to nobody else of ours, the first use of a certificate here ends the one before.
+    async fn note_use(&self, device: DeviceId, leaf: &Certificate, now: Timestamp) {
         let thumbprint = Digest(leaf.thumbprint());
-        if self.is_first_use(id, &thumbprint)
-            && let Err(error) = self.see_certificate(id, &thumbprint, now).await
+        if self.is_first_use(device, &thumbprint)
+            && let Err(error) = self.see_certificate(device, &thumbprint, now).await
         {
-            tracing::debug!(device.id = %id, %error, "the first use of a certificate was not noted yet");
+            tracing::debug!(device.id = %device, %error, "the first use of a certificate was not noted yet");
         }
-        Recognised { device: id, proven: Proven::Current { by } }
     }
 }
 
@@ -438,5 +434,54 @@ fn the_one(
                 names()
             ),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use lanyard_domain::event::{Event, StreamKind};
+    use lanyard_domain::text::Blob;
+
+    use super::*;
+    use crate::evidence::testkit::START;
+    use crate::plane::tests::house::{House, device};
+
+    // R53, I2, ADR 16: what the ledger has is known by its digest. The same certificate under another signature is not what it has: it is
+    // looked at in full, and refused without an alarm, because anybody could have made it.
+    #[test]
+    fn a_certificate_is_known_by_its_digest() {
+        let house = House::new();
+        let certificate = house.certify_device().unwrap();
+        let asked = |der: &[u8], now| {
+            let shown = Authentication::Certificate(vec![der.to_vec()]);
+            house.control.device_of(&shown, now).now_or_never().unwrap()
+        };
+        let refused = |der: &[u8], now| match asked(der, now) {
+            Err(ControlError::Refused(refused)) => refused.code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asked(certificate.der(), START).unwrap(), device());
+        let mut changed = certificate.der().to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        let alarms = || house.recorded(17);
+        assert_eq!((refused(&changed, START).as_str(), alarms()), ("certificate_invalid", 0));
+        // Before and behind its validity a record is none.
+        let (early, late) =
+            (certificate.not_before().plus_seconds(-1), certificate.not_after().plus_seconds(1));
+        assert_eq!(refused(certificate.der(), early), "certificate_invalid");
+        assert!(asked(certificate.der(), late).is_ok(), "whose it was, for a renewal");
+        let recorded = Event::CertificateIssued {
+            issuance: lanyard_domain::id::IssuanceId::from_bytes([9; 16]),
+            serial: certificate.serial().to_string(),
+            certificate_sha256: sha256(&changed),
+            certificate: Blob(changed.clone()),
+            spki_sha256: Digest(certificate.spki_sha256()),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+        };
+        house.write(StreamKind::Device, StreamId::from(device()), recorded);
+        assert_eq!(asked(&changed, START).unwrap(), device());
+        assert_eq!(alarms(), 0);
     }
 }

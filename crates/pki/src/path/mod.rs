@@ -2,7 +2,8 @@
 //!
 //! Two layers. [`generic`] is RFC 5280 6 over rustls-webpki with the rules of [`rule`] that webpki lacks; here are
 //! the rules for certificates of ours: names in the form of our profiles, and what they say of revocation. In scope: one
-//! chain at one moment; how far an expired certificate of ours still says who it was ([`validate_expired`]). Out of scope: distrust
+//! chain at one moment; how far an expired certificate of ours still says who it was ([`validate_expired`]); one that is on record
+//! with whoever asks ([`validate_recorded`]). Out of scope: distrust
 //! (it acts through [`crate::tls::Gate`] and the decision at each request), and what the identity may do.
 //!
 //! What was measured, and where we differ on purpose: docs/pki-paths.md. To add a rule see [`rule`].

@@ -38,6 +38,14 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         *count += 1;
         Some(Share { key, held: Arc::clone(&self.held) })
     }
+
+    /// Whether this holder has a place.
+    pub(crate) fn has<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        locked(&self.held).contains_key(key)
+    }
 }
 
 impl<K: Eq + Hash> Drop for Share<K> {
@@ -62,6 +70,7 @@ mod tests {
         let shares = Shares::new(3);
         let held: Vec<Share<&str>> = (0..5).filter_map(|_| shares.take("one")).collect();
         assert_eq!(held.len(), 3);
+        assert!(shares.has("one") && !shares.has("another"));
         assert!(shares.take("another").is_some());
         drop(held);
         assert!(shares.take("one").is_some());

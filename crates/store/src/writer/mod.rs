@@ -147,10 +147,13 @@ impl Writer {
     }
 
     pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        let mut closing = None;
+        let (mut closing, mut in_company) = (None, false);
         while let Some(first) = requests.blocking_recv() {
-            // Where all cores have work, those who do it go first: what they bring shares this transaction. Else it is nothing.
-            std::thread::yield_now();
+            // With company last time, there is more to come: where every core has work, ours or others', it goes first, and what ours
+            // brings shares this transaction. Whoever appends alone waits for nobody.
+            if in_company {
+                std::thread::yield_now();
+            }
             let mut batch = vec![first];
             let mut bytes = 0;
             while batch.len() < BATCH_REQUESTS && bytes < BATCH_BYTES {
@@ -158,6 +161,7 @@ impl Writer {
                 bytes += request.bytes();
                 batch.push(request);
             }
+            in_company = batch.len() > 1;
             closing = self.write(batch);
             if closing.is_some() {
                 break;

@@ -382,13 +382,14 @@ impl Ordering {
 
     /// The one at `at` is proven. Behind the last one comes finalize (RFC 8555 7.4: once the client believes that it has done what
     /// was asked); a server that has not taken note of every proof says so, and then the order is looked at.
-    fn after(&self, at: usize) -> Stage {
-        let authorizations = self.order.as_ref().map_or(0, |order| order.authorizations.len());
-        match &self.request {
-            _ if at + 1 < authorizations => Stage::Authorization { at: at + 1 },
-            None => Stage::Finalize,
-            Some(_) => Stage::Finalizing,
+    fn after(&mut self, at: usize) -> Stage {
+        if let Some(order) = &mut self.order {
+            if at + 1 < order.authorizations.len() {
+                return Stage::Authorization { at: at + 1 };
+            }
+            order.status = Status::Ready;
         }
+        if self.request.is_some() { Stage::Finalizing } else { Stage::Finalize }
     }
 
     /// The challenge of [`Next::Prove`] is answered by this.

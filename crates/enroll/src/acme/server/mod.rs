@@ -35,6 +35,11 @@ use crate::{EnrollmentRequest, Reply};
 pub trait Records {
     /// An account, whatever its status.
     fn account(&self, id: AccountId) -> Option<Account>;
+    /// Whether an account that was read a moment ago is still valid, with the same key.
+    fn stands(&self, account: &Account) -> bool {
+        let now = self.account(account.id);
+        now.is_some_and(|now| now.status == AccountStatus::Valid && now.key == account.key)
+    }
     /// The account of a key (SHA-256 thumbprint, RFC 7638), whatever its status.
     fn account_of_key(&self, thumbprint: &[u8; 32]) -> Option<Account>;
     /// An enrollment secret that is given out, not used and not expired.
@@ -124,10 +129,17 @@ pub struct Opened(Result<Asked, Problem>);
 
 #[derive(Debug)]
 enum Asked {
-    /// Of a resource that anyone may read.
-    Openly(Route, Method),
+    /// What anyone may read.
+    Openly(Openly),
     /// The nonce is still to be taken.
     Signed { route: Route, signer: Signer, payload: Payload, nonce: String },
+}
+
+#[derive(Debug)]
+enum Openly {
+    Directory,
+    Nonce { status: u16 },
+    Renewal(CertId),
 }
 
 /// What changes with requests; the server holds it in a mutex.
@@ -191,24 +203,29 @@ impl Server {
 
     fn asked(&self, records: &dyn Records, request: &Request<'_>) -> Result<Asked, Problem> {
         let route = Route::parse(request.path).ok_or_else(|| Problem::not_found("resource"))?;
-        let open = match route {
-            Route::NewNonce | Route::Directory => matches!(request.method, Method::Get | Method::Head),
+        let openly = match (route, request.method) {
+            (Route::Directory, Method::Get | Method::Head) => Openly::Directory,
+            // RFC 8555 7.2.
+            (Route::NewNonce, Method::Head) => Openly::Nonce { status: 200 },
+            (Route::NewNonce, Method::Get) => Openly::Nonce { status: 204 },
             // RFC 9773 4.1: no authentication, so that any client may ask.
-            Route::RenewalInfo(_) => request.method == Method::Get,
-            Route::RenewalInfos => false,
-            _ if request.method == Method::Post => return self.signed(records, route, request),
+            (Route::RenewalInfo(id), Method::Get) => Openly::Renewal(id),
+            (Route::Directory | Route::NewNonce | Route::RenewalInfo(_) | Route::RenewalInfos, _) => {
+                return Err(wrong_method("GET, HEAD"));
+            }
+            (route, Method::Post) => return self.signed(records, route, request),
             _ => return Err(wrong_method("POST")),
         };
-        if open { Ok(Asked::Openly(route, request.method)) } else { Err(wrong_method("GET, HEAD")) }
+        Ok(Asked::Openly(openly))
     }
 
     fn carry_out(&self, context: &mut Context<'_>, asked: Asked) -> Result<Step, Problem> {
         let (route, signer, payload, nonce) = match asked {
-            Asked::Openly(Route::Directory, _) => return Ok(Step::Reply(self.directory())),
-            Asked::Openly(Route::RenewalInfo(id), _) => return Ok(Step::Renewal(id)),
-            // RFC 8555 7.2.
-            Asked::Openly(_, Method::Get) => return Ok(self.reply(Reply::empty(204), context)),
-            Asked::Openly(..) => return Ok(self.reply(Reply::empty(200), context)),
+            Asked::Openly(Openly::Directory) => return Ok(Step::Reply(self.directory())),
+            Asked::Openly(Openly::Renewal(id)) => return Ok(Step::Renewal(id)),
+            Asked::Openly(Openly::Nonce { status }) => {
+                return Ok(self.reply(Reply::empty(status), context));
+            }
             Asked::Signed { route, signer, payload, nonce } => (route, signer, payload, nonce),
         };
         // RFC 8555 6.5: behind the signature, so that a nonce is used up only by whoever could sign.
@@ -218,7 +235,8 @@ impl Server {
             .take(&nonce, context.now)
             .map_err(|e| Problem::new(ErrorType::BadNonce, e.to_string()))?;
         match &signer {
-            Signer::Account(account) if account.status != AccountStatus::Valid => {
+            // Another request may have ended it, or replaced its key, since the signature was checked.
+            Signer::Account(account) if !context.records.stands(account) => {
                 let text = "the account is not valid any more";
                 Err(Problem::new(ErrorType::Unauthorized, text))
             }

@@ -110,3 +110,26 @@ fn each_rule_of_a_key_change_says_no() {
     assert_eq!((answer.status, answer.header("location")), (409, Some(other.kid.as_str())));
     assert_eq!(site.post(&client, &client.path(), "").status, 200, "nothing changed");
 }
+
+// Signatures are checked before the state is held: an account that ended in between, or has another key, orders nothing.
+#[test]
+fn an_account_that_ends_between_signature_and_state_orders_nothing() {
+    for by_end in [true, false] {
+        let mut site = Site::open();
+        let client = site.client();
+        let (path, nonce) = ("/new-order", site.nonce());
+        let header = format!(r#""nonce":"{nonce}","url":"{BASE}{path}","kid":"{}""#, client.kid);
+        let body = jws(&client.key, &header, r#"{"identifiers":[{"type":"dns","value":"a.example"}]}"#);
+        let request = Request { method: Method::Post, path, content_type: Some(JOSE), body: &body };
+        let opened = site.server.open(&site.books, &request);
+        let account = site.books.accounts.values_mut().next().unwrap();
+        match by_end {
+            true => account.status = AccountStatus::Deactivated,
+            false => account.key = Jwk::parse(&ClientKey::p256().jwk()).unwrap(),
+        }
+        let step = site.server.receive(&mut site.state, &site.books, opened, &Seed::new([3; 32]), site.now);
+        let Step::Reply(reply) = step else { panic!("{step:?}") };
+        assert_eq!(Answer::from(reply).problem(), "unauthorized");
+        assert_eq!(site.state.orders.len(), 0);
+    }
+}

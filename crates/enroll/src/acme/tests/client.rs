@@ -210,6 +210,109 @@ fn a_name_that_is_found_at_once_spares_the_client_every_poll() {
     assert_eq!(polling, told + 2);
 }
 
+/// An order for a name that is found at once, at a server that gives these answers to finalize and to what comes behind it; none means
+/// that the answer is lost. What was asked and waited for, and how it ended.
+fn behind_the_proof(answers: &[Option<(u16, &str)>]) -> (Vec<String>, Result<(), ClientError>) {
+    const A: &str = "https://a.example";
+    let name = r#"{"type":"dns","value":"pacs.hospital.example"}"#;
+    let directory = format!(r#"{{"newNonce":"{A}/n","newAccount":"{A}/c","newOrder":"{A}/o"}}"#);
+    let order = |status: &str| {
+        format!(
+            r#"{{"status":"{status}","identifiers":[{name}],"authorizations":["{A}/z"],"finalize":"{A}/f","certificate":"{A}/k"}}"#
+        )
+    };
+    let challenge =
+        |status: &str| format!(r#"{{"type":"http-01","url":"{A}/h","status":"{status}","token":"abc"}}"#);
+    let proof =
+        format!(r#"{{"status":"pending","identifier":{name},"challenges":[{}]}}"#, challenge("pending"));
+    let mut client = client::Client::new(&format!("{A}/d"), AccountKey::generate().unwrap()).unwrap();
+    let wish = Wish {
+        identifiers: vec![Identifier::parse("dns", "pacs.hospital.example").unwrap()],
+        challenges: vec![ChallengeKind::Http01],
+        ..wish("SN-1")
+    };
+    let mut now = NOW;
+    let mut ordering = Ordering::new(wish, now.plus_seconds(60)).unwrap();
+    let (mut told, mut behind) = (Vec::new(), answers.iter());
+    let names = [alt_names(&[dns_name("pacs.hospital.example")])];
+    loop {
+        let outgoing = match ordering.next(&mut client, now) {
+            Ok(Next::Send(outgoing)) => outgoing,
+            Ok(Next::Wait { until, .. }) => {
+                told.push("wait".to_owned());
+                now = until;
+                continue;
+            }
+            Ok(Next::Prove(_)) => {
+                ordering.prove(&Proof::InPlace).unwrap();
+                continue;
+            }
+            Ok(Next::Finalize) => {
+                ordering.finalize(&P256::new().request(sequence(&[]), &names)).unwrap();
+                continue;
+            }
+            Ok(Next::Done(_)) => return (told, Ok(())),
+            Err(error) => return (told, Err(error)),
+        };
+        let path = outgoing.url.strip_prefix(A).unwrap().to_owned();
+        let (status, body) = match path.as_str() {
+            "/d" => (200, directory.clone()),
+            "/n" => (200, String::new()),
+            "/c" => (201, "{}".to_owned()),
+            "/o" => (201, order("pending")),
+            "/z" => (200, proof.clone()),
+            "/h" => (200, challenge("valid")),
+            _ => {
+                told.push(path);
+                // The certificate is there.
+                if told.last().is_some_and(|path| path == "/k") {
+                    return (told, Ok(()));
+                }
+                match behind.next() {
+                    Some(Some((200, status))) => (200, order(status)),
+                    Some(Some((status, code))) => {
+                        (*status, format!(r#"{{"type":"urn:ietf:params:acme:error:{code}"}}"#))
+                    }
+                    Some(None) => continue,
+                    None => {
+                        now = now.plus_seconds(3_600);
+                        continue;
+                    }
+                }
+            }
+        };
+        let answer = client::Answer {
+            status,
+            content_type: Some(if status < 300 { "application/json" } else { "application/problem+json" }),
+            location: Some("https://a.example/1"),
+            replay_nonce: Some("AAAA"),
+            retry_after: Some("1"),
+            body: body.as_bytes(),
+        };
+        if let Err(error) = ordering.hear(&mut client, &answer, now) {
+            return (told, Err(error));
+        }
+    }
+}
+
+// RFC 8555 7.4: finalize comes behind the last proof, once; what a server says or does not say to it leads to the order.
+#[test]
+fn behind_the_last_proof_comes_finalize_and_only_once() {
+    let asked = |answers: &[Option<(u16, &str)>]| behind_the_proof(answers).0.join(" ");
+    assert_eq!(asked(&[Some((200, "valid"))]), "/f /k");
+    assert_eq!(asked(&[Some((200, "processing")), Some((200, "valid"))]), "/f wait /1 /k");
+    // Taken, and not said to be; then taken once more.
+    assert_eq!(asked(&[Some((200, "ready")), Some((200, "valid"))]), "/f wait /f /k");
+    // Not every proof was noted yet.
+    let early = [Some((403, "orderNotReady")), Some((200, "ready")), Some((200, "valid"))];
+    assert_eq!(asked(&early), "/f wait /1 wait /f /k");
+    // Lost on the way: the order says whether it was heard.
+    assert_eq!(asked(&[None, Some((200, "valid"))]), "/f /1 /k");
+    let (_, ended) = behind_the_proof(&[None]);
+    let Err(ClientError::Deadline(why)) = ended else { panic!("{ended:?}") };
+    assert!(why.contains("still processing"), "{why}");
+}
+
 // R44
 #[test]
 fn the_server_says_when_to_renew_and_what_is_replaced() {

@@ -50,6 +50,11 @@ pub(super) async fn take(look: &Validation, places: &Places) -> Result<(), Failu
     })
 }
 
+/// Whether another name of the same account is being looked at.
+pub(super) fn is_busy_for(look: &Validation) -> bool {
+    SHARES.has(account(look))
+}
+
 /// RFC 8555 8.1: a key authorization ends with the thumbprint of the account's key.
 fn account(look: &Validation) -> &str {
     look.key_authorization.rsplit('.').next().unwrap_or_default()

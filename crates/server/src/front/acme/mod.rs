@@ -50,8 +50,8 @@ const NONCE_SECONDS: u32 = 3_600;
 const USED_NONCES: usize = 200_000;
 /// lego waits 30 s for an order that is being processed, certbot 90 s; who is approved within that time is served at once.
 const ASK_AGAIN_SECONDS: u32 = 15;
-/// A client that answers a challenge hears what came of the look, if it is over within this; lego and certbot wait half a minute
-/// for an answer, and else ask again every few seconds.
+/// A client that answers a challenge hears what came of the look, if it is over within this: most names answer in milliseconds. lego
+/// and certbot wait half a minute for an answer, and else ask again every few seconds.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the ACME front end holds.
@@ -212,7 +212,8 @@ impl Call {
     }
 
     async fn carry_out(&self, request: &Request<'_>) -> Reply {
-        // The signature is checked before the lock: one request's need not wait for another's.
+        // The message's signature is checked before the lock. Behind it remain a statement's chain, a request's own signature and
+        // the new key's: rare, and of accounts that have signed.
         let opened = self.server.open(&self.books(), request);
         let step =
             self.server.receive(&mut self.acme.orders(), &self.books(), opened, &self.seed, self.now());
@@ -222,8 +223,13 @@ impl Call {
             Step::Change { account, change } => self.change(*account, change).await,
             Step::Validate(look) => {
                 let look: Arc<Validation> = Arc::from(look);
-                // Most names answer within milliseconds. The look goes on whether or not anybody waits for it.
-                let _ended = timeout(LOOK_WITHIN, self.look(Arc::clone(&look))).await;
+                // Clients that have many names looked at before they ask once are not kept for each in turn.
+                let alone = !look::is_busy_for(&look);
+                let looking = self.look(Arc::clone(&look));
+                if alone {
+                    // The look goes on whether or not anybody waits for it.
+                    let _ended = timeout(LOOK_WITHIN, looking).await;
+                }
                 self.server.looking(&self.acme.orders(), &look, &self.seed, self.now())
             }
             Step::Enroll { order, request } => {

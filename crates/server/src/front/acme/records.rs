@@ -71,6 +71,20 @@ impl Records for Books<'_> {
         bound.or_else(|| self.acme.unbound().accounts.get(&id).cloned())
     }
 
+    fn stands(&self, account: &Account) -> bool {
+        if account.binding.is_none() {
+            return self
+                .acme
+                .unbound()
+                .accounts
+                .get(&account.id)
+                .is_some_and(|now| now.status == AccountStatus::Valid && now.key == account.key);
+        }
+        // Accounts of the ledger are found by the key that they have now.
+        let key = Digest(account.key.thumbprint());
+        self.state.control.world().account(&key).is_some_and(|now| !now.ended)
+    }
+
     fn account_of_key(&self, thumbprint: &[u8; 32]) -> Option<Account> {
         let bound = self.state.control.world().account(&Digest(*thumbprint)).and_then(bound);
         bound.or_else(|| self.acme.unbound().of_key(thumbprint))
