@@ -82,11 +82,15 @@ class Shell:
         self.folder, self.replace = folder, replace or {}
         search = ":".join([*map(str, path), os.environ["PATH"]])
         self.script = processes.folder / f"{name}.sh"
-        self.log = open(processes.folder / f"{name}.out", "w+", encoding="utf-8")
-        self.process = Group(
-            ["bash", "--noprofile", "--norc"], cwd=folder, stdin=subprocess.PIPE, stdout=self.log,
-            stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "PATH": search, "HOME": str(folder), "LC_ALL": "C.UTF-8"})
+        # Written at its end always, and read by a handle of its own: the two share no position.
+        place = processes.folder / f"{name}.out"
+        place.write_bytes(b"")
+        with open(place, "ab") as out:
+            self.process = Group(
+                ["bash", "--noprofile", "--norc"], cwd=folder, stdin=subprocess.PIPE, stdout=out,
+                stderr=subprocess.STDOUT, start_new_session=True,
+                env={**os.environ, "PATH": search, "HOME": str(folder), "LC_ALL": "C.UTF-8"})
+        self.log = open(place, encoding="utf-8")
         processes.running[name] = self.process
         self.write("set -eu -o pipefail; sleep() { command sleep 0.6; }")
 
